@@ -7,7 +7,7 @@ READY := .venv/.ready
 # Keep bytecode whatever the shell says: without it each process of the tests rewrites the assertions of all of them again.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: run test pure lint check format generate docs browser picture bench proof oracle soak fuzz validators clean
+.PHONY: run test pure lint check format generate messages docs browser picture bench proof oracle soak fuzz validators versions dist wheels clean
 
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
@@ -31,8 +31,11 @@ format: $(READY)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(READY)  ## schemas/ and the generated pages of docs/
+generate: $(READY) messages  ## schemas/ and the generated pages of docs/
 	$(BIN)/python scripts/generate.py
+
+messages: $(READY)  ## the catalogues of messages; says which have no translation
+	$(BIN)/python scripts/messages.py
 
 docs: $(READY)  ## the site of docs/, in build/docs/site; a broken link is an error
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
@@ -67,11 +70,22 @@ fuzz: $(READY)  ## the accelerator against Python, on random editions and bodies
 validators: $(READY)  ## schemas/ in five JSON Schema validators, of those that can be run here
 	$(BIN)/python scripts/validators.py
 
+versions: $(READY)  ## a core of it all with the lowest and the newest versions allowed, on each Python here; docs/COMPATIBILITY.md
+	$(BIN)/python scripts/versions.py --write
+
+dist: $(READY)  ## sdist and wheel, checked; SORA_HARNESS_REPOSITORY=https://… says where the links of README lead
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/python scripts/check_dist.py dist
+
+wheels: $(READY)  ## wheels for manylinux and musllinux, in containers
+	$(BIN)/python -m cibuildwheel --platform linux
+
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt hatch_build.py harness/sora_stats_harness/judge/_accelerator.c
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[charts,dev,load,pytest]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[charts,dev,hypothesis,load,pytest]'
 	touch $(READY)

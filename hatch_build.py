@@ -2,12 +2,14 @@
 Builds the accelerator, where there is a C compiler; without one the package is whole, and judges in Python.
 
 Hatchling calls this for every wheel. `SORA_HARNESS_ACCELERATOR=required` makes a failure an error, for whoever publishes
-wheels.
+wheels. `SORA_HARNESS_REPOSITORY`, such as https://github.com/NAME/sora-stats-harness, says where the project is published:
+the metadata has its URLs, and the links of README, which a package index shows, lead there.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sysconfig
@@ -17,6 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+from hatchling.metadata.plugin.interface import MetadataHookInterface
+
+PRODUCT_URL = "https://sora.shiguredo.jp/"
 
 
 class AcceleratorHook(BuildHookInterface):
@@ -42,6 +47,36 @@ class AcceleratorHook(BuildHookInterface):
         build_data["infer_tag"] = True
         if not editable:
             build_data["force_include"][str(built)] = f"sora_stats_harness/judge/{name}"
+
+
+class MetadataHook(MetadataHookInterface):
+    """Hatchling's hook for what pyproject.toml calls dynamic."""
+
+    def update(self, metadata: dict[str, Any]) -> None:
+        """Add README and URLs."""
+        repository = os.environ.get("SORA_HARNESS_REPOSITORY", "").rstrip("/")
+        text = (Path(self.root) / "README.md").read_text(encoding="utf-8")
+        urls = {"WebRTC SFU Sora": PRODUCT_URL}
+        if repository:
+            text = absolute_links(text, repository)
+            urls |= {
+                "Homepage": repository,
+                "Documentation": f"{repository}/tree/main/docs",
+                "Changelog": f"{repository}/blob/main/CHANGELOG.md",
+                "Issues": f"{repository}/issues",
+            }
+        metadata["readme"] = {"content-type": "text/markdown", "text": text}
+        metadata["urls"] = urls
+
+
+def absolute_links(text: str, repository: str) -> str:
+    """README with its links and pictures as URLs of the repository."""
+
+    def absolute(match: re.Match[str]) -> str:
+        kind = "raw" if match["picture"] else "blob"
+        return f"{match['picture']}[{match['text']}]({repository}/{kind}/main/{match['path']})"
+
+    return re.sub(r"(?P<picture>!?)\[(?P<text>[^\]]*)\]\((?P<path>(?![a-z]+:|#)[^)\s]+)\)", absolute, text)
 
 
 def file_name() -> str:

@@ -38,6 +38,7 @@ from tests.oracle import (  # noqa: E402
     planted_in_c,
     scores,
     slow_server,
+    strength,
 )
 
 from sora_stats_harness.api import edition  # noqa: E402  # found by the path set above
@@ -294,6 +295,33 @@ def comparison(shrink: int) -> Lines:
             yield f"| {sigma:.0%}, each number | {size} | {slower:.0%} | {cells} |"
 
 
+def strengths(shrink: int) -> Lines:
+    """What a pass excludes"""
+    yield (
+        "A faultless run states for each requirement and target which share of faults it would have seen, with 95 %. Then "
+        "the same run is judged again and again, each time with that share planted by chance in the responses, samples or "
+        "pairs of that target, and it is counted in how many runs the requirement is violated. Chance alone gives 369 to 391 "
+        "of 400, and 90 to 99 of 100."
+    )
+    yield ""
+    yield "| requirement | target | checked | stated share | runs | found |"
+    yield "| --- | --- | ---: | ---: | ---: | ---: |"
+    total = all_found = 0
+    for rounds, runs in ((4, 400 // shrink), (20, 100 // shrink)):
+        for fault in watched(strength.FAULTS, "faults"):
+            stated = strength.stated_strength(fault, rounds)
+            found = strength.count_found(fault, stated.excludes_above, rounds, range(runs))
+            allowed = 2.5 * (runs * 0.95 * 0.05) ** 0.5
+            assert found >= 0.95 * runs - allowed, f"{fault.requirement}, {rounds} rounds: {found} of {runs}"
+            total, all_found = total + runs, all_found + found
+            yield (
+                f"| `{fault.requirement}` | {fault.target.operation} | {stated.checked:,} | {stated.excludes_above:.2%} | "
+                f"{runs:,} | {found:,} |"
+            )
+    assert all_found >= 0.95 * total, f"{all_found} of {total}"
+    yield f"| **all** | | | | {total:,} | {all_found:,} ({all_found / total:.1%}) |"
+
+
 def signals(shrink: int) -> Lines:
     """Signals at any moment"""
     for interrupt, count, what in (
@@ -396,6 +424,7 @@ SECTIONS: Final[dict[str, Section]] = {
     "crossed": crossings,
     "planted": bugs,
     "compare": comparison,
+    "strength": strengths,
     "signals": signals,
     "mix": mix,
     "capacity": searches,

@@ -34,6 +34,7 @@ OF_THE_SHELL: Final = (
 
 for name in OF_THE_SHELL:
     os.environ.pop(name, None)
+os.environ["LC_ALL"] = "C.UTF-8"  # English
 
 settings.register_profile("full", deadline=None, derandomize=True, database=None)
 settings.register_profile("fast", settings.get_profile("full"), max_examples=25)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, Final
-
-import zstandard
+from typing import IO, Any, Final, cast
 
 from sora_stats_harness.api.secret_redaction import NO_SECRETS
+from sora_stats_harness.api.zstd import ZstdCompressor
 from sora_stats_harness.recording import format as lines
 
 from . import falling_listings
@@ -23,7 +23,7 @@ RUN_EXCHANGES: Final = 500
 
 def write_zstd_bomb(file: IO[bytes], shrink: int) -> None:
     """131 kB of zstd that hold 4 GiB"""
-    compressor = zstandard.ZstdCompressor(level=19).compressobj()
+    compressor = ZstdCompressor(level=19)
     for _ in range(4096 // shrink):
         file.write(compressor.compress(bytes(1 << 20)))
     file.write(compressor.flush())
@@ -55,8 +55,14 @@ def write_runs(file: IO[bytes], shrink: int) -> None:
 
 def write_compressed_runs(file: IO[bytes], shrink: int) -> None:
     """The same in one zstd frame"""
-    with zstandard.ZstdCompressor().stream_writer(file, closefd=False) as compressed:
-        write_runs(compressed, shrink)
+    compressor = ZstdCompressor()
+
+    class Compressed(io.RawIOBase):
+        def write(self, data: Any) -> int:  # Any: whatever has bytes
+            return file.write(compressor.compress(data))
+
+    write_runs(cast("IO[bytes]", Compressed()), shrink)
+    file.write(compressor.flush())
 
 
 def write_skippable_frames(file: IO[bytes], shrink: int) -> None:

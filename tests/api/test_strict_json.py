@@ -20,10 +20,11 @@ from sora_stats_harness.api.strict_json import MAX_DEPTH, MAX_DIGITS, JsonLimitE
         (b"[1,]", "Expecting value at character 3"),
         (b"{} {}", "Extra data at character 3"),
         (b'["\\ud800"]', "half of a surrogate pair stands alone in a string"),
+        (b'["\\uD800"]', "half of a surrogate pair stands alone in a string"),
         (b'{"\\ud800":1}', "half of a surrogate pair stands alone in a string"),
         (b'{"a":"\\ud800","a":1}', "half of a surrogate pair stands alone in a string"),
     ],
-    ids=range(10),
+    ids=range(11),
 )
 def test_what_is_no_strict_json_is_told_apart(body: bytes, fault: str) -> None:
     """In one line, with its place; a value that a repeated key hides must be JSON as well."""

@@ -5,13 +5,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from sora_stats_harness.reports.comparison_page import render_page
+from sora_stats_harness.reports.history_page import render_history
 from sora_stats_harness.reports.report_formats import report_renderer
 
 from ..reports import verdicts
+from ..reports.test_comparison_formats import changed
+from ..reports.test_run_history import history
 from .chromium import SCHEMES, WIDTHS, opened
 
 if TYPE_CHECKING:
@@ -19,7 +23,19 @@ if TYPE_CHECKING:
 
     from .chromium import Opened
 
-PAGES = verdicts.PAGES | {"hostile": lambda: verdicts.hostile(verdicts.HOSTILE[0] + "x" * 200)}
+REPORTS: Final = verdicts.PAGES | {"hostile": lambda: verdicts.hostile(verdicts.HOSTILE[0] + "x" * 200)}
+
+
+def text_of(kind: str) -> str:
+    """A page: a kind of report, a comparison, or a history."""
+    if kind == "compared":
+        return render_page(changed())
+    if kind == "history":
+        return render_history(history(verdicts.HOSTILE[0] + "x" * 200), beside=Path())
+    return report_renderer("html")(REPORTS[kind]())
+
+
+PAGES: Final = [*REPORTS, "compared", "history"]
 
 
 THIN = "document.querySelectorAll('tbody > tr:nth-child(n+7), .cell:nth-child(n+7)').forEach(each => each.remove())"
@@ -30,7 +46,7 @@ UNFOLD = "document.querySelectorAll('details').forEach(each => each.open = true)
 def write(kind: str, folder: Path) -> str:
     """Write a kind of report, and give its address."""
     path = folder / "report.html"
-    path.write_text(report_renderer("html")(PAGES[kind]()), encoding="utf-8")
+    path.write_text(text_of(kind), encoding="utf-8")
     return path.as_uri()
 
 

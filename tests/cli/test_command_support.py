@@ -40,7 +40,7 @@ def finish(*words: str, judge: verdicts.Counted | None = None, **given: Any) -> 
 def test_quiet_prints_the_verdict_alone(tmp_path: Path, capsys: Capture) -> None:
     """The reports are written all the same."""
     assert finish("--quiet", "--output", str(tmp_path / "out")) == 0
-    assert capsys.readouterr() == ("PASS  all MUST requirements were met  (exit 0)\n", "")
+    assert capsys.readouterr() == ("PASS  all MUST and PROVEN requirements were met  (exit 0)\n", "")
     assert (tmp_path / "out" / "verdict.json").exists()
 
 

@@ -115,7 +115,9 @@ def test_the_configuration_fills_in_what_was_not_given(folder: Path) -> None:
         "labels": {"build": "123", "region": "tokyo"},
         "waivers": [],
     }
-    assert {origin for key, origin in found.origins.items() if key not in ("url", "checks")} == {"sora-harness.toml"}
+    assert {found.origins[key.removesuffix("_s")] for key in NOTHING if key not in ("url", "waivers")} == {
+        "sora-harness.toml"
+    }
     assert [waiver.by for waiver in found.waivers] == ["Mori"]
 
 
@@ -313,6 +315,18 @@ BAD_SETTINGS = {
     ),
     "headers": ("url = 'http://c:3'\nheaders = {X = 'env:NOT_SET'}", "the environment variable NOT_SET is not set"),
     "slos": ("slos = ['p99']", "sora-harness.toml: slos: 'p99'"),
+    "client_cert": (
+        "url = 'http://c:3'\nclient_cert = 'none.pem'",
+        "--client-cert none.pem can't be used: No such file",
+    ),
+    "client_key": ("url = 'http://c:3'\nclient_key = 'key.pem'", "--client-key goes with --client-cert"),
+    "proxy": ("url = 'http://c:3'\nproxy = 'env:NOT_SET'", "the environment variable NOT_SET is not set"),
+    "max_duration": (
+        "duration = 30\nmax_duration = 10",
+        "--max-duration (10 s) must not be shorter than --duration (30 s)",
+    ),
+    "connections": ("url = 'http://c:3'\ntargets = ['GetStatsClient']", "give --channel-id with --connection-id"),
+    "baseline": ("url = 'http://c:3'\nbaseline = 'old.json'", "old.json"),
 }
 
 
@@ -325,6 +339,72 @@ def test_check_looks_up_what_settings_refer_to(key: str, folder: Path, capsys: C
     capsys.readouterr()
     assert main(["config", "--check", "--trust-config"]) == 2
     assert complaint in capsys.readouterr().err
+
+
+REFUSED_FILES = {
+    "targets": ("sora-harness.toml", "targets = ['GetStats']", "'GetStats' must be one of"),
+    "nodes": (
+        "sora-harness.toml",
+        "url = 'http://c:3'\nnodes = ['http://d:0']",
+        "its port must be an integer from 1 to 65535",
+    ),
+    "rate": ("sora-harness.toml", "rate = 5000.0", "rate"),
+    "wait": ("sora-harness.toml", "wait = 'soon'", "wait: it must be a time"),
+    "proxy": ("sora-harness.toml", "proxy = 'http://u:sesame@p:1'", "proxy has credentials in the file"),
+    "a mistyped table": ("pyproject.toml", "[tool.sora_harness]", "unknown table [tool.sora_harness] (did you mean"),
+    "the name of the distribution": (
+        "pyproject.toml",
+        "[tool.sora-stats-harness]",
+        "did you mean [tool.sora-harness]?",
+    ),
+    "a folder": ("sora-harness.toml", None, "the configuration sora-harness.toml cannot be read: Is a directory"),
+}
+
+
+@pytest.mark.parametrize("file", REFUSED_FILES)
+def test_what_no_command_can_use_is_refused_by_each(file: str, folder: Path, capsys: Capture) -> None:
+    """A gate that was weakened by a mistake would be green."""
+    name, text, complaint = REFUSED_FILES[file]
+    if text is None:
+        (folder / name).mkdir()
+    else:
+        (folder / name).write_text(text, encoding="utf-8")
+    for words in (["config", "--check"], ["conform", "--dry-run"]):
+        assert main(words) == 2
+        error = capsys.readouterr().err
+        assert complaint in error and "sesame" not in error and error.count("\n") == 1
+
+
+def test_the_gate_is_configured_whole(folder: Path, capsys: Capture) -> None:
+    """Every option of `conform` that says what is sent, and the command line wins over each."""
+    (folder / "sora-harness.toml").write_text(
+        """\
+url = "http://a:3000"
+nodes = ["http://b:3000"]
+targets = ["GetStatsConnection", "GetStatsAllConnections"]
+duration = "5s"
+max_duration = 20
+rate = 20
+concurrency = 4
+valid_only = true
+wait = "10s"
+
+[[connections]]
+channel_id = "lobby"
+connection_id = "one"
+""",
+        encoding="utf-8",
+    )
+    assert main(["conform", "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert "plan: conform on http://a:3000 and http://b:3000: at most 20 requests/s" in said
+    assert "no wrong requests, for 5 to 20 s" in said
+    assert main(["conform", "--dry-run", "--no-valid-only", "--rate", "10", "--duration", "20s"]) == 0
+    said = capsys.readouterr().err
+    assert "at most 10 requests/s" in said and "no wrong requests" not in said and "for 20 s, until" in said
+    assert main(["config"]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "connections lobby: one sora-harness.toml" in lines and "rate 20 requests/s sora-harness.toml" in lines
 
 
 @pytest.mark.parametrize("reference", ["env:SORA_TOKEN", "@../token"])

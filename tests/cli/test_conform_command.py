@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -65,6 +66,22 @@ def test_a_subject_is_known_by_its_responses_whatever_the_url(tmp_path: Path) ->
     assert code == 0, verdict["reason"]
     assert verdict["subject_kind"] == "simulator" and verdict["subject"] == simulator.url
     assert set(statuses(verdict, "request.").values()) == {"not_applicable"}
+
+
+def test_until_ends_with_the_bound_or_says_what_is_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A share that a short run excludes, of each MUST and target; one that the longest run allowed does not."""
+    words = ["conform", "--duration", "0.1", "--output", str(tmp_path / "out")]
+    assert main([*words, "--until", "30%"]) == 0
+    for row in verdict_in(tmp_path / "out")["requirements"]:
+        if row["level"] == "MUST" and row["status"] == "met" and not row["id"].startswith("request."):
+            assert row["excludes_above"] <= 0.3
+            assert row["checked"] >= sum(each["checked"] for each in row["by_target"].values())
+            assert all(each["excludes_above"] == 3 / each["checked"] <= 0.3 for each in row["by_target"].values()), row
+    assert main([*words, "--until", "0.1%", "--max-duration", "1", "-v"]) == 3
+    out = capsys.readouterr().out
+    assert re.search(r"too weak for 0.1 %: [a-z._]+ of GetStats[A-Za-z]+ was held\s+against", out)
+    assert re.search(r"counter.monotonic +met +[0-9,]+ checked +> [0-9.]+ % of comparable pairs", out)
+    assert "would have been seen, with 95 %" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 
 
 def test_only_some_targets_and_given_connections(tmp_path: Path) -> None:
@@ -154,10 +171,14 @@ def judged_again(recording: Path, folder: Path) -> tuple[Any, ...]:
 def test_ctrl_c_while_nothing_responses(tmp_path: Path) -> None:
     """What is in flight is given up at once, not waited for."""
     record = tmp_path / "run.jsonl"
-    with hostile.serve(hostile.hang) as server:
+
+    def list_once(talk: hostile.Talk) -> None:
+        hostile.says(hostile.response(b"[]"))(talk) if len(server.seen) == 1 else hostile.hang(talk)
+
+    with hostile.serve(list_once) as server:
         waits = ("--timeout", "10m", "--duration", "10m")
         with started(server.url, *waits, "--output", str(tmp_path / "out"), "--record", str(record)) as process:
-            while not server.seen:
+            while len(server.seen) < 2:
                 assert process.poll() is None, process.communicate()[1]
                 time.sleep(0.01)
             process.send_signal(signal.SIGINT)

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from sora_stats_harness.api.project_config import GivenConnection
 from sora_stats_harness.cli import conform, main, options
 from sora_stats_harness.cli.framework import Arguments
-from sora_stats_harness.probe.discovery import KnownConnection
 
 from ..simulator.raw import listing
 
@@ -31,7 +31,7 @@ ONLY_CONNECTION = ["--targets", "GetStatsConnection"]
         ([URL, "--seed", "2"], "--seed is for the embedded simulator"),
         ([URL, "--concurrency", "33"], "--concurrency: '33' must be an integer from 1 to 32"),
         ([URL, "--duration", "0"], "'0' must be a time"),
-        ([URL, "--node", "http://10.0.0.2:3000/api"], "has a path"),
+        ([URL, "--node", "http://10.0.0.2:3000/?x"], "has a query"),
         ([URL, "--ca-file", "/nowhere.pem"], "/nowhere.pem cannot be read"),
         ([URL, "--record", "/nowhere/run.jsonl"], "/nowhere/run.jsonl cannot be written"),
         ([URL, "--header", "x_sora_target: a"], "x_sora_target"),
@@ -74,12 +74,11 @@ def test_connections_and_clients_belong_to_the_channel_before_them() -> None:
         "--connection-id",
         "3",
     ]
-    asked = conform.command.make_context("conform", [URL, *words]).params["asked"]
-    assert conform.known_from_options(asked, URL) == (
-        KnownConnection(server=URL, channel_id="a", connection_id="1"),
-        KnownConnection(server=URL, channel_id="a", client_id="2"),
-        KnownConnection(server=URL, channel_id="b", connection_id="3"),
-    )
+    assert conform.command.make_context("conform", [URL, *words]).params["given_connections"] == [
+        GivenConnection(channel_id="a", connection_id="1"),
+        GivenConnection(channel_id="a", client_id="2"),
+        GivenConnection(channel_id="b", connection_id="3"),
+    ]
 
 
 def test_the_embedded_simulator_serves_the_edition_that_judges(tmp_path: Path) -> None:

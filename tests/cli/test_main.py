@@ -24,7 +24,7 @@ HEAVY = (
     "msgspec",
     "httpx",
     "jsonschema",
-    "zstandard",
+    "backports.zstd",
     "locust",
     "gevent",
     "hypothesis",
@@ -66,7 +66,7 @@ def test_every_example_in_a_help_text_is_understood(monkeypatch: pytest.MonkeyPa
     for name in cli.COMMANDS:
         assert cli.main([name, "--help"]) == 0
         text = capsys.readouterr().out
-        assert f"{cli.COMMANDS[name][:20].capitalize()}" in text
+        assert cli.COMMANDS[name][1:] in " ".join(text.split())
         examples = text.partition("examples:")[2].replace("\\\n", " ")
         for line in re.findall(r"sora-harness ([^|&\n]+)", examples):
             # Two blanks begin a remark.
@@ -197,9 +197,7 @@ def test_a_reader_who_has_seen_enough_is_no_error(words: list[str]) -> None:
 
 def test_an_old_terminal_still_shows_everything() -> None:
     """Where stdout is ASCII, what it cannot show is spelled."""
-    code = (
-        "import sys; from sora_stats_harness.cli import main, output\nmain(['--version']); output.write_output('\\u4f1a\\n')"
-    )
+    code = "import sys; from sora_stats_harness.cli import main, output\nmain(['--version']); output.write_output('\\u4f1a\\n')"
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, env=environment)
     assert done.stdout.endswith(b"\\u4f1a\n")

@@ -19,6 +19,7 @@ from sora_stats_harness.api.exchange import (
     TransportError,
     make_valid_request,
 )
+from sora_stats_harness.api.http1_faults import FramingFault
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import Finding, Level
 from sora_stats_harness.judge.verdict import JudgeResult
@@ -95,6 +96,22 @@ class Talk:
     ) -> Exchange:
         """One exchange; a body that is no bytes is written as JSON."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+        response = None if error is not None else Response(status=status, headers=headers, body=raw)
+        failure = None if error is None else TransportError(code=error, detail=error.value)
+        return self.take(request, sent_ns, received_ns, response, failure, run=run)
+
+    def take(
+        self,
+        request: Request,
+        sent_ns: int,
+        received_ns: int,
+        response: Response | None,
+        error: TransportError | None = None,
+        faults: tuple[FramingFault, ...] = (),
+        *,
+        run: str = "r",
+    ) -> Exchange:
+        """One exchange as a client hands it over."""
         exchange = Exchange(
             run=run,
             seq=self._seq,
@@ -103,8 +120,9 @@ class Talk:
             sent_ns=sent_ns,
             received_ns=received_ns,
             sent_at=stamp(sent_ns),
-            response=None if error is not None else Response(status=status, headers=headers, body=raw),
-            error=None if error is None else TransportError(code=error, detail=error.value),
+            response=response,
+            error=error,
+            faults=faults,
         )
         self._seq += 1
         self.judge.judge_recorded(exchange, open_sent_ns=())

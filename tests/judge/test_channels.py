@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from sora_stats_harness.judge.requirements import Level
+
 from .build import MS, Json, Talk, ask, connection
 
 
@@ -66,3 +68,72 @@ def test_a_channel_may_be_opened_again(label: str, counts: list[tuple[int, int]]
     notes = [each for each in talk.end().coverage.notes if each.startswith(REOPENED)]
     assert talk.told() == ["counter.monotonic"] * falls
     assert notes == ([] if note is None else [note])
+
+
+PRESENT: list[tuple[int, int] | None] = [(5, 7), None, (5, 8)]
+
+
+@pytest.mark.parametrize(
+    ("label", "counts", "found"),
+    [
+        pytest.param("notify", PRESENT, [Level.PROVEN], id="missing once"),
+        pytest.param("#chat", PRESENT, [Level.INFO], id="the application may have opened it again"),
+        pytest.param("#chat", [(5, 7), None, (5, 7)], [Level.HABIT], id="and used it just as much, which is odd"),
+        pytest.param("notify", [(5, 7), None, None, (6, 8)], [Level.PROVEN], id="missing twice in a row is one gap"),
+        pytest.param("notify", [(5, 7), None, (5, 7), None, (5, 7)], [Level.PROVEN] * 2, id="two gaps"),
+        pytest.param("notify", [(5, 7), None, (1, 8)], [], id="one started again"),
+        pytest.param("notify", [(0, 0), None, (1, 8)], [], id="never used before"),
+        pytest.param("notify", [(5, 7), None], [], id="closed for good"),
+        pytest.param("notify", [None, (5, 7), (5, 7)], [], id="opened late"),
+    ],
+)
+def test_a_channel_whose_counters_carry_on_was_there(
+    label: str, counts: list[tuple[int, int] | None], found: list[Level]
+) -> None:
+    """The response that lacks it is wrong, and the ones before and after prove it."""
+    talk = Talk()
+    for place, each in enumerate(counts):
+        document = connection(stamp_ns=(10 * place + 2) * MS)
+        document["data_channel"] = {"push": channel(1, 1)} | ({label: channel(*each)} if each else {})
+        talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
+    result = talk.end()
+    assert [finding.level for finding in talk.findings] == found
+    assert all(finding.requirement == "identity.channel" for finding in talk.findings)
+    assert all(len(finding.exchanges) == 3 for finding in talk.findings)
+    assert result.checked["identity.channel"] == len(counts) - 1
+
+
+@pytest.mark.parametrize(
+    ("times", "found"),
+    [
+        pytest.param([(0, 5), (10, 15), (20, 25)], 1, id="one after the other"),
+        pytest.param([(0, 5), (5, 15), (20, 25)], 0, id="asked for as the first arrived"),
+        pytest.param([(0, 5), (10, 15), (15, 25)], 0, id="asked for as it arrived"),
+        pytest.param([(0, 5), (10, 15), (12, 25), (26, 30)], 1, id="an overlapping one says nothing, the next does"),
+    ],
+)
+def test_only_what_does_not_overlap_proves_that_a_channel_was_there(times: list[tuple[int, int]], found: int) -> None:
+    """The second response lacks the channel."""
+    talk = Talk()
+    for place, (sent, received) in enumerate(times):
+        document = connection(stamp_ns=(sent + 4) * MS)
+        document["data_channel"] = {"push": channel(1, 1)} | ({"notify": channel(5, 7)} if place != 1 else {})
+        talk.add(ask(), sent * MS, received * MS, document)
+    talk.end()
+    assert [finding.requirement for finding in talk.findings] == ["identity.channel"] * found
+
+
+@pytest.mark.parametrize(
+    ("odd", "missing"),
+    [({"data_channel": {"push": channel(1, 1), "notify": 3}}, 0), ({"data_channel": {}}, 2), ({}, 2)],
+)
+def test_a_channel_that_cannot_be_read_is_not_missing(odd: dict[str, Json], missing: int) -> None:
+    """One fault, one finding; where the whole group is missing or empty, its channels are."""
+    talk = Talk()
+    for place in range(3):
+        document = connection(stamp_ns=(10 * place + 2) * MS)
+        del document["data_channel"]
+        document |= odd if place == 1 else {"data_channel": {"push": channel(1, 1), "notify": channel(5, 7)}}
+        talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
+    talk.end()
+    assert [finding.requirement for finding in talk.findings].count("identity.channel") == missing

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
-from sora_stats_harness.judge.requirements import Finding
+from sora_stats_harness.judge.requirements import Finding, Level
 
 from .build import DOC, IDS, MS, SECOND, SERVER, Talk, ask, connection, list_all, requirements, stamp
 
@@ -134,6 +134,23 @@ def listing(talk: Talk, at: int, *stamps: int | None) -> None:
     """A listing in which connections have these stamps, in milliseconds; None where one is not there."""
     samples = [connection(IDS[n], stamp_ns=each * MS) for n, each in enumerate(stamps) if each is not None]
     talk.add(list_all(), at * MS, (at + 10) * MS, samples)
+
+
+def test_stamps_that_are_apart_again_are_proven() -> None:
+    """A clock may be set while one response is made, and not while another is within ten minutes."""
+    talk = Talk()
+    for at in (0, 100, 600_200):
+        listing(talk, AHEAD + at, AHEAD + at + 5, AHEAD + at + 6, at + 5)
+    talk.end()
+    assert {finding.requirement for finding in talk.findings} == {"clock.offset"}
+    assert [finding.level for finding in talk.findings] == [Level.HABIT, Level.PROVEN, Level.HABIT]
+
+
+def test_a_clock_that_jumps_again_and_again_is_proven() -> None:
+    """It may be set wrongly, and set right again; a third time within ten minutes it isn't set."""
+    talk = polled((0, 10, 5), (1000, 1010, 5005), (2000, 2010, 10005), (3000, 3010, 15005), (602_900, 602_910, 700_000))
+    talk.end()
+    assert [finding.level for finding in talk.findings] == [Level.HABIT, Level.HABIT, Level.PROVEN, Level.HABIT]
 
 
 def test_a_new_connection_s_stamp_tells_nothing_against_a_step() -> None:

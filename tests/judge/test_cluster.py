@@ -249,3 +249,13 @@ def test_a_listing_with_a_sample_that_is_not_sound_lacks_nothing_for_certain() -
         talk.add(request, 10 * place * MS, (10 * place + 5) * MS, body)
     assert talk.end().checked["identity.listed"] == 0
     assert "identity.listed" not in {each.requirement for each in talk.findings}
+
+
+def test_at_the_end_of_a_run_nobody_is_forgotten() -> None:
+    """A live judge may be finished, and told more: what was listed before still counts."""
+    talk = Talk()
+    talk.add(ONE, 0, 10, [connection(A)])
+    talk.end()
+    talk.add(ask(A), 20, 30, {"error_type": "NotFound"}, status=400)
+    talk.add(ONE, 40, 50, [connection(A, MS)])
+    assert talk.told() == ["identity.present"]

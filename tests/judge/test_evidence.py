@@ -12,7 +12,16 @@ import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Response, Target
 from sora_stats_harness.api.secret_redaction import Secrets
-from sora_stats_harness.judge.evidence import OVERHEAD_BYTES, PIECE_BYTES, EvidenceExchange, EvidenceStore
+from sora_stats_harness.api.zstd import ZstdCompressor, ZstdDict
+from sora_stats_harness.judge import evidence
+from sora_stats_harness.judge.evidence import (
+    OVERHEAD_BYTES,
+    PIECE_BYTES,
+    SHARED_PROOFS,
+    EvidenceExchange,
+    EvidenceStore,
+    PackedBody,
+)
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.reports.evidence_files import redact_exchanges
@@ -310,3 +319,40 @@ def test_no_secret_is_in_a_part_and_none_is_cut_in_two() -> None:
         assert shown.response is not None
         assert b"characters" not in shown.response.body
         assert b"s3cr3t" not in shown.response.body
+
+
+def test_any_part_of_a_packed_body_is_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Within a block, across several, and to the end."""
+    monkeypatch.setattr(evidence, "BLOCK_BYTES", 16)
+    body = bytes(range(70))
+    known = ZstdDict(body, is_raw=True)
+    packed = PackedBody(body, ZstdCompressor(zstd_dict=known.as_digested_dict), lambda: None)
+    parts = [(start, stop) for start in range(0, 70, 3) for stop in range(start, 71)]
+    assert [packed.read(*part, known) for part in parts] == [body[slice(*part)] for part in parts]
+
+
+def test_exchanges_without_a_body_are_not_packed_nor_let_go() -> None:
+    """However many somebody holds: there is nothing to let go of."""
+    store = EvidenceStore(64 << 10)
+    held = [add(store, b"") for _ in range(200)]
+    assert all(each.is_whole for each in held)
+    assert (store._packed, store.released) == ({}, 0)
+
+
+def test_where_proofs_are_many_two_exchanges_share_what_one_may_take() -> None:
+    """Around the fault in the one that went wrong; of the other the same bytes are no proof."""
+    limit = 8 << 20
+    store = EvidenceStore(limit)
+    number = 0
+    while store._proof_bytes < limit // 4:
+        number += 1
+        held = store.add_exchange(made(b"x" * PIECE_BYTES, number))
+        store.prove((held,), held)
+        store.settle(lambda: None)
+    body = b'{"a":"%b","fault":1,"b":"%b"}' % (b"x" * 20_000, b"y" * 20_000)
+    earlier, wrong = (store.add_exchange(made(body, seq)) for seq in (number + 1, number + 2))
+    first, second = (each.response for each in store.prove((earlier, wrong), wrong, place=("fault",)))
+    assert first is not None
+    assert second is not None
+    assert (b'"fault":1' in first.body, b'"fault":1' in second.body) == (False, True)
+    assert len(first.body) + len(second.body) <= limit * 3 // 8 // SHARED_PROOFS

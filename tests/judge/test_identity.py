@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from sora_stats_harness.judge.requirements import Level
@@ -220,3 +221,25 @@ def test_the_form_of_a_connection_id(connection_id: str, found: int) -> None:
         ("identity.form", "/0/connection_id")
     ] * found
     assert result.checked["identity.form"] == 1
+
+
+def test_an_argument_that_a_request_lacks_is_compared_with_nothing() -> None:
+    """As in a recording of a client that names no channel; the id that it names is compared."""
+    talk = Talk()
+    request = ask()
+    short = msgspec.structs.replace(request, asked=msgspec.structs.replace(request.asked, channel_id=None))
+    talk.add(short, 0, 10, connection(IDS[0]))
+    talk.add(short, 20, 30, connection(IDS[1]))
+    assert talk.told() == ["identity.asked"]
+
+
+@pytest.mark.parametrize(("stamp_ns", "proof"), [(0, [0, 1]), (MS, [1])])
+def test_a_response_about_another_connection_is_shown_with_the_one_that_it_repeats(
+    stamp_ns: int, proof: list[int]
+) -> None:
+    """The same bytes again prove that they were kept somewhere; other bytes prove nothing of the sort."""
+    talk = Talk()
+    talk.add(ask(IDS[0]), 0, 10, connection(IDS[0]))
+    talk.add(ask(IDS[1]), 20, 30, connection(IDS[0], stamp_ns))
+    [found] = [each for each in talk.findings if each.requirement == "identity.asked"]
+    assert [each.seq for each in found.exchanges] == proof

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import pytest
@@ -82,6 +83,16 @@ def zeroed(document: Json) -> Json:
     return document
 
 
+def counted(document: Json, value: int) -> Json:
+    """The same with every counter at this value, but for those that are 0."""
+    if isinstance(document, dict):
+        return {
+            key: value if key.startswith("total_") and isinstance(old, int) and old else counted(old, value)
+            for key, old in document.items()
+        }
+    return document
+
+
 def test_good_exchanges_have_none() -> None:
     """All targets agree, and time goes on."""
     poll = Poll()
@@ -102,6 +113,38 @@ def test_a_restart_with_the_same_ids() -> None:
     told = verdict_of(poll.talk.judge)
     assert {entry.fingerprint for entry in told.findings if entry.level == "MUST"} == set(incident.explains)
     assert len(incident.exchanges) == 2
+
+
+def test_counters_of_32_bits_that_wrap_at_once_are_no_restart() -> None:
+    """All of them stood right below 2^32."""
+    poll = Poll()
+    for value in (2**32 - 5, 2**32 - 1, 4, 9):
+        poll.add(list_all(), [counted(poll.sample(0), value), counted(poll.sample(1), value)])
+    found = incidents_of(poll.talk)
+    assert found.keys() - {"one-fault"} == {"counter-wrap"}  # relations that such counters contradict are another's
+    assert re.match(
+        r"[0-9]{2,} counters began again at 0 after 2\^32: they have 32 bits", found["counter-wrap"].summary
+    )
+    told = verdict_of(poll.talk.judge)
+    assert {each.fingerprint for each in told.findings if each.level == "MUST"} == set(found["counter-wrap"].explains)
+
+
+def test_a_cache_whose_key_lacks_the_arguments_is_one_cause() -> None:
+    """One connection's sample for every request about a connection: another one, or an old one."""
+    poll = Poll()
+    kept = connection(IDS[0], MS, rtp__total_received_rtp=1_000_000)
+    for step in range(6):
+        grown = 1_000_001 + step
+        poll.add(list_all(), [poll.sample(each, rtp__total_received_rtp=grown) for each in (0, 1)])
+        for each in (0, 1):
+            poll.add(ask(IDS[each]), kept | {"timestamp": poll.sample()["timestamp"]})
+    found = incidents_of(poll.talk)
+    assert found.keys() - {"one-fault"} == {"another-connection"}
+    assert "GetStatsConnection responded 6 times about another connection" in found["another-connection"].summary
+    told = verdict_of(poll.talk.judge)
+    assert {each.fingerprint for each in told.findings if each.level == "MUST"} == set(
+        found["another-connection"].explains
+    )
 
 
 def test_one_counter_that_falls_is_no_restart() -> None:

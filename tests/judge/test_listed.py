@@ -82,6 +82,13 @@ def test_a_cluster_s_listing_has_what_any_node_found() -> None:
     assert [each.requirement for each in told(*steps, nodes=(SERVER, OTHER))[0]] == ["identity.listed"]
 
 
+@pytest.mark.parametrize("nodes", [(), (SERVER,)])
+def test_servers_that_are_not_said_to_be_nodes_of_a_cluster_are_apart(nodes: Sequence[str]) -> None:
+    """What one lists, or finds, need not be in what the other lists of all."""
+    steps = ((list_all(), IDS[1:2]), ONE, (list_all(local=False, server=OTHER), ()), ONE, (list_all(), IDS[1:2]))
+    assert told(*steps, nodes=nodes) == ([], 0)
+
+
 def test_what_a_node_lists_itself_is_the_concern_of_other_requirements() -> None:
     """One fault, one finding: the union misses it, or the other targets do."""
     listing = (list_all(), IDS[:1])

@@ -6,7 +6,9 @@ import pytest
 
 from sora_stats_harness.judge import state
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
+from sora_stats_harness.judge.requirements import OBSERVED_BY_CLIENTS
 from sora_stats_harness.judge.state import SILENCE_FACTOR
+from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
 from .build import DOC, IDS, MS, SECOND, Talk, ask, connection
 
@@ -52,7 +54,7 @@ def little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("little_memory")
 def test_the_longest_silent_are_forgotten_where_memory_is_short() -> None:
-    """Which is counted, and so is their return."""
+    """Which is counted, and so is their return: the order across the gap is unknown, whatever else was compared."""
     talk = Talk()
     for place, each in enumerate(IDS[:3]):
         poll(talk, each, place * SECOND, 7)
@@ -60,9 +62,15 @@ def test_the_longest_silent_are_forgotten_where_memory_is_short() -> None:
     for step in range(3, 9):
         poll(talk, IDS[3], step * SECOND, 0)
     poll(talk, IDS[0], 10 * SECOND, 0)
-    coverage = talk.end().coverage
+    result = talk.end()
+    coverage = result.coverage
     assert talk.told() == []
     assert coverage.forgotten == 1
+    assert result.checked["counter.monotonic"] > 0
+    decision = decide_verdict(result, RunScope(observes=OBSERVED_BY_CLIENTS))
+    rows = {row.id: (row.status, row.reason) for row in decision.requirements}
+    assert rows["counter.monotonic"] == rows["clock.order"] == ("not_checked", "forgotten")
+    assert (decision.verdict, rows["shape.type"]) == ("inconclusive", ("met", None))
     assert "2 connections that had been silent for longest were forgotten, to bound the memory" in coverage.notes
     poll(talk, IDS[2], 11 * SECOND, 0)
     assert talk.told() == ["counter.monotonic"]

@@ -80,4 +80,4 @@ def test_what_is_bracketed_is_what_all_pairs_say(events: list[Event]) -> None:
                 else:
                     expected_gaps.append((each.key[1], id))
     assert sorted(gaps) == sorted(expected_gaps)
-    assert presence.checked == len(expected_gaps) + expected_found
+    assert presence.checked.total() == len(expected_gaps) + expected_found

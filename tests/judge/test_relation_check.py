@@ -77,6 +77,14 @@ def told(requirement: str, rows: Sequence[Row], level: Level = Level.PROVEN) -> 
             [(0, 1, 2), (1, 2, 3)],
             id="each sample by itself",
         ),
+        pytest.param(
+            [(0, 10, 4, 5), (20, 30, 4, 5), (40, 50, 9, 5), (60, 70, 9, 8)], [(1, 2, 3)], id="the sample just before"
+        ),
+        pytest.param(
+            [(0, 10, 4, 5), (20, 45, 4, 5), (40, 50, 9, 5), (60, 70, 9, 8)],
+            [(0, 2, 3)],
+            id="the last one before, where one overlaps",
+        ),
     ],
 )
 def test_a_part_is_no_more_than_the_whole(rows: Sequence[Row], expected: list[tuple[int, ...]]) -> None:

@@ -61,3 +61,17 @@ def test_a_torn_read_lies_between_its_neighbours(
 ) -> None:
     """True is a miss, False a torn read that proves nothing, None what no neighbour can tell."""
     assert judged(row, p, r, n) is missed
+
+
+def test_a_relation_says_three_terms_of_a_side_and_how_many_more() -> None:
+    """With their factors; three are said whole."""
+    texts = {row.text for row in ROWS.values()}
+    assert {text for text in texts if text.startswith("8 x rtcp.total_sent_rtcp")} == {
+        "8 x rtcp.total_sent_rtcp <= rtcp.total_sent_rtcp_byte_size"
+    }
+    [text] = [text for text in texts if text.startswith("rtcp.total_sent_rtcp <=")]
+    assert text == (
+        "rtcp.total_sent_rtcp <= rtcp.total_sent_rtcp_bye + rtcp.total_sent_rtcp_psfb_afb + "
+        "rtcp.total_sent_rtcp_psfb_fir + 10 more"
+    )
+    assert sum("more" not in text and text.count("+") == 2 for text in texts) > 0

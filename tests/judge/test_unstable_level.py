@@ -97,6 +97,11 @@ def steady(*levels: object, counts: Counts = NEVER) -> list[Row]:
             [],
             id="one of the counters fell: that is another requirement's",
         ),
+        pytest.param(
+            [(0, 10, 2, (9, 5, 0, 0)), (20, 30, 2, (9, 5, 0, 0)), (40, 50, 2, (9, 4, 0, 0))],
+            [],
+            id="one of them falls in the sample that was to tell",
+        ),
     ],
 )
 def test_a_steady_level_has_been_counted(rows: Sequence[Row], expected: list[tuple[Level, int]]) -> None:

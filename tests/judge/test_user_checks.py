@@ -118,6 +118,19 @@ def test_a_file_without_a_sound_check_is_refused(tmp_path: Path, text: str, said
         load_user_checks(path)
 
 
+def test_checks_that_a_file_only_imports_are_not_its_own(tmp_path: Path) -> None:
+    """It may inherit from one of another module, and name it."""
+    path = tmp_path / "rules.py"
+    path.write_text(
+        "from sora_stats_harness.judge.checks import Level, Requirement\n"
+        "from sora_stats_harness.judge.checks.identity import FormCheck\n"
+        "class Mine(FormCheck):\n"
+        "    requirements = (Requirement(id='mine.form', level=Level.MUST, title='', reason='', source=''),)\n",
+        encoding="utf-8",
+    )
+    assert [type(each).__name__ for each in load_user_checks(path)] == ["Mine"]
+
+
 def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     """As is one that is no Python file."""
     for name in ("missing.py", "rules.txt"):

@@ -15,6 +15,7 @@ from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import RequestRefusedError
 from sora_stats_harness.api.exchange import TARGET_HEADER, ErrorCode, Exchange, Request, Target, make_valid_request
 from sora_stats_harness.api.server_address import ServerAddress, SocketAddress
+from sora_stats_harness.api.server_route import Route
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
 from sora_stats_harness.load.prepared_request import prepare_request
@@ -315,7 +316,7 @@ def test_a_large_body_is_received_whole(tls: bool) -> None:
     body = b"[" + b" " * 3_000_000 + b"]"
     behaviour = hostile.says(hostile.response(body) + b"more")
     with hostile.serve(behaviour, tls=hostile.self_signed() if tls else None) as server:
-        address = resolve_server(server.url, insecure=True)
+        address = resolve_server(server.url, Route(insecure=True))
         assert isinstance(address, ServerAddress)
         traffic = TransportStats()
         exchange = HttpConnection(address, traffic, timeout_s=30).send(Clerk(), listing(server.url))

@@ -110,6 +110,7 @@ def test_findings_of_two_machines_are_added_up() -> None:
     assert b'"total_received_sctp": 40' in second.response.body
     assert tally.coverage.exchanges == 5
     assert tally.checked["counter.monotonic"] == 3
+    assert tally.checked_by_target["counter.monotonic"] == {"GetStatsConnection": 3}
     assert tally.coverage.counters_grew == 1
     assert "sctp.total_received_sctp" not in tally.coverage.never_grew
     assert merged.subject_kind == "server"

@@ -192,6 +192,7 @@ def defects(edition: Edition) -> list[Defect]:
         Defect(requirement="shape.unknown", change=_everywhere(_beside), of_leaf=True),
         Defect(requirement="shape.group", change=_everywhere(_without_group)),
         Defect(requirement="shape.exclusive", change=_everywhere(_both_limits)),
+        Defect(requirement="identity.channel", change=_without_channel),
         Defect(requirement="identity.form", change=_rename_connections),
         *(
             Defect(
@@ -219,6 +220,12 @@ def defects(edition: Edition) -> list[Defect]:
 
 def _everywhere(edit: Callable[[Json, Keys], None]) -> Callable[[Shot, Keys], Shot]:
     return lambda shot, keys: mutants._each(shot, lambda document: edit(document, keys))
+
+
+def _without_channel(shot: Shot, keys: Keys) -> Shot:
+    return (
+        mutants._each(shot, lambda document: document["data_channel"].pop("stats", None)) if shot.seq % 4 == 2 else shot
+    )
 
 
 def _group(document: Json, keys: Keys) -> Json:

@@ -788,8 +788,12 @@ def orders(edition: Edition, rng: Random) -> Iterator[Mutant]:
 
 
 def limits(edition: Edition, rng: Random) -> Iterator[Mutant]:
-    """A data channel with both limits, which exclude each other."""
+    """A data channel with both limits, which exclude each other; and one that is left out once."""
     shots = right(edition)
+    for seed, position in enumerate((5, 9)):
+        less = shots[position].change(0, lambda document: document["data_channel"].pop("stats"))
+        field = "/data_channel/stats"
+        yield _one("channel left out", field, position, seed, {("identity.channel", field)}, shots, less)
     for seed, position in enumerate((5, 9)):
 
         def both(document: Json) -> None:

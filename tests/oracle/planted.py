@@ -20,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import CodeType, FrameType, FunctionType, ModuleType
 from typing import Any, Final
@@ -49,8 +49,10 @@ ONE_IN: Final = 14
 MAX_TRACED_CALLS: Final = 200
 """Calls of one function by one test whose lines are written down; it may reach others later on."""
 
-LEAST_CPU_S: Final = 20
-"""A bug may keep a test from ending; so much time of the processor is given to each, or more where its tests need more."""
+LEAST_CPU_S: Final = 5
+"""A bug may keep a test from ending: each test is given so much time of the processor, and more where it needs more."""
+LEAST_WAIT_S: Final = 200
+"""The same for a test that waits, by the clock on the wall."""
 LIMIT_BYTES: Final = 4 << 30
 
 Line = tuple[str, int]
@@ -200,14 +202,15 @@ class Reach:
 class Campaign:
     """A plugin of pytest that runs the tests once, and then those that matter for each bug."""
 
-    def __init__(self, chosen: Sequence[CodeMutant], jobs: int, most_s: float) -> None:
+    def __init__(self, chosen: Sequence[CodeMutant], jobs: int, most_s: float, journal: Path | None) -> None:
         self._chosen = chosen
         self._jobs = jobs
         self._most_s = most_s
+        self._journal = journal
         self.outcomes: dict[str, str | None] = {}
         """For each bug the test that noticed it, or how its process ended; None where nobody did."""
         self.failed: list[str] = []
-        """Tests that fail without a bug, and so notice none."""
+        """Tests that fail without a bug, and so notice none; bugs that could not be planted."""
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
@@ -238,7 +241,7 @@ class Campaign:
                 reader, writer = os.pipe()
                 pid = os.fork()
                 if pid == 0:
-                    _run_child(mutant, [items[number] for number in tests], tests, writer, sum(reach.seconds.values()))
+                    _run_child(mutant, {number: items[number] for number in tests}, reach.seconds, writer)
                 os.close(writer)
                 running[pid] = (mutant, reader)
             pid, status = os.wait()
@@ -249,27 +252,34 @@ class Campaign:
                 self.outcomes[mutant.id] = f"signal {os.WTERMSIG(status)}"
             elif os.WEXITSTATUS(status) == 0:
                 self.outcomes[mutant.id] = None
+            elif not text.isdecimal():
+                self.failed.append(f"{mutant.id} could not be planted: {text}")
+                continue
             else:
-                assert text.isdecimal(), f"{mutant.id}: {text}"
                 self.outcomes[mutant.id] = items[int(text)].nodeid
                 noticed_last.setdefault((mutant.module, mutant.function), []).append(int(text))
+            if self._journal is not None:
+                with self._journal.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps([mutant.id, self.outcomes[mutant.id]]) + "\n")
             if self.outcomes[mutant.id] is None:
                 print(f"  not noticed: {mutant.id}", file=sys.__stderr__, flush=True)
             if len(self.outcomes) % 50 == 0:
                 print(f"  {len(self.outcomes):,} of {len(self._chosen):,} bugs", file=sys.__stderr__, flush=True)
 
 
-def _run_child(
-    mutant: CodeMutant, items: Sequence[pytest.Item], numbers: Sequence[int], out: int, most_s: float
-) -> None:
+def _run_child(mutant: CodeMutant, items: Mapping[int, pytest.Item], seconds: Mapping[int, float], out: int) -> None:
     code = 1
     try:
-        signal.alarm(3600)  # for a bug that makes a test wait; one that makes it run on meets the limit
-        limit_s = LEAST_CPU_S + int(4 * most_s)
-        resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s))
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
         plant(mutant)
-        noticed = next((number for number, item in zip(numbers, items, strict=True) if not _passes(item)), None)
+        noticed = None
+        for number, item in items.items():
+            limit_s = int(time.process_time() + LEAST_CPU_S + 4 * seconds[number])
+            resource.setrlimit(resource.RLIMIT_CPU, (limit_s, resource.RLIM_INFINITY))
+            signal.alarm(LEAST_WAIT_S + int(10 * seconds[number]))
+            if not _passes(item):
+                noticed = number
+                break
         code = 0 if noticed is None else 1
         os.write(out, b"" if noticed is None else str(noticed).encode())
     except BaseException as error:  # it could not even be planted
@@ -286,7 +296,12 @@ def _passes(item: pytest.Item) -> bool:
 
 
 def run(
-    chosen: Sequence[CodeMutant], files: Sequence[str] = FILES, *, jobs: int = 2, most_s: float = math.inf
+    chosen: Sequence[CodeMutant],
+    files: Sequence[str] = FILES,
+    *,
+    jobs: int = 2,
+    most_s: float = math.inf,
+    journal: Path | None = None,
 ) -> dict[str, str | None]:
     """
     Plant bugs, and have the tests look for them. To be called in a process of its own, without the accelerator.
@@ -294,13 +309,13 @@ def run(
     Returns:
         For each bug's id what noticed it; None where nothing did.
     """
-    campaign = Campaign(chosen, jobs, most_s)
+    campaign = Campaign(chosen, jobs, most_s, journal)
     skipped = [f"--ignore={path}" for path in SKIPPED]
     options = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:doctest", "-o", "addopts="]
     code = pytest.main(
         [*options, "--import-mode=importlib", "--hypothesis-profile=planted", *skipped, *files], [campaign]
     )
-    assert not campaign.failed, f"fails without a bug, and so notices none: {', '.join(campaign.failed)}"
+    assert not campaign.failed, f"fails without a bug, or is none: {', '.join(campaign.failed)}"
     assert code == 0, f"pytest ended with {code}"
     return campaign.outcomes
 
@@ -327,6 +342,9 @@ def main() -> None:
     parser.add_argument("--files", nargs="*", default=FILES, help="tests")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--most-s", type=float, default=math.inf, help="leave out tests that take longer than this")
+    parser.add_argument(
+        "--journal", type=Path, help="a line for each outcome; what is noticed there isn't planted again"
+    )
     arguments = parser.parse_args()
     assert os.environ.get("SORA_HARNESS_PURE"), "the accelerator leaves much of the code out"
     chosen = [
@@ -334,9 +352,14 @@ def main() -> None:
         for mutant in drawn(arguments.one_in)
         if not arguments.only or mutant.id.startswith(tuple(arguments.only))
     ]
-    known = equivalents()
+    journal: Path | None = arguments.journal
+    noticed: dict[str, str | None] = {}
+    if journal is not None and journal.exists():
+        noticed = {bug: by for bug, by in map(json.loads, journal.read_text(encoding="utf-8").splitlines()) if by}
+    known = equivalents().keys() | noticed.keys()
     chosen = [mutant for mutant in chosen if mutant.id not in known][: arguments.first]
-    print(json.dumps(run(chosen, arguments.files, jobs=arguments.jobs, most_s=arguments.most_s), indent=1))
+    outcomes = run(chosen, arguments.files, jobs=arguments.jobs, most_s=arguments.most_s, journal=journal)
+    print(json.dumps(noticed | outcomes, indent=1))
 
 
 if __name__ == "__main__":

@@ -31,8 +31,8 @@ def test_modules_that_are_left_alone_are_there() -> None:
 
 
 def test_a_few_planted_bugs_are_noticed() -> None:
-    """Twelve of those about the server's clock, by the tests of that alone; in a process of its own."""
-    files = ("tests/judge/test_server_clock.py", "tests/judge/test_stamp_order.py")
+    """Twelve of those about the server's clock, by the tests of clocks alone; in a process of its own."""
+    files = [f"tests/judge/test_{name}.py" for name in ("server_clock", "stamp_order", "clock_checks")]
     outcomes = planted.run_apart("--only", "judge/server_clock.py", "--first", "12", "--files", *files)
     assert len(outcomes) == 12
     assert [bug for bug, noticed_by in outcomes.items() if noticed_by is None] == []

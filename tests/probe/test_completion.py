@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,12 +29,18 @@ class CountingJudge:
     def __init__(self, observed: Collection[str] = ()) -> None:
         self.observed = set(observed)
         self.findings: list[FindingEntry] = []
+        self.by_target: dict[str, dict[str, int]] = {}
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> Any:
         raise AssertionError("not used")
 
     def result(self) -> JudgeResult:
-        return JudgeResult(checked=dict.fromkeys(self.observed, 1), findings=self.findings, coverage=CoverageSummary())
+        return JudgeResult(
+            checked=dict.fromkeys(self.observed, 1),
+            checked_by_target=self.by_target,
+            findings=self.findings,
+            coverage=CoverageSummary(),
+        )
 
 
 def test_what_is_expected_follows_from_the_plan() -> None:
@@ -97,3 +104,27 @@ def test_traffic_that_is_not_there_is_not_waited_for() -> None:
     assert not any(tracker.finish_round() for _ in range(2))
     judge.observed |= {id for id in EXPECTED if REQUIREMENTS[id].needs_traffic is None}
     assert [tracker.finish_round() for _ in range(1 + MAX_IDLE_ROUNDS_WITHOUT_TRAFFIC)] == [False, True]
+
+
+def test_a_stated_bound_holds_for_every_must_and_target() -> None:
+    """Until each was checked 3/share times; what no pass needs, and wrong requests, are not waited for."""
+    judge = CountingJudge(EXPECTED)
+    judge.by_target = {
+        "http.status": {"GetStatsClient": 300, "GetStatsConnection": 150},
+        "clock.order": {"GetStatsClient": 1},
+        "request.no_5xx": {"GetStatsClient": 1},
+        "counter.monotonic": {"GetStatsAllConnections": 299},
+    }
+    tracker = CompletionTracker(replace(PLAN, until=0.01), judge)
+    assert [tracker.finish_round() for _ in range(MIN_ROUNDS + 2)] == [False] * (MIN_ROUNDS + 2)
+    weakest = tracker.weakest()
+    assert weakest is not None
+    assert weakest.describe(elapsed_s=60.0) == (
+        "too weak for 1 %: http.status of GetStatsConnection was held against 150 responses, and 300 are needed: about "
+        "60 s more"
+    )
+    judge.by_target["http.status"]["GetStatsConnection"] = judge.by_target["counter.monotonic"][
+        "GetStatsAllConnections"
+    ] = 300
+    assert tracker.weakest() is None
+    assert tracker.finish_round()

@@ -7,6 +7,7 @@ import json
 import random
 import re
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,11 @@ def add_a_field(connection: dict[str, Any]) -> None:
 FAULTS: tuple[Fault, ...] = (step_back, lose_a_leaf, swap_a_type, add_a_field)
 
 
+def stamped_now(body: bytes) -> bytes:
+    """The same with the time of our own clock, which the exchange has as well."""
+    return re.sub(rb'(?<="timestamp":")[^"]*', f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}".encode(), body)
+
+
 def live(path: Path, *, overlap: int, faulty: bool, count: int = 120) -> Judge:
     """Judge as a client would, with several requests under way at a time, and record it."""
     with RecordingWriter(path, recorded_run()) as recorder:
@@ -104,7 +110,7 @@ def live(path: Path, *, overlap: int, faulty: bool, count: int = 120) -> Judge:
         faults = itertools.cycle(FAULTS)
         under_way = []
         for turn, (request, body) in enumerate(responses(count)):
-            under_way.append((judge.begin_exchange(request), body))
+            under_way.append((judge.begin_exchange(request), stamped_now(body)))
             if len(under_way) < overlap:
                 continue
             ticket, body = under_way.pop((turn * 7) % len(under_way))
@@ -141,7 +147,8 @@ def told(tally: JudgeResult) -> dict[str, Any]:  # Any: all that a verdict is ma
     for finding in findings.values():
         finding["exchanges"] = [tuple(key) for key in finding["exchanges"]]
     coverage = msgspec.structs.asdict(tally.coverage)
-    return {"findings": findings, "checked": tally.checked, "coverage": coverage, "crashed": tally.crashed}
+    counted = {"checked": tally.checked, "by_target": tally.checked_by_target}
+    return counted | {"findings": findings, "coverage": coverage, "crashed": tally.crashed}
 
 
 def without(findings: dict[str, dict[str, Any]], *names: str) -> dict[str, dict[str, Any]]:  # Any: as in `told`

@@ -315,7 +315,8 @@ def test_without_hypothesis_the_command_says_what_to_install(
     monkeypatch.setitem(sys.modules, "hypothesis", None)
     assert main(["conform", "--fuzz", "5"]) == 2
     assert (
-        capsys.readouterr().err == "sora-harness: --fuzz needs Hypothesis: pip install 'sora-stats-harness[pytest]'\n"
+        capsys.readouterr().err
+        == "sora-harness: --fuzz needs Hypothesis: pip install 'sora-stats-harness[hypothesis]'\n"
     )
 
 

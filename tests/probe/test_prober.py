@@ -24,6 +24,7 @@ from sora_stats_harness.api.exchange import (
 )
 from sora_stats_harness.api.http1_faults import FramingFault
 from sora_stats_harness.api.server_address import SocketAddress
+from sora_stats_harness.api.server_route import Route
 from sora_stats_harness.api.server_url import normalize_server_url
 from sora_stats_harness.probe import transport
 from sora_stats_harness.probe.prober import Prober
@@ -175,7 +176,7 @@ def test_all_addresses_of_a_name_are_tried(order: int, monkeypatch: pytest.Monke
     with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
         port = int(server.url.rpartition(":")[2])
         both = (SocketAddress(socket.AF_INET6, ("::1", port, 0, 0)), SocketAddress(socket.AF_INET, ("127.0.0.1", port)))
-        monkeypatch.setattr(transport, "look_up_addresses", lambda server: both[::order])
+        monkeypatch.setattr(transport, "look_up_addresses", lambda server, proxy: both[::order])
         result = exchange_with(f"http://localhost:{port}")
     assert result.error is None and result.response is not None
 
@@ -185,7 +186,7 @@ def test_a_large_body_is_received_whole() -> None:
     body = b"[" + b" " * 3_000_000 + b"]"
     for tls in (None, hostile.self_signed()):
         with hostile.serve(hostile.says(hostile.response(body) + b"more"), tls=tls) as server:
-            result = exchange_with(server.url, insecure=True)
+            result = exchange_with(server.url, route=Route(insecure=True))
         assert result.response is not None and result.response.body == body
         assert [fault.code for fault in result.faults] == ["surplus"]
 
@@ -207,8 +208,8 @@ def test_a_certificate_that_nobody_signed_is_not_accepted() -> None:
     """Unless it was named as an authority, or whoever asks wants to know nothing."""
     with hostile.serve(hostile.says(hostile.response(b"[]")), tls=hostile.self_signed()) as server:
         refused = exchange_with(server.url)
-        trusted = exchange_with(server.url, ca_file=str(hostile.CERTIFICATE))
-        insecure = exchange_with(server.url, insecure=True)
+        trusted = exchange_with(server.url, route=Route(ca_file=str(hostile.CERTIFICATE)))
+        insecure = exchange_with(server.url, route=Route(insecure=True))
     assert refused.response is None and refused.error is not None
     assert refused.error.code is ErrorCode.TLS
     assert refused.error.detail.startswith("the certificate is not accepted: self")
@@ -425,7 +426,16 @@ def test_one_server_has_one_name(url: str, server: str) -> None:
         "ftp://a",
         "http://",
         "http://u:p@a",
-        "http://a/api",
+        "http://a/api/../b",
+        "http://a//b",
+        "http://a/b c",
+        "http://a/%zz",
+        "http://a:",
+        "http://a:0",
+        "http://a:65536",
+        "http://1",
+        "http://256.1.1.1",
+        "http://1.2.3",
         "http://a?x=1",
         "http://a#b",
         "http://a:port",
@@ -442,4 +452,4 @@ def test_what_is_no_servers_url_is_wrong_usage(url: str) -> None:
 def test_a_missing_ca_file_is_wrong_usage(tmp_path: Any) -> None:
     """The file is named, and nothing was sent."""
     with pytest.raises(UsageError, match=r"nowhere\.pem"):
-        Prober(ca_file=str(tmp_path / "nowhere.pem"))
+        Prober(route=Route(ca_file=str(tmp_path / "nowhere.pem")))

@@ -106,6 +106,17 @@ def test_doctests_of_pages_hold(page: Path) -> None:
     assert failed == 0
 
 
+@pytest.mark.parametrize("name", ["GATE", "LOAD"])
+def test_pages_are_whole_in_both_languages(name: str) -> None:
+    """A page in Japanese has the sections, tables and examples of the one in English, and runs the same commands."""
+    english, japanese = ((ROOT / "docs" / f"{name}{end}.md").read_text("utf-8") for end in ("", ".ja"))
+    for shape in (r"^## ", r"^\|", r"^```\w+", r"^- "):
+        counts = [len(re.findall(shape, text, re.MULTILINE)) for text in (english, japanese)]
+        assert counts[0] <= counts[1], shape
+    commands = [re.findall(r"^\$ (.*)", text.replace(" --lang ja", ""), re.MULTILINE) for text in (english, japanese)]
+    assert commands[0] == commands[1]
+
+
 def test_examples_are_there_in_both_languages() -> None:
     """Both READMEs show the same examples, so neither ages alone."""
     shown: dict[str, list[str]] = {page.name: [] for page in PAGES}

@@ -13,11 +13,18 @@ import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.api.secret_redaction import NO_SECRETS, Secrets
+from sora_stats_harness.api.zstd import CompressionParameter, ZstdCompressor
 from sora_stats_harness.recording.writer import RecordedRun, RecordingWriter
 
 RUN = "11111111-2222-4333-8444-555555555555"
 SERVER = "http://127.0.0.1:3000"
 JSON_HEADERS = (("content-type", "application/json"),)
+
+
+def compress_frame(content: bytes) -> bytes:
+    """One zstd frame that ends in a checksum."""
+    compressor = ZstdCompressor(options={CompressionParameter.checksum_flag: 1})
+    return compressor.compress(content, compressor.FLUSH_FRAME)
 
 
 def exchange(

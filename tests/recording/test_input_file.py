@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,7 +17,7 @@ from sora_stats_harness.recording import input_file
 from sora_stats_harness.recording.input_file import InputFile, LineCursor, UnreadablePart
 from sora_stats_harness.recording.reader import open_recordings
 
-from .build import exchange
+from .build import compress_frame, exchange
 from .test_reader import file_of
 
 SMALL = InputBudget(
@@ -37,7 +36,7 @@ SKIPPABLE = b"\x50\x2a\x4d\x18" + (5).to_bytes(4, "little") + b"hello"
 
 
 def pack(content: bytes) -> bytes:
-    return zstandard.ZstdCompressor(write_checksum=True).compress(content)
+    return compress_frame(content)
 
 
 def exchanges(count: int, **options: object) -> list[Exchange]:

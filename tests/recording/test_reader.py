@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,7 +20,7 @@ from sora_stats_harness.recording import reader
 from sora_stats_harness.recording.reader import LATEST_NS, open_recordings
 
 from ..examples import some_of
-from .build import RUN, exchange, pipe_to_stdin, record
+from .build import RUN, compress_frame, exchange, pipe_to_stdin, record
 
 HEADER = lines.RecordingHeader(
     format=lines.RECORDING_FORMAT,
@@ -117,7 +116,7 @@ def test_a_recording_cut_at_any_byte_leaves_what_was_whole(tmp_path: Path, compr
     items = [exchange(seq, sent_ns=seq, received_ns=seq + 1) for seq in range(4)]
     pieces = file_of(items).splitlines(keepends=True)
     if compressed:
-        pieces = [zstandard.ZstdCompressor(write_checksum=True).compress(piece) for piece in pieces]
+        pieces = [compress_frame(piece) for piece in pieces]
     whole = b"".join(pieces)
     path = tmp_path / "run.jsonl"
     ends = [sum(map(len, pieces[: n + 1])) for n in range(len(pieces))]
@@ -158,7 +157,7 @@ def test_a_damaged_line_is_skipped_and_counted(tmp_path: Path) -> None:
 def test_a_frame_with_one_wrong_byte_is_skipped_whole(tmp_path: Path) -> None:
     """Its checksum stands at its end: none of its lines may be held against a server."""
     frames = [
-        zstandard.ZstdCompressor(write_checksum=True).compress(piece)
+        compress_frame(piece)
         for piece in file_of([exchange(seq, sent_ns=seq, received_ns=seq + 1) for seq in range(4)]).splitlines(True)
     ]
     path = tmp_path / "run.jsonl.zst"

@@ -15,12 +15,14 @@ from sora_stats_harness.judge.verdict import CoverageSummary, Verdict
 from sora_stats_harness.reports import comparison_formats as comparison
 from sora_stats_harness.reports import comparison_schema
 from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports.comparison_page import COMPARISON_RENDERERS, render_page
 from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
 from sora_stats_harness.reports.escaping import replace_surrogates
 from sora_stats_harness.reports.run_comparison import compare_runs
 
 from .. import comparing
 from . import verdicts
+from .test_formats import Page
 
 
 def changed() -> RunComparison:
@@ -42,10 +44,10 @@ def same() -> RunComparison:
     return compare_runs([("base", comparing.verdict(0))], [("new", comparing.verdict(1))])
 
 
-@pytest.mark.parametrize("form", ["text", "markdown"])
+@pytest.mark.parametrize("form", ["text", "markdown", "html"])
 def test_every_change_is_told(form: str) -> None:
     """New and fixed findings with their places, fields, the shift with its bounds, the capacity, and the outcome."""
-    text = comparison.COMPARISON_RENDERERS[form](changed())
+    text = COMPARISON_RENDERERS[form](changed()).replace("<wbr>", "")
     for part in (
         "new",
         "shape.unknown",
@@ -77,8 +79,8 @@ def test_no_change_is_not_called_equal() -> None:
 def test_self_test_is_said() -> None:
     """Comparing the simulator with itself tells nothing of a Sora."""
     base, new = (comparing.verdict(place, subject_kind="simulator") for place in (0, 1))
-    for form in ("text", "markdown"):
-        assert "SELF-TEST" in comparison.COMPARISON_RENDERERS[form](compare_runs([("a", base)], [("b", new)]))
+    for form in ("text", "markdown", "html"):
+        assert "SELF-TEST" in COMPARISON_RENDERERS[form](compare_runs([("a", base)], [("b", new)]))
 
 
 @pytest.mark.parametrize("make", [changed, same])
@@ -95,7 +97,7 @@ def test_json_holds_to_its_schema(make: object) -> None:
 
 @pytest.mark.parametrize("text", verdicts.HOSTILE)
 def test_hostile_strings_do_no_harm(text: str) -> None:
-    """No control character on the terminal, no markup in Markdown outside of code spans, ASCII in JSON."""
+    """No control character on the terminal, no markup in Markdown outside of code spans or in the page, ASCII in JSON."""
 
     said = replace_surrogates(text)  # a verdict.json holds nothing else
 
@@ -110,6 +112,11 @@ def test_hostile_strings_do_no_harm(text: str) -> None:
     shown = comparison.render_text(found)
     assert all(char.isprintable() or char == "\n" for char in shown)
     assert comparison.render_json(found).isascii()
+    page = Page(render_page(found))
+    assert not page.open
+    assert not {"script", "iframe", "img", "link", "object", "form"} & set(page.tags)
+    assert all(value is not None and value.startswith("#") for key, value in page.attributes if key == "href")
+    assert len(page.ids) == len(set(page.ids))
     parsed = markdown_it.MarkdownIt("gfm-like", {"linkify": False}).parse(comparison.render_markdown(found))
     inside = [child for token in parsed for child in token.children or ()]
     assert {token.type for token in (*parsed, *inside)}.isdisjoint({"html_block", "html_inline", "link_open", "image"})

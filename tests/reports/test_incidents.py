@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from sora_stats_harness.judge.incident import ListingChanges
 from sora_stats_harness.judge.verdict import JudgeResult
+from sora_stats_harness.reports import incident_summary
 from sora_stats_harness.reports.report import VerdictReport
 from sora_stats_harness.reports.report_formats import report_renderer
 
@@ -71,3 +73,15 @@ def test_junit_has_properties() -> None:
     text = report_renderer("junit")(report())
     assert '<property name="incident.1.restart-new-ids" value="All connections of' in text
     assert 'name="shape.required"' in text
+
+
+def test_the_weightiest_cause_comes_first() -> None:
+    """A cause that explains nothing, then by the first finding of each, whatever the order in verdict.json."""
+    verdict = report().verdict
+    template = verdict.incidents[0]
+    names = [each.fingerprint for each in verdict.findings]
+    verdict.incidents = [
+        msgspec.structs.replace(template, id=name, explains=explains)
+        for name, explains in (("later", names[2:]), ("earlier", [names[3], names[1]]), ("alone", []))
+    ]
+    assert [each.id for each in incident_summary.incidents_by_weight(verdict)] == ["alone", "earlier", "later"]

@@ -34,6 +34,9 @@ TWO_ROUNDS_S: Final = 0.1
 LONGER_S: Final = {"frozen-clock": 3.2, "misstamped": 4.0}
 """Faults that show only after a while."""
 
+LIGHT: Final = {"clock-jump", "misstamped"}
+"""Faults that weigh less than what they violate: a clock may be set once, and nobody has said how far reads are torn."""
+
 MADE_UP: Final = 500
 """Requests that are made up for faults which no fixed probe shows."""
 
@@ -107,7 +110,9 @@ def test_a_fault_trips_exactly_what_it_declares(kind: FaultKind) -> None:
     assert tripped(tally) == kind.violated_requirements, [
         (e.requirement, e.field, e.message, e.actual) for e in tally.findings
     ]
-    fails = any(REQUIREMENTS[requirement].level is Level.MUST for requirement in kind.violated_requirements)
+    fails = kind.name not in LIGHT and any(
+        REQUIREMENTS[requirement].level >= Level.PROVEN for requirement in kind.violated_requirements
+    )
     passes = ExitCode.INCONCLUSIVE if unread else ExitCode.PASS
     assert outcome.exit_code == (ExitCode.FAIL if fails else passes), outcome.reason
 

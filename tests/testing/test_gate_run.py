@@ -25,7 +25,7 @@ pytest_plugins = ["pytester"]
 
 GATE: Final = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "0.1")
 ITEMS: Final = len(REQUIREMENTS) + 1
-HEAVY: Final = ("httpx", "jsonschema", "msgspec", "locust", "zstandard", "uvicorn", "hypothesis")
+HEAVY: Final = ("httpx", "jsonschema", "msgspec", "locust", "backports.zstd", "uvicorn", "hypothesis")
 
 
 def idle() -> hostile.Behaviour:
@@ -190,7 +190,7 @@ WRONG: Final = [
     (("--sora-conformance", "-o", "sora_url="), "*the setting sora_url is set but empty*", "the same in a setting"),
     (("--sora-conformance", "--sora-url=sora"), "*not an http or https URL*", "no URL"),
     (("--sora-conformance", "--sora-url=http://me:secret@127.0.0.1"), "*must not hold credentials*", "credentials"),
-    (("--sora-conformance", "--sora-url=http://127.0.0.1:1/api"), "*has a path*", "a path"),
+    (("--sora-conformance", "--sora-url=http://127.0.0.1:1/?x"), "*has a query*", "a query"),
     (
         ("--sora-conformance", "--sora-url=http://127.0.0.1:1", "--sora-fault=counter-falls"),
         "*--sora-fault goes with*",

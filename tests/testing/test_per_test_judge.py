@@ -7,6 +7,7 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import ErrorCode, Response, Target, TransportError, make_valid_request
+from sora_stats_harness.judge.checks.monotonic import MonotonicCheck
 from sora_stats_harness.simulator.server import Simulator
 from sora_stats_harness.testing.per_test_judge import PerTestJudge
 
@@ -49,4 +50,6 @@ def test_a_check_that_crashes_is_no_pass(monkeypatch: pytest.MonkeyPatch) -> Non
     with Simulator(connections=1, churn=False) as simulator:
         body = httpx.post(simulator.url, headers=dict(REQUEST.headers), trust_env=False).content
     hearing.begin_exchange(REQUEST).complete(response(body))
-    assert hearing.finish_test() == "the check of counter.monotonic crashed, which is a fault of the harness"
+    assert hearing.finish_test() == "\n\n".join(
+        f"the check of {row.id} crashed, which is a fault of the harness" for row in MonotonicCheck.requirements
+    )

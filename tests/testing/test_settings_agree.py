@@ -153,7 +153,7 @@ def test_mistakes_are_refused_alike(
 def test_a_found_file_cannot_send_secrets_where_it_likes(entry: str, plugin: Plugin, folder: Path) -> None:
     """A URL and a secret of one file that nobody has named: refused everywhere."""
     (folder / "sora-harness.toml").write_text(f"url = 'http://a:1'\n{CONFIGURATION}", encoding="utf-8")
-    with pytest.raises(ConfigError, match="names the server as well as a secret for it, in the header X-Key"):
+    with pytest.raises(ConfigError, match="names who gets a secret as well as the secret, in the header X-Key"):
         resolve(entry, plugin, url=None)
 
 

@@ -45,7 +45,7 @@ class EditionExtensionParser(EditionParser):
         """The names of editions that can be built on."""
         self.base_edition = base_edition
         """Loads one of them."""
-        self.named_paths = 0
+        self.named_paths: int = 0
         """Paths of `standing` so far."""
 
     def edition(self) -> Edition:

@@ -39,7 +39,7 @@ class EditionParser:
     def __init__(self, document: dict[str, Any], origin: str) -> None:  # Any: whatever TOML can hold
         self.document = document
         self.origin = origin
-        self.part_count = 0
+        self.part_count: int = 0
         """Fields and groups so far."""
 
     def fail(self, place: str, problem: str) -> EditionError:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import time
+from collections.abc import Callable
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -35,12 +36,13 @@ class Target(Enum):
     ALL = "Sora_20171101.GetStatsAllConnections"
 
     def __init__(self, header: str) -> None:
-        self.operation = header.partition(".")[2]
+        self.operation: str = header.partition(".")[2]
         """The name without the service: what reports and recordings say."""
-        self.many = self.operation != "GetStatsConnection"
+        self.many: bool = self.operation != "GetStatsConnection"
         """Whether the response is an array of connections."""
 
-    __hash__ = object.__hash__  # members are what they are; Enum's own takes a call of Python each time
+    # Members are what they are; Enum's own takes a call of Python each time.
+    __hash__: Callable[[object], int] = object.__hash__  # type: ignore[assignment]
 
 
 CONNECTION: Final = Target.CONNECTION

@@ -59,6 +59,10 @@ class ResponseReader:
     (200, b'[]', True)
     """
 
+    wire_bytes: int
+
+    keep: bool
+
     # Set where a body begins, and not for each response.
     _pieces: BodyPieces
     """What has come of a body."""
@@ -78,7 +82,7 @@ class ResponseReader:
 
     def begin(self, method: str = "POST") -> None:
         """Forget the response before, and expect one to a request of this method."""
-        self.over = False
+        self.over: bool = False
         """Whether no more bytes are needed."""
         self.response: Response | None = None
         """The response, or what came of it; None before the end, and where its head was not over."""

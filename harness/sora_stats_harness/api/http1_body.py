@@ -49,7 +49,7 @@ class BodyMemory:
         self._memory = io.BytesIO(bytes(len(start) + missing + SPARE_BYTES))
         self._memory.write(start)
         self._views: list[memoryview] = []
-        self.size = len(start)
+        self.size: int = len(start)
         """Bytes that have come."""
 
     def view(self) -> memoryview:
@@ -142,9 +142,9 @@ class ChunkedBody:
         """Whether the line end behind a chunk's data is to come."""
         self._section: bytearray | None = None
         """What has come behind the last chunk."""
-        self.size = 0
+        self.size: int = 0
         """Bytes of data."""
-        self.done = False
+        self.done: bool = False
         """Whether the end has come."""
         self.wrong: FramingFault | None = None
         """Why there is no telling where the end is."""
@@ -184,8 +184,7 @@ class ChunkedBody:
         """What is missing when the peer closes, in words; None where the body is complete."""
         if self._section is None:
             return f"the body ended after {self.size} bytes, before its last chunk"
-        # "A message body that uses the chunked transfer coding is incomplete if the zero-sized chunk that terminates
-        # the encoding has not been received" (RFC 9112, 8): it has.
+        # The chunk of size zero was received, which is what completes a body (RFC 9112, 8).
         self._note(fault("trailer_end_missing"))
         return None
 

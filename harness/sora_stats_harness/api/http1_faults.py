@@ -59,126 +59,93 @@ UNANNOUNCED_CLOSE: Final = "closed_unannounced"
 
 _TABLE: Final = (
     # -- what the standard allows -------------------------------------------------------------------------------------
-    # "A server MAY send an HTTP/1.0 response to an HTTP/1.1 request if it is known or suspected that the client
-    # incorrectly implements the HTTP specification". Simple proxies always do.
+    # A server may lower the version for a client that it suspects of faults; simple proxies always do.
     _allowed("version_1_0", "the response is HTTP/1.0", "RFC 9112, 2.3"),
-    # "A recipient that receives a message with a major version number that it implements and a minor version number
-    # higher than what it implements SHOULD process the message as if it was in the highest minor version".
+    # A recipient takes a higher minor version as the highest one that it knows.
     _allowed("version_newer", "the version is newer than HTTP/1.1", "RFC 9110, 6.2"),
-    # "Otherwise, this is a response message without a declared message body length, so the message body length is
-    # determined by the number of octets received prior to the server closing the connection."
+    # Without a declared length the body ends with the connection.
     _allowed("until_close", "the body ends where the connection is closed", "RFC 9112, 6.3"),
-    # "A client MUST be able to parse one or more 1xx responses received prior to a final response, even if the client
-    # does not expect one."
+    # A client has to be able to read 1xx responses before the final one, asked for or not.
     _allowed("interim", "an interim response came first", "RFC 9110, 15.2"),
-    # "A recipient MUST ignore unrecognized chunk extensions."
+    # A recipient has to ignore those that it does not know.
     _allowed("chunk_extension", "a chunk has an extension", "RFC 9112, 7.1.1"),
-    # "A trailer section allows the sender to include additional fields at the end of a chunked message".
+    # They are part of the chunked coding.
     _allowed("trailers", "there are trailer fields behind the body", "RFC 9112, 7.1.2"),
-    # "A recipient SHOULD treat other allowed octets in field content (i.e., obs-text) as opaque data."
+    # Such bytes are to be passed on without being interpreted.
     _allowed("obs_text", "a header value holds bytes beyond ASCII", "RFC 9110, 5.5"),
     # -- what it forbids a server, and lets a client put up with ------------------------------------------------------
-    # Of data between responses: "the client SHOULD close the connection, since message delimitation is now ambiguous,
-    # unless the data consists only of one or more CRLF (which can be discarded per Section 2.2)" (9.2).
+    # Blank lines between responses may be dropped; any other data there ends the connection.
     _tolerated("blank_line", "a blank line stands outside of the response", "RFC 9112, 2.1 and 9.2"),
-    # "Although the line terminator for the start-line and fields is the sequence CRLF, a recipient MAY recognize a
-    # single LF as a line terminator and ignore any preceding CR."
+    # CRLF ends a line, and a recipient may take LF alone for one.
     _tolerated("bare_lf", "a line ends with LF alone", "RFC 9112, 2.2"),
-    # "A recipient of such a bare CR MUST consider that element to be invalid or replace each bare CR with SP before
-    # processing the element or forwarding the message."
+    # A recipient has to refuse the element, or put a space in place of the CR.
     _tolerated("bare_cr", "a CR stands within a line", "RFC 9112, 2.2"),
-    # "recipients MAY instead parse on whitespace-delimited word boundaries and, aside from the line terminator, treat
-    # any form of whitespace as the SP separator while ignoring preceding or trailing whitespace".
+    # A recipient may divide the line at any white space.
     _tolerated("status_line_blanks", "the status line is not divided by single spaces", "RFC 9112, 4"),
-    # "A server MUST send the space that separates the status-code from the reason-phrase even when the reason-phrase
-    # is absent".
+    # A server has to send that space even where no reason phrase follows.
     _tolerated("status_line_short", "no space follows the status code", "RFC 9112, 4"),
-    # "No whitespace is allowed between the field name and colon. […] A proxy MUST remove any such whitespace from a
-    # response message before forwarding the message downstream."
+    # None is allowed there, and a proxy has to take it away.
     _tolerated("blank_before_colon", "there is white space between a header's name and the colon", "RFC 9112, 5.1"),
-    # "A user agent that receives an obs-fold in a response message that is not within a "message/http" container MUST
-    # replace each received obs-fold with one or more SP octets prior to interpreting the field value."
+    # A client has to read each fold as white space.
     _tolerated("folded_header", "a header is folded over several lines", "RFC 9112, 5.2"),
-    # "a recipient of CR, LF, or NUL within a field value MUST either reject the message or replace each of those
-    # characters with SP before further processing or forwarding of that message. Field values containing other CTL
-    # characters are also invalid; however, recipients MAY retain such characters for the sake of robustness".
+    # CR, LF and NUL are to be refused or read as a space; other ones are invalid too, though they may be kept.
     _tolerated("control_character", "a control character stands in the head", "RFC 9110, 5.5"),
-    # "unless the field value can be successfully parsed as a comma-separated list, all values in the list are valid,
-    # and all values in the list are the same (in which case, the message is processed with that single value".
+    # The same valid number several times may be read as that number; anything else is an error.
     _tolerated("length_repeated", "Content-Length is given more than once, with one value", "RFC 9112, 6.3"),
-    # "A sender MUST NOT send a Content-Length header field in any message that contains a Transfer-Encoding header
-    # field" (6.2); "the Transfer-Encoding overrides the Content-Length" (6.3).
+    # A sender must not send both, and to a recipient Transfer-Encoding takes precedence.
     _tolerated("length_with_chunked", "there is a Content-Length besides Transfer-Encoding", "RFC 9112, 6.2 and 6.3"),
-    # "A server MUST NOT send a Content-Length header field in any response with a status code of 1xx (Informational)
-    # or 204 (No Content)."
+    # A server must not send one with 1xx or 204.
     _tolerated("length_without_body", "a response that has no body has a Content-Length", "RFC 9110, 8.6"),
-    # "A server MUST NOT send a Transfer-Encoding header field in any response with a status code of 1xx (Informational)
-    # or 204 (No Content)."
+    # A server must not send one with 1xx or 204.
     _tolerated("chunked_without_body", "a response that has no body has a Transfer-Encoding", "RFC 9112, 6.1"),
-    # "A client that receives an HTTP/1.0 message containing a Transfer-Encoding header field MUST treat the message as
-    # if the framing is faulty, even if a Content-Length is present, and close the connection after processing".
+    # A client has to take the framing for faulty, and close the connection after the response.
     _tolerated("chunked_1_0", "an HTTP/1.0 response has a Transfer-Encoding", "RFC 9112, 6.1"),
-    # "a sender MUST NOT generate multiple field lines with the same name in a message […] unless that field's
-    # definition allows multiple field line values to be recombined as a comma-separated list".
+    # Only headers that are lists may be sent more than once.
     _tolerated("content_type_repeated", "Content-Type is given more than once, with one value", "RFC 9110, 5.3"),
-    # "Recipients often attempt to handle this error by using the last syntactically valid member of the list, leading
-    # to potential interoperability and security issues if different implementations have different error handling".
+    # Recipients often take the last valid one, and differ in that, which is a risk.
     _tolerated("content_type_conflict", "Content-Type is given with different values", "RFC 9110, 8.3"),
-    # "none of the available representations for the response have a content coding that is listed as acceptable, the
-    # origin server SHOULD send a response without any content coding": requests of ours accept `identity` alone.
+    # Where no coding is acceptable a server should send none; requests of ours accept `identity` alone.
     _tolerated("content_coding", "there is a Content-Encoding that was not asked for", "RFC 9110, 12.5.3"),
-    # "The header's value is a single origin or *": browsers take a list for a failure.
+    # The value is one origin or `*`; browsers take a list for a failure.
     _tolerated("allow_origin_repeated", "Access-Control-Allow-Origin is given more than once", "Fetch, 3.3.3"),
     # chunk = chunk-size [ chunk-ext ] CRLF: no white space without an extension behind it. Old servers pad sizes.
     _tolerated("chunk_size_blanks", "a chunk's size is followed by white space", "RFC 9112, 7.1"),
-    # "A message body that uses the chunked transfer coding is incomplete if the zero-sized chunk that terminates the
-    # encoding has not been received": with it, the body is complete, even if the line after it is missing.
+    # The chunk of size zero makes the body complete, even if the line after it is missing.
     _tolerated(
         "trailer_end_missing", "the connection was closed before the blank line behind the last chunk", "RFC 9112, 8"
     ),
-    # "If the final response to the last request on a connection has been completely received and there remains
-    # additional data to read, a user agent MAY discard the remaining data or attempt to determine if that data belongs
-    # as part of the prior message body, which might be the case if the prior message's Content-Length value is
-    # incorrect. A client MUST NOT process, cache, or forward such extra data as a separate response" (6.3).
+    # A client may drop the rest, or ask itself if the length was wrong; it must not take it for another response.
     _tolerated("surplus", "bytes follow the end of the response", "RFC 9112, 6.3"),
     # -- what a connection shows between two responses ----------------------------------------------------------------
-    # "A client that receives data on a connection that does not have any outstanding requests MUST NOT consider that
-    # data to be a valid response; the client SHOULD close the connection, since message delimitation is now ambiguous".
+    # Data that nobody asked for is no response; the client should close the connection.
     _tolerated("unasked", "bytes came on an idle connection", "RFC 9112, 9.2"),
-    # "A server that does not support persistent connections MUST send the "close" connection option in every response
-    # message that does not have a 1xx (Informational) status code" (9.3). Idle connections may be closed at any time.
+    # A server that keeps no connections has to say so in each response (9.3); idle ones may be closed at any time.
     _tolerated(UNANNOUNCED_CLOSE, "a connection that was to be kept was closed without a word", "RFC 9112, 9.3"),
     # -- what leaves nothing to rely on -------------------------------------------------------------------------------
     # status-line = HTTP-version SP status-code SP [ reason-phrase ]
     _fatal("not_http", "the first line is no status line", "RFC 9112, 4"),
     # status-code = 3DIGIT
     _fatal("status_code", "the status code does not have three digits", "RFC 9112, 4"),
-    # HTTP-version = HTTP-name "/" DIGIT "." DIGIT; "HTTP-version is case-sensitive."
+    # HTTP-version = HTTP-name "/" DIGIT "." DIGIT, in capitals
     _fatal("version_unknown", "the version is not one of HTTP/1", "RFC 9112, 2.3"),
-    # "A server MUST NOT switch to a protocol that was not indicated by the client in the corresponding request's
-    # Upgrade header field."
+    # A server may only change to a protocol that the request named in Upgrade.
     _fatal("switched", "the server changed the protocol", "RFC 9110, 7.8"),
     # field-line = field-name ":" OWS field-value OWS; field-name = token
     _fatal("header_line", "a line of the head is no header field", "RFC 9112, 5"),
-    # "A recipient that receives whitespace between the start-line and the first header field MUST either reject the
-    # message as invalid or consume each whitespace-preceded line without further processing".
+    # A recipient has to refuse the message, or pass over such lines.
     _fatal("head_blank", "white space stands before the first header field", "RFC 9112, 2.2"),
-    # "If a message is received without Transfer-Encoding and with an invalid Content-Length header field, then the
-    # message framing is invalid and the recipient MUST treat it as an unrecoverable error […] the user agent MUST close
-    # the connection to the server and discard the received response."
+    # Without Transfer-Encoding nobody can tell where the body ends: the client has to drop the response and close the
+    # connection.
     _fatal("length_invalid", "Content-Length is not a number of bytes", "RFC 9112, 6.3; RFC 9110, 8.6"),
     _fatal("length_conflict", "Content-Length is given with different values", "RFC 9112, 6.3"),
-    # "chunked […] A sender MUST NOT apply the chunked transfer coding more than once to a message body"; other codings
-    # want to be asked for by TE (RFC 9110, 10.1.4), which no request of ours has.
+    # `chunked` may be applied once; other codings want to be asked for by TE (RFC 9110, 10.1.4), which no request of ours
+    # has.
     _fatal("transfer_coding", "Transfer-Encoding is not `chunked`", "RFC 9112, 6.1 and 7"),
-    # chunk-size = 1*HEXDIG; "A recipient MUST anticipate potentially large hexadecimal numerals and prevent parsing
-    # errors due to integer conversion overflows".
+    # chunk-size = 1*HEXDIG, of any length: a reader must not overflow.
     _fatal("chunk_size", "a chunk's size is not a hexadecimal number", "RFC 9112, 7.1"),
     # chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF
     _fatal("chunk_end", "a chunk does not end where its size says", "RFC 9112, 7.1"),
-    # "HTTP does not place a predefined limit on the length of each field line […] or on the length of a header or
-    # trailer section as a whole"; "A client MAY discard or truncate received field lines that are larger than the
-    # client wishes to process" (RFC 9110, 5.4): the limit is ours.
+    # The standard sets no limit, and lets a client have one: it is ours.
     _fatal("head_too_large", "the head does not end within the limit", "RFC 9110, 5.4"),
     _fatal("chunk_line_too_large", "a chunk's size line does not end within the limit", "RFC 9112, 7.1.1"),
 )

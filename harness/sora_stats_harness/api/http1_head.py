@@ -135,7 +135,7 @@ def split_lines(raw: bytes, faults: FaultList) -> list[bytes]:
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 ([1-9][0-9]{2}) ([\t -~\x80-\xff]*)")
 """As it should be."""
 
-# "any form of whitespace as the SP separator […]: SP, HTAB, VT (%x0B), FF (%x0C), or bare CR" (RFC 9112, 4).
+# A recipient may take SP, HTAB, VT, FF and bare CR for the blanks of a status line (RFC 9112, 4).
 _WORDS: Final = re.compile(
     rb"[ \t\v\f\r]*([^ \t\v\f\r]+)(?:[ \t\v\f\r]+([^ \t\v\f\r]+))?(?:[ \t\v\f\r]+(.*))?", re.DOTALL
 )

@@ -8,6 +8,7 @@ headers are references to a variable or to another file.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Collection, Iterable
@@ -60,6 +61,14 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     until: Annotated[date, _described("The last day on which it holds, in UTC")]
 
 
+class GivenConnection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A connection or a client to ask for."""
+
+    channel_id: _Text
+    connection_id: _Text | None = None
+    client_id: _Text | None = None
+
+
 class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a configuration may say; None or empty where it says nothing."""
 
@@ -89,6 +98,41 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     timeout: Annotated[_Duration | None, _described("For a whole exchange: seconds, or a text such as 500ms")] = None
     tear: Annotated[
         _Duration | None, _described("How far apart the server stamps a response and reads its counters")
+    ] = None
+    client_cert: Annotated[
+        str | None,
+        _described("Show the certificate in this PEM file, which may hold its key as well; relative to this one"),
+    ] = None
+    client_key: Annotated[str | None, _described("The key of client_cert, as PEM; relative to this one")] = None
+    proxy: Annotated[
+        str | None, _described("Send everything through this proxy: http://HOST:PORT, or env:VARIABLE with credentials")
+    ] = None
+    wait: Annotated[_Duration | None, _described("How long to wait for a server that is starting")] = None
+    duration: Annotated[_Duration | None, _described("How long the gate probes at least")] = None
+    max_duration: Annotated[_Duration | None, _described("How long the gate probes at most")] = None
+    until: Annotated[
+        str | None, _described("Probe until each MUST has excluded a fault in more than this share, with 95 %: 0.1%")
+    ] = None
+    rate: Annotated[
+        Annotated[float, msgspec.Meta(gt=0, le=1000)] | None,
+        _described("Requests a second that the gate sends at most"),
+    ] = None
+    concurrency: Annotated[
+        Annotated[int, msgspec.Meta(ge=1, le=32)] | None, _described("Requests of the gate that may overlap")
+    ] = None
+    targets: Annotated[
+        list[str], _described("The operations that the gate asks for; all three where none is named")
+    ] = []
+    nodes: Annotated[list[str], _described("URLs of the other nodes of the server's cluster")] = []
+    connections: Annotated[
+        list[GivenConnection], _described("What the gate asks for instead of the connections in a listing")
+    ] = []
+    valid_only: Annotated[bool | None, _described("Whether the gate sends no request that is wrong on purpose")] = None
+    large_request: Annotated[
+        bool | None, _described("Whether the gate sends a wrong request of more than 8 MB as well")
+    ] = None
+    baseline: Annotated[
+        str | None, _described("An earlier verdict.json, whose findings are known; relative to this one")
     ] = None
     slos: Annotated[list[str], _described("What the server has to keep under load, as --slo takes it")] = []
     no_worse_than: Annotated[
@@ -145,7 +189,7 @@ def find_config(folder: Path | None = None) -> Path | None:
     """
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
-        if path.is_file() and _read_table(path) is not None:
+        if os.path.lexists(path) and _read_table(path) is not None:
             return path
     return None
 
@@ -153,7 +197,7 @@ def find_config(folder: Path | None = None) -> Path | None:
 def ignored_pyproject(configuration: LoadedConfig, folder: Path | None = None) -> str | None:
     """The pyproject.toml of the folder, where its table is passed over for another file; else None."""
     path = (folder or Path()) / PYPROJECT
-    if configuration.source in (None, str(path)) or not path.is_file():
+    if configuration.source in (None, str(path)) or not path.exists():
         return None
     return str(path) if _read_table(path) is not None else None
 
@@ -208,7 +252,12 @@ def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
     if path.name != PYPROJECT:
         return document
     tool = document.get("tool", {})
-    table: dict[str, Any] | None = tool.get("sora-harness") if isinstance(tool, dict) else None
+    own = PYPROJECT_TABLE.removeprefix("tool.")
+    for other in tool if isinstance(tool, dict) else ():
+        # a mistyped table would weaken a gate in silence, as a mistyped key would
+        if other != own and re.sub("[-_. ]", "", other.lower()) in ("soraharness", "sorastatsharness"):
+            raise ConfigError(f"{path}: unknown table [tool.{other}] (did you mean [{PYPROJECT_TABLE}]?)")
+    table: dict[str, Any] | None = tool.get(own) if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{path}: {PYPROJECT_TABLE} is no table")
     return table
@@ -227,6 +276,9 @@ def _validate_config(table: dict[str, Any], path: Path) -> LoadedConfig:  # Any:
         for place, waiver in enumerate(waivers, start=1):
             if isinstance(waiver, dict):
                 _refuse_unknown(waiver, Waiver, path, f"waiver {place}: ")
+    proxy = table.get("proxy")
+    if isinstance(proxy, str) and "@" in proxy:
+        raise ConfigError(f"{path}: proxy has credentials in the file: name a variable that holds the URL (env:NAME)")
     headers = table.get("headers")
     for name, value in headers.items() if isinstance(headers, dict) else ():
         # msgspec's message would repeat the value, which may be a secret
@@ -254,8 +306,10 @@ def _refuse_unknown(table: Iterable[str], struct: type[msgspec.Struct], path: Pa
 
 
 _TYPE_HINTS: Final = {
-    "timeout": "it must be a time: seconds, or a number with us, ms, s, m or h",
-    "tear": "it must be a time: seconds, or a number with us, ms, s, m or h",
+    **dict.fromkeys(
+        ("timeout", "tear", "wait", "duration", "max_duration"),
+        "it must be a time: seconds, or a number with us, ms, s, m or h",
+    ),
     "headers": "it must be the name of a header",
 }
 """The message for a text that has not the form that its key needs; any other such text is blank."""
@@ -281,7 +335,11 @@ def _resolve_paths(values: ConfigValues, folder: Path) -> ConfigValues:
         edition=edition
         if edition is None or edition in ("auto", *editions.shipped_edition_names())
         else str(folder / edition),
-        ca_file=None if values.ca_file is None else str(folder / values.ca_file),
+        **{
+            key: str(folder / file)
+            for key in ("ca_file", "client_cert", "client_key", "baseline")
+            if (file := getattr(values, key)) is not None
+        },
         checks=[str(folder / file) for file in values.checks],
         headers={
             name: f"@{folder / value[1:]}" if value.startswith("@") else value for name, value in values.headers.items()

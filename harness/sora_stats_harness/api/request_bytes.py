@@ -9,6 +9,7 @@ from typing import Final
 from .. import __version__
 from .errors import UsageError
 from .exchange import Request
+from .server_url import split_server
 
 USER_AGENT: Final = f"sora-harness/{__version__}"
 
@@ -27,9 +28,8 @@ def encode_request(request: Request) -> bytes:
     >>> encode_request(make_valid_request(Target.ALL, server="http://127.0.0.1:3000")).splitlines()[:2]
     [b'POST / HTTP/1.1', b'Host: 127.0.0.1:3000']
     """
-    return encode_message(
-        request.method.encode("ascii"), request.path.encode("ascii"), encode_headers(request), request.body
-    )
+    path = split_server(request.server)[2] + request.path
+    return encode_message(request.method.encode("ascii"), path.encode("ascii"), encode_headers(request), request.body)
 
 
 def encode_headers(request: Request) -> list[tuple[bytes, bytes]]:
@@ -40,7 +40,7 @@ def encode_headers(request: Request) -> list[tuple[bytes, bytes]]:
         UsageError: One of them can't be written.
     """
     given = {name.lower() for name, _ in request.headers}
-    host = () if "host" in given else (("Host", request.server.partition("://")[2]),)
+    host = () if "host" in given else (("Host", split_server(request.server)[1]),)
     defaults = [(name, value) for name, value in _DEFAULT_HEADERS if name.lower() not in given]
     encoded = []
     for name, value in (*host, *request.headers, *defaults):

@@ -41,6 +41,10 @@ QUERY_PATH: Final = "/?sora-harness=1"
 
 ALLOWED_METHODS: Final = frozenset({"POST", "GET", "PUT", "OPTIONS"})
 ALLOWED_PATHS: Final = frozenset({"/", UNKNOWN_PATH, QUERY_PATH})
+_PATH_AND_PREFIX: Final = re.compile(
+    rf"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*({'|'.join(map(re.escape, sorted(ALLOWED_PATHS, key=len, reverse=True)))})"
+)
+"""An allowed path, below the one at which a gateway has the API."""
 
 _STATISTICS_TARGET_NAMES: Final = frozenset(target.value for target in Target)
 
@@ -69,7 +73,7 @@ def check_request_allowed(
         raise RequestRefusedError(
             f"refused to send the method {_decode_text(method)!r}: only {', '.join(sorted(ALLOWED_METHODS))} are ever sent"
         )
-    if _decode_text(path) not in ALLOWED_PATHS:
+    if not _PATH_AND_PREFIX.fullmatch(_decode_text(path)):
         raise RequestRefusedError(
             f"refused to send the path {_decode_text(path)!r}: only {', '.join(sorted(ALLOWED_PATHS))} are ever sent"
         )

@@ -70,7 +70,7 @@ class Secrets:
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
-        self.values = tuple(values)
+        self.values: tuple[str, ...] = tuple(values)
         """As they were given, for another process."""
         parts = {part for value in self.values for part in split_secret(value)}
         forms = {form for part in parts for form in encode_secret(part)}

@@ -14,14 +14,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-import certifi
 import msgspec
 
-from .errors import UsageError
 from .exchange import ErrorCode, TransportError
+from .server_route import Proxy, TunnelRequest
+from .server_url import DEFAULT_PORTS
 from .transport_errors import describe_error
-
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 class SocketAddress(msgspec.Struct, frozen=True, gc=False):
@@ -32,20 +30,48 @@ class SocketAddress(msgspec.Struct, frozen=True, gc=False):
     """Host and port; for IPv6 also flow and scope."""
 
 
+class Peer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a connection told before any response."""
+
+    address: str | None = None
+    """Which address took it, and how many others there are; None where none did."""
+    tls: str | None = None
+    """The version of TLS, and the certificate; None where nothing was encrypted."""
+
+
+NO_PEER: Final = Peer()
+"""Nothing is known."""
+
+
+def describe_tls(connection: Any) -> str:  # Any: an SSLObject, or gevent's socket
+    """The version of TLS, and until when the certificate holds."""
+    certificate = connection.getpeercert()
+    until = certificate.get("notAfter") if certificate else None
+    return f"{connection.version()}, {f'certificate valid until {until}' if until else 'certificate not looked at'}"
+
+
 class ServerAddress:
     """
     A server by its name, with all of its addresses.
 
     Args:
         server: Scheme, host and port, as `normalize_server_url` gives them.
-        addresses: At least one, in the order in which they are to be tried.
+        addresses: At least one, in the order in which they are to be tried; those of the proxy, where there is one.
         tls: How to encrypt; None for plain HTTP.
+        proxy: What stands in between.
     """
 
-    def __init__(self, server: str, addresses: Sequence[SocketAddress], tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        server: str,
+        addresses: Sequence[SocketAddress],
+        tls: ssl.SSLContext | None = None,
+        proxy: Proxy | None = None,
+    ) -> None:
         self.server = server
-        self.host = urlsplit(server).hostname or ""
-        self.addresses = tuple(addresses)
+        self._proxy = proxy
+        self.host: str = urlsplit(server).hostname or ""
+        self.addresses: tuple[SocketAddress, ...] = tuple(addresses)
         self.tls = tls
         self._best = self.addresses[0]
 
@@ -54,7 +80,16 @@ class ServerAddress:
         """The address that is tried first, and how many others there are."""
         host, port = self._best.sockaddr[:2]
         others = len(self.addresses) - 1
-        return f"{host}:{port}" + (f" (of {others + 1} addresses)" if others else "")
+        through = "" if self._proxy is None else "the proxy "
+        return f"{through}{host}:{port}" + (f" (of {others + 1} addresses)" if others else "")
+
+    def tunnel_request(self) -> TunnelRequest | None:
+        """What opens a tunnel once a proxy is connected to; None where there is none, or none is needed."""
+        return None if self._proxy is None or self.tls is None else TunnelRequest(self._proxy, self.server)
+
+    def bytes_to_write(self, data: bytes) -> bytes:
+        """A request as it is written: for a proxy that forwards it, with the whole URL."""
+        return data if self._proxy is None or self.tls is not None else self._proxy.forward(self.server, data)
 
     def attempts(self, timeout_s: float | None) -> Iterator[tuple[SocketAddress, float | None]]:
         """
@@ -73,41 +108,18 @@ class ServerAddress:
         self._best = address
 
 
-def look_up_addresses(server: str) -> tuple[SocketAddress, ...] | TransportError:
+def look_up_addresses(server: str, proxy: Proxy | None = None) -> tuple[SocketAddress, ...] | TransportError:
     """
-    Look up all addresses of a server's name; blocks.
+    Look up all addresses of a server's name, or of the proxy's; blocks.
 
     >>> look_up_addresses("http://127.0.0.1:3000")[0].sockaddr
     ('127.0.0.1', 3000)
     """
-    parts = urlsplit(server)
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
+    parts = urlsplit(server if proxy is None else proxy.url)
+    port = parts.port or DEFAULT_PORTS[parts.scheme]
     try:
         found = socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        return TransportError(code=ErrorCode.DNS, detail=describe_error(error))
+        whose = "" if proxy is None else f"the proxy {parts.hostname}: "
+        return TransportError(code=ErrorCode.DNS, detail=f"{whose}{describe_error(error)}")
     return tuple(dict.fromkeys(SocketAddress(family, (*sockaddr,)) for family, _, _, _, sockaddr in found))
-
-
-def make_tls_context(ca_file: str | None, insecure: bool, kind: Any = ssl.SSLContext) -> ssl.SSLContext:  # Any: a class
-    """
-    Say whom to trust.
-
-    Args:
-        ca_file: PEM file of the authorities to trust instead of the usual ones.
-        insecure: Whether to accept any certificate.
-        kind: The class of the context; gevent has one of its own.
-
-    Raises:
-        UsageError: `ca_file` can't be read.
-    """
-    context: ssl.SSLContext = kind(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    try:
-        context.load_verify_locations(ca_file or certifi.where())
-    except (OSError, ValueError) as error:
-        raise UsageError(f"--ca-file {ca_file} can't be read as certificates: {describe_error(error)}") from None
-    if insecure:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -23,7 +23,12 @@ SIMULATOR_URL: Final = "simulator"
 
 EXAMPLE_URL: Final = "http://127.0.0.1:3000"
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_PATH: Final = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?")
+"""The path below which a proxy may have put the API."""
+_NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+"""Ends the name of a host only in an IPv4 address."""
+_IPV4_ADDRESS: Final = re.compile(r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}")
 _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 
 
@@ -51,18 +56,20 @@ def pick_server_url(candidates: Iterable[NamedUrl]) -> NamedUrl | None:
 
 def normalize_server_url(url: str, origin: str | None = None) -> str:
     """
-    Give the name under which a server's exchanges are known: scheme, host and port.
+    Give the name under which a server's exchanges are known: scheme, host, port, and a path where a proxy maps one.
 
     Args:
         url: As a person wrote it.
         origin: What to call it in an error message, such as `SORA_URL`.
 
     Raises:
-        UsageError: It is empty, as an unset CI secret is; it is no absolute http or https URL; or it has credentials, a
-            path or a query: the API is at `/`.
+        UsageError: It is empty, as an unset CI secret is; it is no absolute http or https URL; or it has credentials or
+            a query.
 
     >>> normalize_server_url("HTTP://Sora.Example:80/")
     'http://sora.example'
+    >>> normalize_server_url("https://gateway.example/sora/")
+    'https://gateway.example/sora'
     """
     place = origin or "the URL"
     if not url.strip():
@@ -76,18 +83,32 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
         parts = urlsplit(url)
     except ValueError as error:
         raise UsageError(f"{name} is not a URL: {error}") from None
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise UsageError(f"{name} is not an http or https URL: give one like {EXAMPLE_URL}")
     try:
         port = parts.port
     except ValueError:
         port = 0
-    if port == 0:
+    if port == 0 or parts.netloc.endswith(":"):
         raise UsageError(f"{name} is not a URL: its port must be an integer from 1 to 65535")
-    if parts.path not in ("", "/") or "?" in url or "#" in url:
-        raise UsageError(f"{name} has a path or a query: the API is at /, so give only scheme, host and port")
-    suffix = "" if port in (None, _DEFAULT_PORTS[parts.scheme]) else f":{port}"
-    return f"{parts.scheme}://{_normalize_host(parts, name)}{suffix}"
+    if "?" in url or "#" in url:
+        raise UsageError(f"{name} has a query: give only scheme, host, port, and the path that a proxy maps to the API")
+    if not _PATH.fullmatch(parts.path) or {".", ".."}.intersection(parts.path.split("/")):
+        raise UsageError(f"{name} is not a URL: its path must be names with / between, percent-encoded where needed")
+    suffix = "" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{_normalize_host(parts, name)}{suffix}{parts.path.removesuffix('/')}"
+
+
+def split_server(server: str) -> tuple[str, str, str]:
+    """
+    Split a server's name as `normalize_server_url` gives it: scheme, host with port, and the path before each request's.
+
+    >>> split_server("https://gateway.example:8443/sora")
+    ('https', 'gateway.example:8443', '/sora')
+    """
+    scheme, _, rest = server.partition("://")
+    authority, slash, path = rest.partition("/")
+    return scheme, authority, slash + path
 
 
 def _normalize_host(parts: SplitResult, name: str) -> str:
@@ -101,6 +122,7 @@ def _normalize_host(parts: SplitResult, name: str) -> str:
             host = idna.encode(host, uts46=True).decode("ascii")
         except idna.IDNAError as error:
             raise UsageError(f"{name} is not a URL: {error}") from None
-    if not _HOST_NAME.fullmatch(host):
+    is_number = _NUMERIC_LABEL.fullmatch(host.rstrip(".").rpartition(".")[2]) is not None
+    if not (_IPV4_ADDRESS if is_number else _HOST_NAME).fullmatch(host):
         raise UsageError(f"{name} is not a URL: its host must be a name or an address")
     return host

@@ -87,8 +87,7 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
 def is_integral(number: Decimal) -> bool:
     """Whether a number written with a fraction or an exponent is an integer all the same, like 1.0 or 1e3."""
     _, digits, exponent = number.as_tuple()
-    if not isinstance(exponent, int):
-        return False
+    assert isinstance(exponent, int), "JSON has neither infinities nor NaN"
     return exponent >= 0 or not any(digits[exponent:])
 
 

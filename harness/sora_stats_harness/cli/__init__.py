@@ -15,11 +15,13 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.errors import ExitCode, HarnessError, worst_exit_code
+from ..api.language import take_language, translate, use_language
 from .output import guard_standard_streams, print_error, stdout_problem, write_output
 
 PROGRAM: Final = "sora-harness"
 
 COMMANDS: Final = {
+    "doctor": "say what stands at a URL, and what to type next",
     "conform": "probe a server, judge every response, and write a verdict",
     "simulate": "run the embedded simulator until interrupted, or around a command",
     "load": "run a load scenario, and judge every response",
@@ -27,6 +29,7 @@ COMMANDS: Final = {
     "capacity": "search for the highest rate that keeps objectives, or measure what polling costs",
     "check": "judge recordings, or single responses in files",
     "compare": "compare two verdicts, or two sets of runs",
+    "history": "show all runs below a folder on one page, by release and time",
     "report": "write a verdict in another format",
     "config": "show the settings that hold, and where each comes from",
     "redact": "copy a recording with ids and labels replaced",
@@ -61,6 +64,7 @@ Commands:
 
 Options:
   -h, --help     show this overview; `{program} help COMMAND` explains a command
+  --lang LANG    speak en or ja (default: that of LC_ALL, LC_MESSAGES or LANG, else en)
   --version      show the version
 
 exit codes:
@@ -86,14 +90,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
             reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows every report
-    if argv is not None:
-        return _run_and_explain(list(argv), ends_process=False)
+    language, words = take_language(sys.argv[1:] if argv is None else argv, os.environ)
+    with use_language(language):
+        return _main(words, ends_process=argv is None)
+
+
+def _main(words: list[str], *, ends_process: bool) -> int:
+    """Run one command in the language of the run."""
+    if not ends_process:
+        return _run_and_explain(words, ends_process=False)
     guard_standard_streams()
     if instruction := os.environ.get(COMPLETION_VARIABLE):
         from .command_group import complete
 
         return complete(instruction)
-    code = _run_and_explain(sys.argv[1:], ends_process=True)
+    code = _run_and_explain(words, ends_process=True)
     if (problem := stdout_problem()) is not None:
         print_error(f"stdout cannot be written: {problem}")
         code = int(worst_exit_code(code, ExitCode.USAGE))
@@ -143,5 +154,5 @@ def _run(words: list[str], *, ends_process: bool) -> int:
 def overview() -> str:
     """The help of the whole program."""
     wide = max(map(len, COMMANDS))
-    commands = "\n".join(f"  {name:<{wide}}  {text}" for name, text in COMMANDS.items())
-    return _OVERVIEW.format(program=PROGRAM, commands=commands)
+    commands = "\n".join(f"  {name:<{wide}}  {translate(text)}" for name, text in COMMANDS.items())
+    return translate(_OVERVIEW).format(program=PROGRAM, commands=commands)

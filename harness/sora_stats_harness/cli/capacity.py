@@ -20,7 +20,7 @@ from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import write_output
+from .output import write_message
 
 if TYPE_CHECKING:
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
@@ -94,7 +94,6 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
     from ..load.capacity.rate_search import build_search_result, search_capacity
     from ..load.capacity.search_report import build_capacity, search_statement, step_line
     from ..load.capacity.step_task import drive_steps
-    from ..load.edition_probe import detect_by_address
     from ..load.slo import longest_limit_us
 
     longest = longest_limit_us(goal.slos)
@@ -109,17 +108,19 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
         arguments.say(step_line(step))
 
     with judged:
-        plan_text = _plan_text(arguments, url, goal, plan, window_s) + common.edition_plan_text(arguments)
+        plan_text = _plan_text(arguments, url, goal, plan, window_s) + common.plan_additions(arguments)
         if arguments.dry_run:
-            write_output(f"{plan_text}\n", sys.stderr)
+            write_message(f"{plan_text}\n", sys.stderr)
             return 0
         arguments.say(plan_text)
         with judged.stack:
+            visit = judged.visit_for_load()
+            if visit is not None and visit.ends_early:
+                return judged.end_early(
+                    visit, surveys.early_scope(arguments, judged), _verdict_options(arguments, goal, plan)
+                )
             server, address = surveys.resolve_target(arguments, url, judged.stack)
-            notes = common.detect_edition(
-                arguments,
-                lambda: detect_by_address(address, judged.headers, arguments.settings.timeout_s, judged.interrupt),
-            )
+            notes = judged.edition_notes(visit, address)
             task = surveys.step_task(arguments, judged, address, plan, users=_max_in_flight(arguments, goal))
             if longest is not None:
                 task = replace(task, patience_s=longest / 1e6)
@@ -138,6 +139,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
             ),
             options=_verdict_options(arguments, goal, plan),
             notes=[statement, *notes, *done.notes],
+            diagnosis=judged.diagnose(visit),
         )
         latencies = [each for _, each in done.step_latencies]
         result = build_capacity(found, goal, arguments.scenario, latencies)
@@ -224,7 +226,7 @@ def _parse_sizes(text: str) -> list[int]:
     return [int(part) for part in parts]
 
 
-command = Command(
+command: Command = Command(
     "capacity",
     [
         *options.server_options(),
@@ -248,6 +250,7 @@ command = Command(
                 type=options.integer(1, 10_000),
             ),
             options.abort_option("stop the load"),
+            options.wait_option(),
             flag("--dry-run", "print the plan and send nothing"),
         ),
         *group(

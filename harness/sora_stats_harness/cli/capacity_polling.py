@@ -15,10 +15,11 @@ from ..api.errors import UsageError
 from . import command_support as common
 from . import options
 from .framework import Arguments
-from .output import ProgressLine, write_output
+from .output import ProgressLine, write_message
 
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
+    from ..judge.verdict_decision import RunScope
     from ..load.capacity.listing_cost import ListingMeasurement
     from ..load.capacity.step_task import StepTask
     from ..load.capacity.stepped_session import SteppedSession
@@ -81,14 +82,22 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     slo = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
     with common.JudgedRun(arguments, "capacity") as run:
-        plan_text = f"{_size_plan_text(arguments, url, sizes)}{common.edition_plan_text(arguments)}"
+        plan_text = f"{_size_plan_text(arguments, url, sizes)}{common.plan_additions(arguments)}"
         if arguments.dry_run:
-            write_output(f"{plan_text}\n", sys.stderr)
+            write_message(f"{plan_text}\n", sys.stderr)
             return 0
         arguments.say(plan_text)
         survey = _ListingSurvey(arguments, run)
         ended = None
+        options_of_run = {
+            "by_size": sizes or True,
+            "scrapers": arguments.scrapers,
+            "slo": [each.text for each in arguments.slo],
+        }
         with run.stack:
+            visit = run.visit_for_load()
+            if visit is not None and visit.ends_early:
+                return run.end_early(visit, early_scope(arguments, run), options_of_run)
             try:
                 survey.measure_simulators(sizes) if url is None else survey.measure_server(url)
             except SearchEnded as end:
@@ -104,12 +113,9 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
                 aborted=ended or (found.statement if found.linear is None else None),
                 violated_slo=statements[-1] if is_violated else None,
             ),
-            options={
-                "by_size": sizes or True,
-                "scrapers": arguments.scrapers,
-                "slo": [each.text for each in arguments.slo],
-            },
+            options=options_of_run,
             notes=[*statements, *survey.notes],
+            diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, survey.session.judge, replace(facts, cost=found))
 
@@ -152,11 +158,8 @@ class _ListingSurvey:
     def _stand_up(self, address: ServerAddress, timeout_s: float) -> None:
         from ..api.edition import load_edition
         from ..load.capacity.stepped_session import SteppedSession
-        from ..load.edition_probe import detect_by_address
 
-        self.notes = common.detect_edition(
-            self._arguments, lambda: detect_by_address(address, self._run.headers, timeout_s, self._run.interrupt)
-        )
+        self.notes = self._run.edition_notes(None, address)
         spec = _load_spec(self._arguments, self._run, scenario="scrape", users=1, timeout_s=timeout_s)
         self.session = SteppedSession(load_edition(spec.edition), address, spec)
 
@@ -197,21 +200,28 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
     from ..load.capacity.listing_polls import run_media_phases
     from ..load.capacity.media_impact import compare_phases
     from ..load.capacity.step_task import drive_steps
-    from ..load.edition_probe import detect_by_address
 
     rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
     with common.JudgedRun(arguments, "capacity") as run:
-        write_output(
-            f"{_media_plan_text(arguments, url, plan, rate)}{common.edition_plan_text(arguments)}\n", sys.stderr
-        )
+        plan_text = f"{_media_plan_text(arguments, url, plan, rate)}{common.plan_additions(arguments)}"
         if arguments.dry_run:
+            write_message(f"{plan_text}\n", sys.stderr)
             return 0
+        arguments.say(plan_text)
+        options_of_run = {
+            "watch_media": True,
+            "rate": rate,
+            "phase_s": phase_s,
+            "phases": rounds,
+            "scenario": arguments.scenario,
+            "processes": 1 if plan is None else plan.count,
+        }
         with run.stack:
+            visit = run.visit_for_load()
+            if visit is not None and visit.ends_early:
+                return run.end_early(visit, early_scope(arguments, run), options_of_run)
             server, address = resolve_target(arguments, url, run.stack)
-            timeout_s = arguments.settings.timeout_s
-            notes = common.detect_edition(
-                arguments, lambda: detect_by_address(address, run.headers, timeout_s, run.interrupt)
-            )
+            notes = run.edition_notes(visit, address)
             task = step_task(arguments, run, address, plan, users=max_in_flight(arguments))
             done = drive_steps(
                 task,
@@ -228,15 +238,9 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
                 aborted="; ".join(reasons) or (found.statement if found.result == "too little data" else None),
                 violated_slo=found.statement if found.result == "effect" else None,
             ),
-            options={
-                "watch_media": True,
-                "rate": rate,
-                "phase_s": phase_s,
-                "phases": rounds,
-                "scenario": arguments.scenario,
-                "processes": 1 if plan is None else plan.count,
-            },
+            options=options_of_run,
             notes=[found.statement, *notes, *done.notes],
+            diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, done.judge, replace(facts, media=found))
 
@@ -285,6 +289,11 @@ def _load_spec(arguments: Arguments, run: common.JudgedRun, *, scenario: str, us
         users=users,
         severity=settings.severity,
     )
+
+
+def early_scope(arguments: Arguments, run: common.JudgedRun) -> RunScope:
+    """What a run would have observed that ended before it began."""
+    return _load_spec(arguments, run, scenario=arguments.scenario, users=1, timeout_s=1.0).scope
 
 
 SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost")

@@ -110,7 +110,7 @@ def _make_tick(run: common.JudgedRun) -> Callable[[], None]:
     return tick
 
 
-command = Command(
+command: Command = Command(
     "check",
     [
         click.Argument(

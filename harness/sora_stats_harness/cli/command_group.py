@@ -10,8 +10,8 @@ import click
 from .. import __version__
 from ..api.errors import UsageError
 from . import COMMANDS, COMPLETION_VARIABLE, PROGRAM, overview
-from .framework import Option, describe_click_error, help_option, refuse_unknown_command
-from .output import write_output
+from .framework import Option, describe_click_error, help_option, language_option, refuse_unknown_command
+from .output import write_message
 
 
 class CommandGroup(click.Group):
@@ -70,7 +70,7 @@ def _group() -> CommandGroup:
     version = Option(
         ["--version"], is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="show the version"
     )
-    return CommandGroup(PROGRAM, params=[help_option(), version], add_help_option=False)
+    return CommandGroup(PROGRAM, params=[language_option(), help_option(), version], add_help_option=False)
 
 
 def _show_version(context: click.Context, option: click.Parameter, wanted: bool) -> None:
@@ -78,5 +78,5 @@ def _show_version(context: click.Context, option: click.Parameter, wanted: bool)
         from ..judge import accelerator
 
         how = "by the accelerator" if accelerator.is_available() else "in Python alone"
-        write_output(f"{PROGRAM} {__version__} (responses are read {how})\n")
+        write_message(f"{PROGRAM} {__version__} (responses are read {how})\n")
         context.exit()

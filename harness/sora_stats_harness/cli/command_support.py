@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import sys
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -14,19 +15,27 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from ..api.errors import ExitCode, HarnessError, OutputError, UsageError
 from .framework import Arguments
 from .options import check_baseline, simulator_parameters
-from .output import ProgressLine, report_width, wants_colour, write_output
+from .output import ProgressLine, report_width, wants_colour, write_message, write_output
 
 if TYPE_CHECKING:
+    from ..api.exchange import Headers
+    from ..api.secret_redaction import Secrets
     from ..api.server_address import ServerAddress
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.load_task import ServerAccess
+    from ..probe.doctor import Visit
     from ..probe.prober import Prober
+    from ..probe.single_request import PeerAsk
+    from ..recording.writer import RecordingWriter
     from ..reports.baseline import Baseline
     from ..reports.pass_policy import PassPolicy
     from ..reports.report import VerdictReport
     from ..reports.verdict_assembly import JudgeResultSource, RunFacts
 
 AUTO_EDITION: Final = "auto"
+
+LOOKS_BEFORE_LOAD: Final = 3
+"""So that one bad response keeps nobody from a run."""
 
 
 def announce_self_test(arguments: Arguments) -> None:
@@ -53,7 +62,7 @@ def resolve_address(arguments: Arguments, server: str) -> ServerAddress:
     from ..api.exchange import TransportError
     from ..load.http_connection import resolve_server
 
-    address = resolve_server(server, ca_file=arguments.settings.ca_file, insecure=arguments.settings.insecure)
+    address = resolve_server(server, arguments.settings.route())
     if isinstance(address, TransportError):
         raise UsageError(f"{server}: {address.detail}")
     return address
@@ -70,11 +79,17 @@ def check_enough_users(option: str, count: int | None, users: int) -> None:
         raise UsageError(f"{option} {count}: there are no more than {users} requests at a time to share among them")
 
 
-def edition_plan_text(arguments: Arguments) -> str:
-    """The end of a plan that first finds the edition out."""
+def _edition_plan_text(arguments: Arguments) -> str:
     if arguments.settings.edition != AUTO_EDITION:
         return ""
     return "; the edition is found out first, by one listing (--edition auto)"
+
+
+def plan_additions(arguments: Arguments) -> str:
+    """The end of each plan: through which proxy, and by which edition."""
+    route = arguments.settings.route()
+    through = "" if route.proxy is None or arguments.settings.url is None else f"; through the proxy {route.proxy.url}"
+    return through + _edition_plan_text(arguments)
 
 
 def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]]) -> list[str]:
@@ -110,14 +125,17 @@ class JudgedRun:
         UsageError: The settings refer to something that is not there.
     """
 
+    headers: Headers
+    secrets: Secrets
+
     def __init__(self, arguments: Arguments, command: str) -> None:
         from ..probe.interrupt import InterruptHandler
         from ..reports.verdict_assembly import format_utc_now
 
         self.headers, self.secrets = arguments.settings.look_up()
-        self.interrupt = InterruptHandler(ends_process=arguments.ends_process)
-        self.progress = ProgressLine(is_shown=not arguments.quiet)
-        self.stack = ExitStack()
+        self.interrupt: InterruptHandler = InterruptHandler(ends_process=arguments.ends_process)
+        self.progress: ProgressLine = ProgressLine(is_shown=not getattr(arguments, "quiet", False))
+        self.stack: ExitStack[bool | None] = ExitStack()
         """What ends before the report: the simulator, the recording, the line of progress."""
         self.stack.callback(self.progress.end)
         self._arguments = arguments
@@ -137,6 +155,114 @@ class JudgedRun:
         """A prober with the settings of the run."""
         return self._arguments.settings.new_prober()
 
+    def start_recorder(self, subject: str, options: dict[str, Any]) -> RecordingWriter | None:
+        """What records the run until its stack ends; None without --record."""
+        from ..api.edition import load_edition
+        from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+
+        arguments = self._arguments
+        if getattr(arguments, "record", None) is None:
+            return None
+        recorded = RecordedRun(
+            subject=subject,
+            subject_kind="simulator" if arguments.settings.url is None else "server",
+            edition=load_edition(arguments.settings.edition).name,
+            options=options,
+        )
+        limits = RecordingLimits(file_bytes=arguments.record_limit)
+        return self.stack.enter_context(
+            RecordingWriter(arguments.record, recorded, secrets=self.secrets, limits=limits)
+        )
+
+    def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
+        """As `detect_edition`, where Locust has replaced sockets; the listing of a visit is enough."""
+        from ..load.edition_probe import detect_by_address
+        from ..probe.edition_detection import nearest_to_exchange
+
+        if visit is not None:
+            return detect_edition(self._arguments, lambda: nearest_to_exchange(visit.listing))
+        timeout_s = self._arguments.settings.timeout_s
+        return detect_edition(
+            self._arguments, lambda: detect_by_address(address, self.headers, timeout_s, self.interrupt)
+        )
+
+    def visit_for_load(self) -> Visit | None:
+        """As `visit`, where Locust has replaced sockets; None where workers of other machines send."""
+        from ..load.edition_probe import ConnectionAsk
+
+        settings = self._arguments.settings
+        if self._arguments.master:
+            return None
+        ask = ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt)
+        return self.visit(ask, "sora-harness doctor", looks=LOOKS_BEFORE_LOAD)
+
+    def visit(self, ask: PeerAsk, command: str, *, looks: int = 1) -> Visit | None:
+        """
+        Ask the server of the settings for one listing, and wait as long as they say for one that is starting.
+
+        Args:
+            command: What to type next, without the URL.
+            looks: How often to look before a server that does not respond as Sora is given up.
+
+        Returns:
+            What there is; None where there is no server, or the user has had enough.
+        """
+        from ..probe.single_request import VisitPlan, visit_when_ready
+
+        settings = self._arguments.settings
+        if settings.url is None:
+            return None
+        began_s = time.monotonic()
+        visit = visit_when_ready(
+            VisitPlan.of(settings, self.headers, command=command, looks=looks),
+            ask,
+            self.interrupt,
+            say=lambda text: self.progress.show(time.monotonic() - began_s, self.secrets.redact(text)),
+        )
+        self.progress.end()
+        return visit
+
+    def diagnose(self, visit: Visit | None) -> dict[str, str]:
+        """What stands at the URL, and what to do next; empty where there is nothing wrong."""
+        from ..probe.doctor import diagnose
+
+        if visit is None or visit.problem is None:
+            return {}
+        return diagnose(visit)
+
+    def end_early(self, visit: Visit, scope: RunScope, options: dict[str, Any]) -> ExitCode:
+        """Judge the one response there is, and report what stands at the URL; gives the exit code."""
+        from ..api.edition import load_edition
+        from ..judge.checks.user_checks import load_check_files
+        from ..judge.pipeline import Judge, JudgeOptions
+        from ..judge.verdict_decision import RunEnding
+        from ..probe.edition_detection import nearest_to_exchange
+
+        arguments, listing = self._arguments, visit.listing
+        notes = detect_edition(arguments, lambda: nearest_to_exchange(listing))
+        settings = arguments.settings
+        with self.stack:
+            recorder = self.start_recorder(visit.server, options | scope.to_options())
+            judge = Judge(
+                load_edition(settings.edition),
+                observer=recorder.add_exchange if recorder is not None else None,
+                options=JudgeOptions(severity=settings.severity),
+                checks=load_check_files(settings.checks),
+            )
+            opened = judge.begin_exchange(listing.request)
+            opened.complete(listing.response, listing.error, None, listing.faults)
+            if recorder is not None:
+                recorder.mark_early_end(interrupted=self.interrupt.is_interrupted, aborted=visit.reason)
+        facts = self.facts(
+            subject=visit.server,
+            scope=scope,
+            ending=RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason),
+            options=options,
+            notes=notes,
+            diagnosis=self.diagnose(visit),
+        )
+        return report_and_exit_code(arguments, judge, facts)
+
     def server_access(self, address: ServerAddress) -> ServerAccess:
         """How workers of the run get at its server."""
         from ..load.load_task import ServerAccess
@@ -145,19 +271,26 @@ class JudgedRun:
         return ServerAccess(
             address=address,
             kind="simulator" if settings.url is None else "server",
-            ca_file=settings.ca_file,
-            insecure=settings.insecure,
+            route=settings.route(),
             secrets=self.secrets,
         )
 
     def facts(
-        self, *, subject: str, scope: RunScope, ending: RunEnding, options: dict[str, Any], notes: Sequence[str] = ()
+        self,
+        *,
+        subject: str,
+        scope: RunScope,
+        ending: RunEnding,
+        options: dict[str, Any],
+        notes: Sequence[str] = (),
+        diagnosis: dict[str, str] | None = None,
     ) -> RunFacts:
         """What the report says of the run, besides what the judge counted."""
         from ..api.edition import load_edition
         from ..reports.verdict_assembly import RunFacts
 
         settings = self._arguments.settings
+        proxy = settings.route().proxy if settings.url is not None else None
         return RunFacts(
             command=self._command,
             edition=load_edition(settings.edition),
@@ -165,8 +298,9 @@ class JudgedRun:
             scope=scope,
             ending=ending,
             started_at=self._started_at,
-            options=options,
-            notes=notes,
+            options=options if proxy is None else options | {"proxy": proxy.url},
+            notes=notes if proxy is None else [*notes, f"everything was sent through the proxy {proxy.url}"],
+            diagnosis=diagnosis or {},
             secrets=self.secrets,
         )
 
@@ -228,7 +362,7 @@ def report_and_exit_code(
     for problem in problems:
         if problem.exit_code is code:
             raise problem
-        write_output(f"sora-harness: {problem}\n", sys.stderr)
+        write_message(f"sora-harness: {problem}\n", sys.stderr)
     return code
 
 
@@ -259,10 +393,10 @@ def _print_report(report: VerdictReport, written: Path | None, arguments: Argume
     on_github = github.is_in_github_actions()
     write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
     if written is not None and not arguments.quiet:
-        write_output(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
+        write_message(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
     if on_github:
         write_output(github.verdict_annotations(report.verdict), stream)
         if problem := github.append_step_summary(render_markdown_summary(report)):
-            write_output(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
+            write_message(f"sora-harness: the step's summary could not be written: {problem}\n", sys.stderr)
     if arguments.json:
         write_output(files.verdict_to_json(report.verdict))

@@ -19,9 +19,10 @@ examples:
   sora-harness compare 'reports/old-*' 'reports/new-*' --fail-on new-findings,latency
   sora-harness compare 'reports/old-*' 'reports/new-*' --no-worse-than 10%
   sora-harness compare reports/old reports/new --format markdown --output changes.md
+  sora-harness compare reports/old reports/new --format html --output changes.html
 """
 
-_COMPARISON_FORMATS: Final = ("text", "markdown", "json")
+_COMPARISON_FORMATS: Final = ("text", "markdown", "json", "html")
 
 
 def run(arguments: Arguments) -> int:
@@ -34,7 +35,7 @@ def run(arguments: Arguments) -> int:
     """
     from ..api.project_config import read_config
     from ..probe.run_settings import resolve_setting
-    from ..reports import comparison_formats as comparison
+    from ..reports.comparison_page import COMPARISON_RENDERERS
     from ..reports.comparison_result import ComparisonPolicy
     from ..reports.run_comparison import compare_runs
     from ..reports.verdict_files import read_runs
@@ -47,7 +48,7 @@ def run(arguments: Arguments) -> int:
         **{name: value for name, value in given.items() if value is not None},
     )
     result = compare_runs(read_runs(arguments.base), read_runs(arguments.new), policy)
-    text = comparison.COMPARISON_RENDERERS["json" if arguments.json else arguments.format](result)
+    text = COMPARISON_RENDERERS["json" if arguments.json else arguments.format](result)
     try:
         write_result(text, arguments.output)
     except OutputError as error:
@@ -88,7 +89,7 @@ def _parse_alpha(text: str) -> float:
 
 _RUNS_HELP: Final = "a verdict.json, a folder with one or more below it, or a quoted pattern of those"
 
-command = Command(
+command: Command = Command(
     "compare",
     [
         click.Argument(["base"], metavar="BASE", help=f"the runs to compare with: {_RUNS_HELP}"),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from . import options
 from .framework import Arguments, Command, flag
-from .output import print_table, write_output
+from .output import print_table, write_message, write_output
 
 if TYPE_CHECKING:
     from ..api.project_config import LoadedConfig
@@ -38,7 +39,7 @@ def run(arguments: Arguments) -> int:
     settings = options.read_settings(arguments)
     config = settings.config
     if arguments.check:
-        return _check(settings, config)
+        return _check(arguments, settings, config)
     ignored = ignored_pyproject(config)
     rows = _rows(settings, config)
     if arguments.json:
@@ -48,11 +49,18 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-def _check(settings: RunSettings, config: LoadedConfig) -> int:
+def _check(arguments: Arguments, settings: RunSettings, config: LoadedConfig) -> int:
     """Look up what the settings refer to, as a command does before it sends anything."""
-    settings.look_up()
+    from ..api.server_url import EXAMPLE_URL
+    from ..reports.baseline import read_baseline
+
+    headers, _ = settings.look_up()
     options.read_slos(settings)
-    write_output(f"{config.source or 'no configuration'}: every setting can be used\n")
+    settings.gate.make_plan([settings.url or EXAMPLE_URL], headers, simulated=settings.url is None)
+    if settings.baseline is not None:
+        arguments.baseline = read_baseline(Path(settings.baseline))
+        options.check_baseline(arguments, subject_kind="simulator" if settings.url is None else None)
+    write_message(f"{config.source or 'no configuration'}: every setting can be used\n")
     return 0
 
 
@@ -60,31 +68,38 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     """Each setting's value and origin, by its key."""
     from ..api.request_headers import mask_header
     from ..api.server_url import SIMULATOR_URL
-    from ..probe.run_settings import SETTINGS
+    from ..probe.run_settings import GATE_SETTINGS, SETTINGS
 
-    shown: dict[str, Any] = {  # Any: JSON
-        key: getattr(settings, f"{key}_s" if key in ("timeout", "tear") else key, None) for key in settings.origins
-    }
-    shown["url"] = SIMULATOR_URL if settings.names_simulator else settings.url
+    shown: dict[str, Any] = {"url": SIMULATOR_URL if settings.names_simulator else settings.url}  # Any: JSON
+    for holder, rows in ((settings, SETTINGS), (settings.gate, GATE_SETTINGS)):
+        for row in rows:
+            value = getattr(holder, row.key, getattr(holder, f"{row.key}_s", None))
+            shown[row.key] = list(value) if isinstance(value, tuple) else value
     severity = {id: level.name.lower() for id, level in settings.severity.by_requirement.items()}
     shown |= {"fail_on": settings.severity.fail_on.name.lower(), "severity": severity}
     shown["headers"] = dict(mask_header(line) for line in settings.headers)
-    if settings.no_worse_than is not None:
-        shown["no_worse_than"] = f"{settings.no_worse_than * 100:g}%"
-    shown |= {"require": list(settings.require), "checks": list(settings.checks), "slos": list(settings.slos)}
+    shown["targets"] = sorted(target.operation for target in settings.gate.targets)
+    shown["connections"] = [
+        f"{each.channel_id}: {each.connection_id or each.client_id}" for each in settings.gate.connections
+    ]
+    if settings.gate.rate is not None:
+        shown["rate"] = f"{settings.gate.rate:g} requests/s"
+    for key, share in (("until", settings.gate.until), ("no_worse_than", settings.no_worse_than)):
+        if share is not None:
+            shown[key] = f"{share * 100:g}%"
     origins = dict(settings.origins)
     source = config.source or ""
     origins["url"] = {"the URL": "command line", f"url in {source}": source}.get(origins["url"], origins["url"])
     if settings.url is None and config.values.headers:
         shown["headers"] = dict(config.values.headers)
         origins["headers"] = f"{source}, not sent: there is no URL"
-    return {key: (shown[key], origins[key]) for key in ("url", *(setting.key for setting in SETTINGS))}
+    return {key: (shown[key], origins[key]) for key in shown}
 
 
 def _print_tables(rows: Rows, config: LoadedConfig, ignored: str | None) -> None:
-    write_output(f"configuration: {config.source or 'none'}\n")
+    write_message(f"configuration: {config.source or 'none'}\n")
     if ignored:
-        write_output(f"ignored: {ignored}, because {config.source} exists\n")
+        write_message(f"ignored: {ignored}, because {config.source} exists\n")
     write_output("\n")
     print_table(
         [("SETTING", "VALUE", "FROM"), *((key, _value_text(value), origin) for key, (value, origin) in rows.items())]
@@ -128,7 +143,7 @@ def _print_json(rows: Rows, config: LoadedConfig, ignored: str | None) -> None:
     write_output(json.dumps(document, indent=2) + "\n")
 
 
-command = Command(
+command: Command = Command(
     "config",
     [
         *options.server_options(),

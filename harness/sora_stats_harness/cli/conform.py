@@ -7,6 +7,7 @@ It turns options into a plan, starts the simulator where no URL was given, and l
 from __future__ import annotations
 
 import random
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -14,19 +15,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ..api.errors import UsageError, suggest_nearest
-from ..api.server_url import normalize_server_url
+from ..api.errors import UsageError
+from ..api.server_url import EXAMPLE_URL
 from . import command_support as common
 from . import options
-from .framework import Arguments, Command, flag, group, with_value, with_values
-from .output import ProgressLine
+from .framework import Arguments, Command, Option, flag, group, with_value, with_values
+from .output import ProgressLine, write_output
 
 if TYPE_CHECKING:
-    from ..api.exchange import Headers, Target
+    from ..api.exchange import Headers
+    from ..api.project_config import GivenConnection
     from ..judge.pipeline import Judge
     from ..probe.conformance_plan import ConformancePlan
     from ..probe.conformance_run import ConformanceProgress
-    from ..probe.discovery import KnownConnection
+    from ..probe.doctor import Visit
     from ..recording.writer import RecordingWriter
 
 EXAMPLES: Final = """\
@@ -54,30 +56,26 @@ def run(arguments: Arguments) -> int:
         UsageError: Options that contradict each other, or a value that cannot be used.
         SimulatorError: The embedded simulator did not start.
     """
-    from ..api.edition import load_edition
-    from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
     from ..probe.conformance_run import run_conformance
-    from ..probe.edition_detection import detect_by_server
+    from ..probe.single_request import ProberAsk
 
     settings = options.read_settings(arguments)
     seed = _fuzz_seed(arguments)
+    _refuse_without_url(arguments)
     with common.JudgedRun(arguments, "conform") as run:
+        if arguments.dry_run:
+            _say_plan(arguments, _make_plan(arguments, [settings.url or EXAMPLE_URL], run.headers), None)
+            return 0
         with run.stack:
-            plan = _probe_plan(arguments, _resolve_servers(arguments, run.stack), run.headers)
+            plan = _make_plan(arguments, _resolve_servers(arguments, run.stack), run.headers)
+            visit = run.visit(ProberAsk(run.new_prober, run.interrupt), "sora-harness conform")
+            _say_plan(arguments, plan, visit)
+            notes = _find_edition(arguments, run, plan, visit)
             verdict_options = _verdict_options(plan) | ({} if seed is None else {"fuzz": arguments.fuzz, "seed": seed})
-            notes = common.detect_edition(
-                arguments, lambda: detect_by_server(plan.server, run.headers, run.new_prober(), run.interrupt)
-            )
-            recorder = _start_recorder(arguments, run, plan, verdict_options)
-            judge = Judge(
-                load_edition(arguments.settings.edition),
-                observer=recorder.add_exchange if recorder else None,
-                options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s, severity=settings.severity),
-                checks=load_check_files(settings.checks),
-            )
-            if seed is not None:
+            recorder = run.start_recorder(plan.server, verdict_options | plan.scope.to_options())
+            judge = _make_judge(arguments, plan, recorder)
+            if seed is not None and (visit is None or not visit.ends_early):
                 notes += _run_fuzz(plan, arguments.fuzz, seed, judge, run)
             result = run_conformance(
                 plan, judge, run.new_prober(), interrupt=run.interrupt, watch=_make_watcher(run.progress, plan)
@@ -89,39 +87,72 @@ def run(arguments: Arguments) -> int:
         facts = run.facts(
             subject=plan.server,
             scope=plan.scope,
-            ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
+            ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted, weak=result.weak),
             options=verdict_options,
             notes=[*result.notes, *notes],
+            diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, judge, facts)
 
 
-def _start_recorder(
-    arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, verdict_options: dict[str, Any]
-) -> RecordingWriter | None:
-    """What records the run until its stack ends; None without --record."""
-    from ..api.edition import load_edition
-    from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
+def _find_edition(arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, visit: Visit | None) -> list[str]:
+    """Find the edition where it is `auto`, by the listing of a visit or one more; gives notes."""
+    from ..probe.edition_detection import detect_by_server, nearest_to_exchange
 
-    if arguments.record is None:
-        return None
-    recorded = RecordedRun(
-        subject=plan.server,
-        subject_kind="simulator" if arguments.settings.url is None else "server",
-        edition=load_edition(arguments.settings.edition).name,
-        options=verdict_options | plan.scope.to_options(),
+    if visit is not None:
+        return common.detect_edition(arguments, lambda: nearest_to_exchange(visit.listing))
+    return common.detect_edition(
+        arguments, lambda: detect_by_server(plan.server, run.headers, run.new_prober(), run.interrupt)
     )
-    limits = RecordingLimits(file_bytes=arguments.record_limit)
-    return run.stack.enter_context(RecordingWriter(arguments.record, recorded, secrets=run.secrets, limits=limits))
+
+
+def _make_judge(arguments: Arguments, plan: ConformancePlan, recorder: RecordingWriter | None) -> Judge:
+    from ..api.edition import load_edition
+    from ..judge.checks.user_checks import load_check_files
+    from ..judge.pipeline import Judge, JudgeOptions
+
+    settings = arguments.settings
+    return Judge(
+        load_edition(settings.edition),
+        observer=recorder.add_exchange if recorder else None,
+        options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s, severity=settings.severity),
+        checks=load_check_files(settings.checks),
+    )
+
+
+def _make_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) -> ConformancePlan:
+    settings = arguments.settings
+    return settings.gate.make_plan(servers, headers, simulated=settings.url is None)
+
+
+def _say_plan(arguments: Arguments, plan: ConformancePlan, visit: Visit | None) -> None:
+    """Say on stderr what will be sent; nothing where nothing will come of it."""
+    from ..probe.plan_text import pace_text
+
+    if visit is not None and visit.ends_early:
+        return
+    listing = None
+    if visit is not None and visit.listing.response is not None:
+        listing = len(visit.listing.response.body), len(visit.connections)
+    subject = "the embedded simulator" if arguments.settings.url is None else " and ".join(plan.servers)
+    fuzz = "" if arguments.fuzz is None else f"; before that {arguments.fuzz} made-up requests"
+    additions = common.plan_additions(arguments)
+    text = f"plan: conform on {subject}: {pace_text(plan, listing)}{fuzz}{additions}"
+    if arguments.dry_run:
+        write_output(f"{text}\n", sys.stderr)
+    else:
+        arguments.say(text)
+
+
+def _refuse_without_url(arguments: Arguments) -> None:
+    if arguments.settings.url is None and (arguments.node or arguments.given_connections):
+        raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
 
 
 def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
-    """The nodes to probe; without a URL those of a simulator, which lives as long as the stack."""
-    url = arguments.settings.url
-    if url is not None:
-        return list(dict.fromkeys([url, *(normalize_server_url(node) for node in arguments.node)]))
-    if arguments.node or arguments.asked:
-        raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
+    """The server to probe; without a URL the nodes of a simulator, which lives as long as the stack."""
+    if arguments.settings.url is not None:
+        return [arguments.settings.url]
     common.announce_self_test(arguments)
     return common.start_simulator(arguments, stack)
 
@@ -132,7 +163,7 @@ def _fuzz_seed(arguments: Arguments) -> int | None:
         return None
     from ..probe.fuzz import require_hypothesis
 
-    if arguments.valid_only:
+    if arguments.settings.gate.valid_only:
         raise UsageError("--fuzz sends requests that are wrong on purpose, and --valid-only none: leave one out")
     require_hypothesis()
     return arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
@@ -169,56 +200,26 @@ def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run:
     ]
 
 
-def _probe_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) -> ConformancePlan:
-    from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan
-
-    return ConformancePlan(
-        server=servers[0],
-        nodes=tuple(servers[1:]),
-        targets=_parse_targets(arguments.targets),
-        given_connections=known_from_options(arguments.asked, servers[0]),
-        duration_s=arguments.duration,
-        max_duration_s=arguments.max_duration,
-        concurrency=arguments.concurrency,
-        rate=SIMULATOR_RATE if arguments.settings.url is None else SERVER_RATE,
-        headers=headers,
-        send_wrong_requests=not arguments.valid_only,
-        send_large_request=arguments.large_request,
-    )
-
-
 def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
     """What a verdict and a recording hold of the run; header values stay out."""
     return {
         "duration_s": plan.duration_s,
         "max_duration_s": plan.time_limit_s,
+        "until": plan.until,
         "targets": sorted(target.operation for target in plan.targets),
         "nodes": list(plan.servers),
         "given": len(plan.given_connections),
         "concurrency": plan.concurrency,
         "rate": plan.rate,
+        "bytes_per_s": plan.bytes_per_s,
         "valid_only": not plan.send_wrong_requests,
         "large_request": plan.send_large_request,
     }
 
 
-def _parse_targets(names: str | None) -> frozenset[Target]:
-    from ..api.exchange import TARGET_OF_OPERATION
-
-    if names is None:
-        return frozenset(TARGET_OF_OPERATION.values())
-    chosen = [name.strip() for name in names.split(",")]
-    if unknown := [name for name in chosen if name not in TARGET_OF_OPERATION]:
-        raise UsageError(
-            f"--targets: {unknown[0]!r} must be one of {', '.join(TARGET_OF_OPERATION)}"
-            f"{suggest_nearest(unknown[0], TARGET_OF_OPERATION)}"
-        )
-    return frozenset(TARGET_OF_OPERATION[name] for name in chosen)
-
-
-def known_from_options(asked: Iterable[tuple[str, str]], server: str) -> tuple[KnownConnection, ...]:
+def read_connections(asked: Iterable[tuple[str, str]]) -> list[GivenConnection]:
     """Each connection and client belongs to the channel named before it."""
-    from ..probe.discovery import KnownConnection
+    from ..api.project_config import GivenConnection
 
     channel_id: str | None = None
     used = True
@@ -232,13 +233,11 @@ def known_from_options(asked: Iterable[tuple[str, str]], server: str) -> tuple[K
         if channel_id is None:
             raise UsageError(f"{option} {value}: name its --channel-id before it")
         used = True
-        if option == "--connection-id":
-            given.append(KnownConnection(server=server, channel_id=channel_id, connection_id=value))
-        else:
-            given.append(KnownConnection(server=server, channel_id=channel_id, client_id=value))
+        key = "connection_id" if option == "--connection-id" else "client_id"
+        given.append(GivenConnection(channel_id=channel_id, **{key: value}))
     if not used:
         raise UsageError(f"--channel-id {channel_id}: name its --connection-id or --client-id after it")
-    return tuple(given)
+    return given
 
 
 def _make_watcher(progress: ProgressLine, plan: ConformancePlan) -> Callable[[ConformanceProgress], None]:
@@ -257,18 +256,19 @@ _ID_OPTIONS: Final = {"channel_id": "--channel-id", "connection_id": "--connecti
 
 
 class _ConformCommand(Command):
-    """Keeps channels, connections and clients in the order in which they were given, as `asked`."""
+    """Reads channels, connections and clients in the order in which they were given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, and bring the options of several names into one order."""
         order = [param.name for param in self.make_parser(ctx).parse_args(list(args))[2]]
         rest = super().parse_args(ctx, args)
         values = {name: iter(ctx.params.pop(name)) for name in _ID_OPTIONS}
-        ctx.params["asked"] = [(_ID_OPTIONS[name], next(values[name])) for name in order if name in _ID_OPTIONS]
+        asked = [(_ID_OPTIONS[name], next(values[name])) for name in order if name in _ID_OPTIONS]
+        ctx.params["given_connections"] = read_connections(asked) or None
         return rest
 
 
-command = _ConformCommand(
+command: _ConformCommand = _ConformCommand(
     "conform",
     [
         *options.server_options(),
@@ -278,15 +278,23 @@ command = _ConformCommand(
                 "--duration",
                 "TIME",
                 "how long to probe at least: 10, 90s, 5m (default: 10)",
-                type=options.DURATION,
-                default=10.0,
             ),
             with_value(
                 "--max-duration",
                 "TIME",
                 "how long to probe at most, where after --duration not every requirement was observed yet "
                 "(default: 60, or --duration where that is longer)",
-                type=options.DURATION,
+            ),
+            with_value(
+                "--rate",
+                "N",
+                "send at most so many requests a second (default: 50; to the embedded simulator 400)",
+            ),
+            with_value(
+                "--until",
+                "PERCENT",
+                "probe until a fault in more than this share would have been seen, with 95 %, by every MUST and for each "
+                "target; bounded by --max-duration",
             ),
             with_value(
                 "--targets",
@@ -303,8 +311,12 @@ command = _ConformCommand(
             ),
             with_values("--connection-id", "ID", "a connection of the channel named before"),
             with_values("--client-id", "ID", "a client of the channel named before"),
-            flag("--valid-only", "send no request that is wrong on purpose"),
-            flag("--large-request", "send one wrong request of more than 8 MB as well"),
+            Option(["--valid-only/--no-valid-only"], default=None, help="send no request that is wrong on purpose"),
+            Option(
+                ["--large-request/--no-large-request"],
+                default=None,
+                help="send one wrong request of more than 8 MB as well",
+            ),
             with_value(
                 "--fuzz",
                 "N",
@@ -316,9 +328,9 @@ command = _ConformCommand(
                 "--concurrency",
                 "N",
                 "requests that may overlap, 1 to 32 (default: 8)",
-                type=options.integer(1, 32),
-                default=8,
             ),
+            options.wait_option(),
+            flag("--dry-run", "print the plan and send nothing"),
         ),
         *options.recording_options(),
         *options.judging_options(),

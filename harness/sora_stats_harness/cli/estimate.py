@@ -80,8 +80,20 @@ def run(arguments: Arguments) -> int:
             ending=RunEnding(interrupted=run.interrupt.is_interrupted, aborted=aborted),
             options={"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster},
             notes=notes,
+            diagnosis=_diagnose(run, exchanges) if settings.url is not None and found is None else None,
         )
         return common.report_and_exit_code(arguments, judge, replace(facts, estimate=found))
+
+
+def _diagnose(run: common.JudgedRun, exchanges: list[Any]) -> dict[str, str]:  # Any: Exchange, not imported here
+    """What stands at a URL from which nothing of use came."""
+    from ..probe.doctor import visit_server
+    from ..probe.single_request import ProberAsk
+
+    if not exchanges:
+        return {}
+    ask = ProberAsk(run.new_prober, run.interrupt)
+    return run.diagnose(visit_server(exchanges[0], ask, command="sora-harness doctor"))
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:
@@ -100,7 +112,7 @@ def _no_response_reason(exchanges: list[Any]) -> str:  # Any: Exchange, which is
     )
 
 
-command = Command(
+command: Command = Command(
     "estimate",
     [
         *options.server_options(),

@@ -10,7 +10,7 @@ import click
 
 from ..api.errors import UsageError, suggest_nearest
 from .framework import Arguments, Command
-from .output import format_columns, write_output
+from .output import format_columns, write_message, write_output
 
 if TYPE_CHECKING:
     from ..judge.requirement import Requirement
@@ -38,9 +38,9 @@ def run(arguments: Arguments) -> int:
     if rule is None:
         hint = suggest_nearest(arguments.id, REQUIREMENTS) or "; `sora-harness requirements` lists them"
         raise UsageError(f"there is no requirement {arguments.id!r}{hint}")
-    write_output(f"{rule.id}  {rule.level.name}\n{rule.title}.\n\n")
+    write_message(f"{rule.id}  {rule.level.name}\n{rule.title}.\n\n")
     write_output(format_columns(_rows(rule), terminal=sys.stdout.isatty()))
-    write_output(f"\n{_waiver_text(rule)}")
+    write_message(f"\n{_waiver_text(rule)}")
     return 0
 
 
@@ -98,7 +98,7 @@ def _complete_id(context: click.Context, param: click.Parameter, incomplete: str
     return [name for name in REQUIREMENTS if name.startswith(incomplete)]
 
 
-command = Command(
+command: Command = Command(
     "explain",
     [click.Argument(["id"], metavar="ID", help="a requirement, such as http.json", shell_complete=_complete_id)],
     examples=EXAMPLES,

@@ -11,7 +11,7 @@ import click
 from ..api.errors import UsageError, suggest_nearest
 from .framework import Arguments, Choice, Command, Option, flag, with_value
 from .options import DEFAULT_EDITION
-from .output import print_table, write_output
+from .output import print_table, write_message, write_output
 
 if TYPE_CHECKING:
     from ..api.edition import Edition, FieldDefinition
@@ -80,7 +80,7 @@ def _print_differences(before: str, after: str, *, as_json: bool) -> int:
         rows += [(each["change"], each["path"], each["was"], each["is"], each["standing"]) for each in changes]
         print_table(rows)
     else:
-        write_output(f"{before} and {after} have the same fields\n")
+        write_message(f"{before} and {after} have the same fields\n")
     return 0
 
 
@@ -129,7 +129,7 @@ def _table_rows(fields: list[FieldDefinition]) -> list[tuple[str, ...]]:
     return rows
 
 
-command = Command(
+command: Command = Command(
     "fields",
     [
         click.Argument(

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..api.errors import EditionError
 from ..api.input_budget import read_small_file
 from ..reports.escaping import escape_terminal
-from .output import write_output, write_result
+from .output import write_message, write_result
 
 
 def run_fields_import(page: str, *, output: str | None, name: str | None) -> int:
@@ -34,7 +34,7 @@ def run_fields_import(page: str, *, output: str | None, name: str | None) -> int
     counted = len(imported.edition.fields)
     notes = [f"{counted} fields read from {origin}, {len(imported.inferred)} of them in no edition known here"]
     for line in [*notes, *imported.notes]:
-        write_output(escape_terminal(line, 500) + "\n", sys.stderr)
+        write_message(escape_terminal(line, 500) + "\n", sys.stderr)
     return 0
 
 

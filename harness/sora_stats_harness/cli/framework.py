@@ -11,7 +11,8 @@ import click
 from click.exceptions import BadOptionUsage, MissingParameter, NoSuchOption
 
 from ..api.errors import UsageError, suggest_nearest
-from .output import write_output
+from ..api.language import LANGUAGES, translate
+from .output import write_message, write_output
 
 if TYPE_CHECKING:
     from ..probe.run_settings import RunSettings
@@ -28,7 +29,7 @@ class Arguments(SimpleNamespace):
     def say(self, text: str) -> None:
         """Tell the user something beside the result, on stderr; not with --quiet."""
         if not getattr(self, "quiet", False):
-            write_output(f"{text}\n", sys.stderr)
+            write_message(f"{text}\n", sys.stderr)
 
     if TYPE_CHECKING:
 
@@ -41,8 +42,40 @@ class Option(click.Option):
     group = "options"
 
 
+class HelpFormatter(click.HelpFormatter):
+    """click's, for text whose characters may be two columns wide."""
+
+    def write_text(self, text: str) -> None:
+        """Write a paragraph."""
+        from ..reports.text_wrapping import wrap_text
+
+        indent = " " * self.current_indent
+        self.write("".join(f"{indent}{line}\n" for line in wrap_text(text, self.width - self.current_indent)))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Write names, and beside each what it stands for."""
+        from ..reports.text_wrapping import pad, wrap_text
+
+        rows = [*rows]
+        column = min(max(len(name) for name, _ in rows), col_max) + col_spacing
+        start = " " * self.current_indent
+        for name, text in rows:
+            first, *others = wrap_text(text, max(self.width - self.current_indent - column, 10)) or [""]
+            lines = [name, first] if len(name) > column - col_spacing else [pad(name, column) + first]
+            below = [" " * column + line for line in (lines[1:] + others)]
+            self.write("".join(f"{start}{line}".rstrip() + "\n" for line in (lines[0], *below)))
+
+
+class HelpContext(click.Context):
+    """click's, with our formatter."""
+
+    formatter_class: type[click.HelpFormatter] = HelpFormatter
+
+
 class Command(click.Command):
     """A command whose help has its options in groups, and examples that keep their lines."""
+
+    context_class: type[click.Context] = HelpContext
 
     def __init__(
         self, name: str, params: list[click.Parameter], *, examples: str, run: Callable[[Arguments], int]
@@ -51,15 +84,16 @@ class Command(click.Command):
         def callback(context: click.Context, /, **values: Any) -> int:  # Any: whatever an option holds
             return run(Arguments(**values, ends_process=context.obj))
 
-        params = [*params, help_option()]
+        params = [*params, language_option(), help_option()]
         super().__init__(name, params=params, callback=callback, epilog=examples, add_help_option=False)
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write usage, purpose, arguments, options by group, and examples."""
-        self.format_usage(ctx, formatter)
+        purpose = self.help or ""
+        formatter.write_usage(ctx.command_path, " ".join(self.collect_usage_pieces(ctx)), f"{translate('Usage')}: ")
         formatter.write_paragraph()
         with formatter.indentation():
-            formatter.write_text(f"{(self.help or '').capitalize()}.")
+            formatter.write_text(translate(f"{purpose[:1].upper()}{purpose[1:]}."))
         arguments = [param for param in self.params if isinstance(param, click.Argument)]
         groups = {"arguments": [(param.make_metavar(ctx), param.help or "") for param in arguments]}
         for param in self.params:
@@ -68,9 +102,15 @@ class Command(click.Command):
         groups["options"] = groups.pop("options")  # those that every command has come last
         for title, records in groups.items():
             if records:
-                with formatter.section(title[0].upper() + title[1:]):
-                    formatter.write_dl(records)
-        formatter.write(f"\n{self.epilog or ''}")
+                with formatter.section(translate(title[0].upper() + title[1:])):
+                    formatter.write_dl([(names, translate(text)) for names, text in records])
+        formatter.write(translate(f"\n{self.epilog or ''}"))
+
+
+def language_option() -> Option:
+    """`--lang`, which `main` has read and taken away before click sees the words; it stands here for help and completion."""
+    text = "the language of texts for people (default: that of LC_ALL, LC_MESSAGES or LANG, else en)"
+    return Option(["--lang"], type=Choice(LANGUAGES), expose_value=False, help=text)
 
 
 def help_option() -> Option:

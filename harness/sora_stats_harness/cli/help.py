@@ -28,7 +28,7 @@ def _complete_name(context: click.Context, param: click.Parameter, incomplete: s
     return [name for name in COMMANDS if name.startswith(incomplete)]
 
 
-command = Command(
+command: Command = Command(
     "help",
     [click.Argument(["name"], metavar="COMMAND", required=False, shell_complete=_complete_name)],
     examples=EXAMPLES,

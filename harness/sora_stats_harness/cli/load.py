@@ -18,7 +18,7 @@ from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import write_output
+from .output import write_message
 
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
@@ -66,28 +66,28 @@ def run(arguments: Arguments) -> int:
     plan = workers.read_worker_plan(arguments)
     spec = _load_spec(arguments, url, 1 if plan is None else plan.count)
     slos = _slos_on_targets(slos, spec, are_options=bool(arguments.slo))
-    plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.edition_plan_text(arguments)}"
+    plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.plan_additions(arguments)}"
     if arguments.dry_run:
         settings.look_up()
-        write_output(f"{plan_text}\n", sys.stderr)
+        write_message(f"{plan_text}\n", sys.stderr)
         return 0
 
     import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace as replace_fields
 
     from ..judge.verdict_decision import RunEnding
-    from ..load.edition_probe import detect_by_address
     from ..load.load_task import run_load_task
     from ..load.slo_results import end_with_slos, judge_slos
 
     with common.JudgedRun(arguments, "load") as run:
         arguments.say(plan_text)
         with run.stack:
+            visit = run.visit_for_load()
+            if visit is not None and visit.ends_early:
+                return run.end_early(visit, spec.scope, spec.verdict_options(1))
             server = url or _start_simulator(arguments, run.stack)
             address = common.resolve_address(arguments, server)
-            notes = common.detect_edition(
-                arguments, lambda: detect_by_address(address, run.headers, settings.timeout_s, run.interrupt)
-            )
+            notes = run.edition_notes(visit, address)
             spec = replace_fields(spec, edition=arguments.settings.edition, headers=run.headers)
             task = _load_task(arguments, run, address, spec)
             done = run_load_task(replace(task, limits=limits, workers=plan))
@@ -99,6 +99,7 @@ def run(arguments: Arguments) -> int:
             ending=end_with_slos(RunEnding(interrupted=done.interrupted, aborted=done.aborted), results),
             options=spec.verdict_options(load.processes) | {"slo": [slo.text for slo in slos]},
             notes=[*notes, *done.notes, *_load_notes(load)],
+            diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, done.judge, replace(facts, load=load))
 
@@ -270,7 +271,7 @@ def _parse_weights(text: str) -> dict[str, float]:
     return weights
 
 
-command = Command(
+command: Command = Command(
     "load",
     [
         *options.server_options(),
@@ -318,6 +319,7 @@ command = Command(
             options.slo_option("fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%"),
             options.abort_option("end early"),
             with_value("--csv", "FILE", "write a row a second, for all targets and for each, while the run lasts"),
+            options.wait_option(),
             flag("--dry-run", "print the plan and send nothing"),
         ),
         *workers.worker_options(),

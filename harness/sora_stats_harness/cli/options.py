@@ -51,7 +51,7 @@ def config_option() -> Option:
 
 
 def server_options() -> list[click.Parameter]:
-    """Which server to ask, and how: URL --header --ca-file --insecure --timeout."""
+    """Which server to ask, and how: URL --header --ca-file --insecure --client-cert --client-key --proxy --timeout."""
     url = click.Argument(
         ["url"],
         required=False,
@@ -71,9 +71,22 @@ def server_options() -> list[click.Parameter]:
             ),
             with_value("--ca-file", "FILE", "trust only the certificates in this file"),
             Option(["--insecure/--no-insecure"], default=None, help="accept any certificate"),
+            with_value("--client-cert", "FILE", "show this certificate (PEM), which may hold its key as well"),
+            with_value("--client-key", "FILE", "the key of --client-cert, where that holds none"),
+            with_value(
+                "--proxy",
+                "URL",
+                "send everything through this proxy: http://HOST:PORT, or env:VARIABLE with credentials in it (the "
+                "environment's own is never used)",
+            ),
             with_value("--timeout", "TIME", "the limit for a whole exchange (default: 5)"),
         ),
     ]
+
+
+def wait_option() -> Option:
+    """--wait."""
+    return with_value("--wait", "TIME", "wait so long for a server that is starting, such as 30s (default: 0)")
 
 
 def rule_options() -> list[click.Parameter]:
@@ -283,6 +296,8 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
     if values.get("fuzz") is not None and "seed" in given:
         given.remove("seed")  # it seeds the made-up requests
     settings.refuse_simulator_options([f"--{name}" for name in given])
+    if values.get("baseline", "") is None and settings.baseline is not None:
+        arguments.baseline = _read_baseline(settings.baseline)
     if "url" in values and values.get("baseline") is not None:
         check_baseline(arguments, subject_kind="simulator" if settings.url is None else None)
     if "output" in values and not values.get("dry_run"):

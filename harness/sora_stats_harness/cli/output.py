@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from ..api.errors import OutputError
+from ..api.language import translate
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -93,6 +94,11 @@ def write_output(text: str, stream: TextIO | None = None) -> None:
     stream.flush()
 
 
+def write_message(text: str, stream: TextIO | None = None) -> None:
+    """Write to stdout (or `stream`) in the language of the run."""
+    write_output(translate(text), stream)
+
+
 def write_result(text: str, path: Path | None) -> None:
     """
     Write to a file, or to stdout where there is none.
@@ -115,7 +121,7 @@ def print_error(text: str) -> None:
     """Write one line to stderr, and an annotation where this is a step of a workflow."""
     from ..reports.escaping import escape_terminal
 
-    write_output(f"sora-harness: {escape_terminal(text, 2000)}\n", sys.stderr)
+    write_output(f"sora-harness: {translate(escape_terminal(text, 2000))}\n", sys.stderr)
     if os.environ.get("GITHUB_ACTIONS"):
         from ..reports import github_actions as github
 
@@ -147,12 +153,15 @@ def report_width(stream: TextIO) -> int:
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print a table on stdout; on a terminal its last column is wrapped."""
-    write_output(format_columns(rows, terminal=sys.stdout.isatty()))
+    write_output(format_columns(rows, terminal=sys.stdout.isatty(), is_named=True))
 
 
-def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False) -> str:
+def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False, is_named: bool = False) -> str:
     """
     Lay out a table, every string made harmless; without a terminal no line is wrapped.
+
+    Args:
+        is_named: Whether there is a head, and below it the first column holds names, which stay as they are.
 
     >>> print(format_columns([("A", "B"), ("long", "x")]), end="")
     A     B
@@ -167,8 +176,10 @@ def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False) -> 
     table = Table.grid(padding=(0, 2, 0, 0))
     for place, _ in enumerate(rows[0]):
         table.add_column(no_wrap=place < len(rows[0]) - 1)
-    for row in rows:
-        table.add_row(*(Text(escape_terminal(cell, 1000)) for cell in row))
+    for place, row in enumerate(rows):
+        cells = [escape_terminal(cell, 1000) for cell in row]
+        names = 1 if is_named and place else 0
+        table.add_row(*map(Text, cells[:names]), *(Text(translate(cell)) for cell in cells[names:]))
     stream = io.StringIO()
     console = Console(file=stream, width=None if terminal else _UNLIMITED_WIDTH, color_system=None)
     console.print(table)
@@ -194,6 +205,7 @@ class ProgressLine:
         """Show a text; cheap enough to be called often."""
         if not self._is_shown:
             return
+        text = translate(text)
         if self._is_terminal:
             if text != self._shown:
                 self._shown = text

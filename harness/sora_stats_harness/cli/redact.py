@@ -8,7 +8,7 @@ from typing import Final
 import click
 
 from .framework import Arguments, Command
-from .output import ProgressLine, make_line_ticker, write_output
+from .output import ProgressLine, make_line_ticker, write_message
 
 EXAMPLES: Final = """\
 examples:
@@ -43,11 +43,11 @@ def run(arguments: Arguments) -> int:
     if (more := len(summary.kept) - MAX_SHOWN_TEXTS) > 0:
         kept += f" and {more:,} more"
     text += f"\nkept: {kept}; the file was searched for everything that was replaced"
-    write_output(f"{text}\n", sys.stderr)
+    write_message(f"{text}\n", sys.stderr)
     return 0
 
 
-command = Command(
+command: Command = Command(
     "redact",
     [
         click.Argument(["recording"], metavar="RECORDING", help="what to read, compressed or not; - for stdin"),

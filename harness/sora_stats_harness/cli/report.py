@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-command = Command(
+command: Command = Command(
     "report",
     [
         click.Argument(

@@ -42,7 +42,7 @@ def run(arguments: Arguments) -> int:
     return 0
 
 
-command = Command(
+command: Command = Command(
     "requirements",
     [flag("--json", "print a JSON array, with reasons and sources")],
     examples=EXAMPLES,

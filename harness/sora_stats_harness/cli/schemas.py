@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..api.errors import ExitCode, UsageError
 from .framework import Arguments, Command, flag, with_value, with_values
-from .output import write_output
+from .output import write_message
 
 if TYPE_CHECKING:
     from ..api.edition import Edition
@@ -73,9 +73,9 @@ def _check_up_to_date(wanted: dict[str, str], folder: Path) -> int:
     ]
     if wrong:
         wrong.append(f"{len(wrong)} of {len(wanted)} schemas must be written again: leave out --check")
-        write_output("".join(f"{line}\n" for line in wrong), sys.stderr)
+        write_message("".join(f"{line}\n" for line in wrong), sys.stderr)
         return int(ExitCode.FAIL)
-    write_output(f"{len(wanted)} schemas in {folder} are up to date\n")
+    write_message(f"{len(wanted)} schemas in {folder} are up to date\n")
     return int(ExitCode.PASS)
 
 
@@ -86,10 +86,10 @@ def _write_schemas(wanted: dict[str, str], folder: Path) -> None:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file_atomically(path, text.encode("utf-8"))
-    write_output(f"wrote {len(wanted)} schemas to {folder}\n")
+    write_message(f"wrote {len(wanted)} schemas to {folder}\n")
 
 
-command = Command(
+command: Command = Command(
     "schemas",
     [
         with_values(

@@ -19,7 +19,7 @@ from ..api.errors import ExitCode, UsageError
 from ..api.option_values import parse_duration
 from . import options
 from .framework import Arguments, Command, Option, Parsed, flag, with_value, with_values
-from .output import write_output
+from .output import write_message, write_output
 
 if TYPE_CHECKING:
     from ..api.edition import Edition
@@ -74,7 +74,7 @@ def run(arguments: Arguments) -> int:
     if arguments.list_faults:
         return _list_faults(as_json=arguments.json)
     if arguments.host not in _LOOPBACK_HOSTS:
-        write_output(
+        write_message(
             f"listening on {arguments.host}: everyone who reaches this machine can send requests\n", sys.stderr
         )
     with ExitStack() as stack:
@@ -118,11 +118,11 @@ def _run_simulator(arguments: Arguments, stack: ExitStack) -> int:
         if arguments.with_parent:
             threading.Thread(target=_stop_on_end_of_input, args=(ended,), daemon=True).start()
         else:
-            write_output("the simulator is listening; Ctrl-C ends it\n", sys.stderr)
+            write_message("the simulator is listening; Ctrl-C ends it\n", sys.stderr)
         while not ended.wait(0.5):  # a wait without limit would not let signals through everywhere
             pass
     if not arguments.with_parent:
-        write_output("the simulator has ended\n", sys.stderr)
+        write_message("the simulator has ended\n", sys.stderr)
     return ExitCode.PASS
 
 
@@ -135,8 +135,8 @@ def _read_playback(arguments: Arguments, stack: ExitStack) -> RecordingPlayer | 
 
     playback = stack.enter_context(open_playback(arguments.play))
     for note in playback.notes:
-        write_output(f"{note}\n", sys.stderr)
-    write_output(
+        write_message(f"{note}\n", sys.stderr)
+    write_message(
         f"playing {playback.player.responses:,} recorded responses of {', '.join(arguments.play)}\n", sys.stderr
     )
     return playback.player
@@ -174,7 +174,7 @@ def _report_unserved(target: str) -> None:
     from ..reports.escaping import escape_terminal
 
     try:
-        write_output(
+        write_message(
             f"{escape_terminal(target, 100)} was asked for, and is not served (--answer TARGET=FILE)\n", sys.stderr
         )
     except OSError:
@@ -243,8 +243,8 @@ def _list_faults(*, as_json: bool) -> int:
         if kind.nodes > 1:
             lines.append(f"shows with --nodes {kind.nodes}")
         for name, line in zip((kind.name, "", "", ""), lines, strict=False):
-            write_output(f"{name:<{wide}}  {line}\n")
-    write_output(
+            write_message(f"{name:<{wide}}  {line}\n")
+    write_message(
         "\nAll but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS PER SECOND;\n"
         "times=N ends a fault after it has struck N times (0: never).\n"
     )
@@ -255,7 +255,7 @@ def _parse_step(text: str) -> float:
     return -parse_duration(text[1:]) if text.startswith("-") else parse_duration(text)
 
 
-command = Command(
+command: Command = Command(
     "simulate",
     [
         click.Argument(

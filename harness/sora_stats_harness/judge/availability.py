@@ -19,12 +19,12 @@ class ServerOutage(msgspec.Struct, gc=False):
     server: str
     since_ns: int
     """Receipt of the first of them."""
-    count: int
     error: TransportError
     """Of the last."""
     sent_ns: int
     """When the first of them was sent."""
-    last_received_ns: int
+    count: int = 0
+    last_received_ns: int = 0
     """When the last of them had ended."""
 
     @property
@@ -67,9 +67,7 @@ class ServerAvailability:
             return
         outage = self._silent.get(server)
         if outage is None:
-            outage = self._silent[server] = ServerOutage(
-                server, exchange.received_ns, 0, error, exchange.sent_ns, exchange.received_ns
-            )
+            outage = self._silent[server] = ServerOutage(server, exchange.received_ns, error, exchange.sent_ns)
         outage.count += 1
         outage.error = error
         outage.last_received_ns = exchange.received_ns

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from .check import Check, Observed, Stage, Violation
+from .exchange_counts import ASKED_FOR, AskedFor
 from .findings import FindingAggregator
 from .requirement import RequiredCapability
 from .state import State
@@ -27,8 +28,10 @@ class CheckRunner:
         self._checks = tuple(checks)
         self._check_of: dict[Observer, Check] = {check.observe: check for check in checks}
         self._findings = findings
-        self.checked = {row.id: 0 for check in checks for row in check.requirements}
-        """How often each requirement was checked, as far as the checks count as they go."""
+        self.checked_of: dict[AskedFor, dict[str, int]] = {
+            target: {row.id: 0 for check in checks for row in check.requirements} for target in ASKED_FOR
+        }
+        """By target, how often each requirement was checked, as far as the checks count as they go."""
         self.crashed: dict[str, str] = {}
         """Requirements whose check raised, with one line of what it said."""
         self.masked: set[str] = set()
@@ -79,7 +82,11 @@ class CheckRunner:
                 self._findings.add_violation(violation, _compared_target(violation, state))
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Have every check add what it counts only now; then tell which have crashed."""
+        """Add what was counted, and have every check add what it counts only now; then tell which have crashed."""
+        for target, checked in self.checked_of.items():
+            for check in self._checks:
+                for row in check.requirements:
+                    result.count(row, target, checked[row.id])
         for check in self._checks:
             try:
                 check.add_to_result(states, result)

@@ -52,15 +52,15 @@ class ClusterListings:
     """
 
     def __init__(self, nodes: Collection[str]) -> None:
-        self.nodes = frozenset(nodes)
+        self.nodes: frozenset[str] = frozenset(nodes)
         self._local: dict[str, list[ConnectionListing]] = {node: [] for node in nodes}
         """Of each node, its listings since the last whole-cluster response that all nodes were asked after."""
         self._whole: ConnectionListing | None = None
         self._home: dict[str, tuple[str, EvidenceExchange]] = {}
         self._listed: set[str] = set()
         self._said: set[str] = set()
-        self.union_checked = 0
-        self.once_checked = 0
+        self.union_checked: int = 0
+        self.once_checked: int = 0
 
     def add_node_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[ConnectionOnTwoNodes]:
         """Take in what one node lists of itself."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ..api.exchange import Target
 from .accelerator import merge_risen_blocks
 from .counter_history import CounterHistory
 from .edition_decoder import Counters
@@ -73,6 +74,7 @@ class ConnectionState:
         "pending_violations",
         "relation_samples",
         "samples",
+        "samples_of",
         "stamp_histories",
         "timestamp_violations",
     )
@@ -92,15 +94,18 @@ class ConnectionState:
         """At least one witness of the largest values is left to be shown."""
         self.last_blocks: Sequence[Counters | None] | None = None
         """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
-        self.longest_gap_ns = 0
+        self.longest_gap_ns: int = 0
         """Between a sample's receipt and the sending of the next one's request."""
         self.level: int | None = None
-        self.samples = 0
+        self.samples: int = 0
+        self.samples_of: dict[Target | None, int] = {}
+        """The same by target."""
         self.overlapping_samples: list[OverlappingSample] = []
         self.pending_violations: list[PendingViolation] = []
         self.pending_levels: list[PendingLevel] = []
-        self.relation_samples = self.level_samples = 0
-        """How many of `samples` the relations, and that of the level, are known to have been checked in."""
+        self.relation_samples: dict[Target | None, int] = {}
+        self.level_samples: dict[Target | None, int] = {}
+        """In how many of `samples_of` the relations, and that of the level, are known to have been checked."""
         self.decreased_counters: set[tuple[int | str, int]] = set()
         """Counters that fell: their order by stamp would be the same fault again."""
         self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
@@ -108,15 +113,20 @@ class ConnectionState:
         self.stamp_histories: dict[tuple[str, bool], StampHistory] = {}
         """By server, and whether it was asked for the whole cluster: then another node may have stamped."""
 
-    def add_sample(self, exchange: EvidenceExchange, sample: Sample) -> None:
+    def add_sample(self, exchange: EvidenceExchange, sample: Sample, target: Target | None) -> None:
         """Remember the newest sample, once every check has seen it."""
         last = self.last
         if last is not None and (gap_ns := exchange.exchange.sent_ns - last.exchange.received_ns) > self.longest_gap_ns:
             self.longest_gap_ns = gap_ns
         self.samples += 1
+        self.samples_of[target] = self.samples_of.get(target, 0) + 1
         self.level = sample.level
         self.last = exchange
         self.last_blocks = sample.blocks
+
+    def unchecked_samples(self, checked: dict[Target | None, int]) -> dict[Target | None, int]:
+        """By target, the samples that a relation is not known to have been checked in yet."""
+        return {target: count - checked.get(target, 0) for target, count in self.samples_of.items()}
 
     @property
     def silent_since_ns(self) -> int:

@@ -14,16 +14,17 @@ one version more, not one for each response that overtakes it.
 
 Data channels may close and open again under their label. Where a sample L lacks a label, only samples that were sent
 after L had arrived count for it from then on. A `#` label may do so between two samples, both of which have it: where all
-its counters have started again, the later sample counts as one that lacks the label.
+its counters have started again, the later sample counts as one that lacks the label. Where its counters carry on behind a
+sample that lacks it, the channel was there all the time, and that sample is wrong.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
-from operator import itemgetter, le
+from operator import eq, itemgetter, le
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -62,6 +63,21 @@ class CounterDecrease(Generic[EvidenceT]):
     after: int
     holder: EvidenceT
     """The earliest-received response that held `before`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelGap(Generic[EvidenceT]):
+    """A response that lacks a data channel which the responses before and after have, counted on."""
+
+    label: str
+    before: Counters
+    """What was known of it before the request was sent."""
+    earlier: EvidenceT
+    """A response that had that."""
+    holder: EvidenceT
+    """The one that lacks it."""
+    is_idle: bool = False
+    """Whether its counters are just the same afterwards."""
 
 
 class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
@@ -164,10 +180,12 @@ class CounterHistory(Generic[EvidenceT]):
 
     __slots__ = (
         "_absent_since_ns",
+        "_gaps",
         "_last_absence_ns",
         "_prune_threshold",
         "first",
         "first_labels",
+        "gaps",
         "grown_labels",
         "last_received_ns",
         "reopened",
@@ -181,14 +199,18 @@ class CounterHistory(Generic[EvidenceT]):
         self.first_labels: dict[str, Counters] = {}
         self.grown_labels: dict[str, tuple[bool, ...]] = {}
         """Which counters grew of labels that have closed."""
-        self.last_received_ns = EARLIEST_NS
-        self.reopened = 0
+        self.last_received_ns: int = EARLIEST_NS
+        self.reopened: int = 0
         """How often a data channel was closed and opened again between two samples, both of which have it."""
         self._absent_since_ns: dict[str, int] = {}
         """For each label ever seen, when the last sample without it had arrived."""
         self._last_absence_ns = EARLIEST_NS
         """The latest of these."""
         self._prune_threshold = 8
+        self._gaps: dict[str, LabelGap[EvidenceT]] = {}
+        """Labels that were absent since they were last known, and the first response without each."""
+        self.gaps: list[LabelGap[EvidenceT]] = []
+        """Those that the last sample has shown to be wrong."""
 
     @property
     def current_maxima(self) -> CounterMaxima[EvidenceT]:
@@ -237,6 +259,9 @@ class CounterHistory(Generic[EvidenceT]):
         top_labels = self._merge_labels_quickly(sent_ns, labels, latest.labels)
         if top_labels is None:
             top_labels = self._merge_labels(sent_ns, received_ns, labels, base, falls)
+            self._find_gaps(sent_ns, labels, base, holder)
+        elif self.gaps:
+            self.gaps = []
         if top is not known or top_labels is not latest.labels:
             version = CounterMaxima(received_ns, top, top_labels, holder, latest, latest.depth + 1)
             if version.depth >= MAX_VERSION_CHAIN:
@@ -332,6 +357,32 @@ class CounterHistory(Generic[EvidenceT]):
                 top[label] = mine
                 self.first_labels.setdefault(label, mine)
         return top
+
+    def _find_gaps(
+        self,
+        sent_ns: int,
+        labels: Mapping[str, Counters],
+        base: CounterMaxima[EvidenceT] | None,
+        holder: EvidenceT,
+    ) -> None:
+        """Note which labels a sample lacks, and which earlier samples it shows to have lacked one that was there."""
+        self.gaps = []
+        floors, waiting = self._absent_since_ns, self._gaps
+        for label in [*waiting]:
+            if label in labels and sent_ns > floors[label]:
+                gap = waiting.pop(label)
+                if all(map(le, gap.before, labels[label])):
+                    self.gaps.append(replace(gap, is_idle=all(map(eq, gap.before, labels[label]))))
+        for label, before in base.labels.items() if base is not None else ():
+            counted = max(before, default=0)
+            if label not in labels and label not in waiting and counted > 0:
+                assert base is not None, "it has labels"
+                earlier = base.first_evidence(label, tuple(before).index(counted), counted)
+                waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder)
+
+    def forget_gaps(self, holder: EvidenceT) -> None:
+        """Take back what the last sample lacks: its labels could not be read."""
+        self._gaps = {label: gap for label, gap in self._gaps.items() if gap.holder is not holder}
 
     def _close_label(self, label: str, counters: Counters) -> None:
         first = self.first_labels.pop(label, counters)

@@ -103,23 +103,25 @@ class EditionDecoder:
         )
         self.learned: set[Path] = set(self._undecidable)
         """Paths that are let through as raw bytes; keys unknown to the edition among them."""
-        self.labels_raw = False
+        self.labels_raw: bool = False
         """Whether labels are taken apart one by one, since some were not even objects of the documented shape."""
         labels = next((group for group in edition.root.groups if group.name == LABELS_GROUP), None)
         members = labels.groups if labels is not None else ()
-        self.has_labels = labels is not None
-        self.label_group = next((group for group in members if group.is_label), None)
-        self.known_labels = {group.name: group for group in members if not group.is_label}
+        self.has_labels: bool = labels is not None
+        self.label_group: FieldGroup | None = next((group for group in members if group.is_label), None)
+        self.known_labels: dict[str, FieldGroup] = {group.name: group for group in members if not group.is_label}
         self._label_model = self.label_group or (members[0] if members else None)
         self.blocks: tuple[CounterBlock, ...] = tuple(self._make_blocks())
-        self.block_of = {block.path: block.index for block in self.blocks}
-        self.counter_places = {
+        self.block_of: dict[Path, int] = {block.path: block.index for block in self.blocks}
+        self.counter_places: dict[Path, tuple[int, int]] = {
             (*block.path, field.name): (block.index, place)
             for block in self.blocks
             for place, field in enumerate(block.counters)
         }
         """By path, the block of each counter and its place there."""
-        self.undocumented = {shared_label_path(field.path): field for field in edition.undocumented}
+        self.undocumented: dict[Path, FieldDefinition] = {
+            shared_label_path(field.path): field for field in edition.undocumented
+        }
         self.label_counters: tuple[FieldDefinition, ...] = (
             _counter_fields(self._label_model) if self._label_model else ()
         )
@@ -132,7 +134,7 @@ class EditionDecoder:
         self.split: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
         paths = [group.path for group in edition.root.walk_groups()]
         paths += [field.path for field in (*edition.fields, *edition.undocumented)]
-        self.is_usable = all(_is_valid_field_name(name) for path in paths for name in path)
+        self.is_usable: bool = all(_is_valid_field_name(name) for path in paths for name in path)
         """Whether msgspec takes all names. Else there are no decoders and no plans, and each connection is surveyed."""
         if self.is_usable:
             self._build_decoders()
@@ -178,29 +180,31 @@ class EditionDecoder:
             index += 1
 
     def _build_decoders(self) -> None:
-        self.label_plan = (
+        self.label_plan: GroupPlan | None = (
             self._plan_group(self._label_model, (), (LABELS_GROUP, ANY_LABEL)) if self._label_model else None
         )
-        self.plan = self._plan_group(self.edition.root, (), ())
-        self.plans = tuple(_walk_plan(self.plan))
+        self.plan: GroupPlan = self._plan_group(self.edition.root, (), ())
+        self.plans: tuple[GroupPlan, ...] = tuple(_walk_plan(self.plan))
         # Also those without leaves, and raw ones: where one is absent, or no struct, each group is visited alone.
-        self.fetched = tuple(plan for plan in self.plans if plan.attributes)
+        self.fetched: tuple[GroupPlan, ...] = tuple(plan for plan in self.plans if plan.attributes)
         self.fetch: Callable[[Json], tuple[Json, ...]] = _attribute_getter(
             [".".join(p.attributes) for p in self.fetched]
         )
-        self.trims = tuple(
+        self.trims: tuple[tuple[int, int], ...] = tuple(
             (place, plan.counters)
             for place, plan in enumerate(self.fetched)
             if plan.block is not None and not plan.whole
         )
         """Tuples of `fetched` with more than counters in them, and how many counters come first."""
-        self.fetch_counters = _attribute_getter([f"f{place}" for place in range(len(self.label_counters))])
+        self.fetch_counters: Callable[[Any], tuple[Any, ...]] = _attribute_getter(
+            [f"f{place}" for place in range(len(self.label_counters))]
+        )
         """From a label's struct to its counters."""
-        self.fetch_others = _attribute_getter(
+        self.fetch_others: Callable[[Any], tuple[Any, ...]] = _attribute_getter(
             [f"f{len(self.label_counters) + place}" for place in range(len(self.label_others))]
         )
         """From a label's struct to its other leaves."""
-        self.loose = tuple(loose for plan in self.plans for loose in plan.loose)
+        self.loose: tuple[LenientLeaf, ...] = tuple(loose for plan in self.plans for loose in plan.loose)
         struct = self.plan.struct
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]

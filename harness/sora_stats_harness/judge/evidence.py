@@ -22,7 +22,7 @@ from .check import Place
 from .excerpts import ElementIndex, WantedPart, cut_body
 
 if TYPE_CHECKING:
-    import zstandard  # slow to import, and many runs pack nothing
+    from ..api.zstd import ZstdCompressor, ZstdDict  # slow to import, and many runs pack nothing
 
 MAX_EVIDENCE_BYTES: Final = 64 << 20
 """For the evidence of a run, besides the response that is being judged."""
@@ -58,8 +58,8 @@ class PackedBody:
 
     __slots__ = ("_blocks", "length", "sha256", "size")
 
-    def __init__(self, body: bytes, compressor: zstandard.ZstdCompressor, pause: Callable[[], None]) -> None:
-        self.length = len(body)
+    def __init__(self, body: bytes, compressor: ZstdCompressor, pause: Callable[[], None]) -> None:
+        self.length: int = len(body)
         self._blocks: list[bytes] = []
         digest = hashlib.sha256()
         for start in range(0, len(body), BLOCK_BYTES):
@@ -67,16 +67,17 @@ class PackedBody:
                 pause()
             block = body[start : start + BLOCK_BYTES]
             digest.update(block)
-            # A copy, since what zstandard returns keeps the memory of the whole block: 94 KiB for 7 KiB, 1 GB in ten minutes.
-            self._blocks.append(memoryview(compressor.compress(block)).tobytes())
-        self.sha256 = digest.hexdigest()
-        self.size = OVERHEAD_BYTES + sum(map(len, self._blocks))
+            self._blocks.append(compressor.compress(block, compressor.FLUSH_FRAME))
+        self.sha256: str = digest.hexdigest()
+        self.size: int = OVERHEAD_BYTES + sum(map(len, self._blocks))
 
-    def read(self, start: int, stop: int, decompressor: zstandard.ZstdDecompressor) -> bytes:
+    def read(self, start: int, stop: int, known: ZstdDict) -> bytes:
         """Some of the bytes."""
+        from ..api.zstd import ZstdDecompressor
+
         first = start // BLOCK_BYTES
         blocks = self._blocks[first : -(-stop // BLOCK_BYTES)]
-        data = b"".join(map(decompressor.decompress, blocks))
+        data = b"".join(ZstdDecompressor(known).decompress(block) for block in blocks)
         return data[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
 
 
@@ -144,9 +145,9 @@ class EvidenceStore:
         self._packed_bytes = self._proof_bytes = 0
         self._current: EvidenceExchange | None = None
         self._indexes: list[tuple[ref[EvidenceExchange], ElementIndex | None]] = []
-        self._compressor: zstandard.ZstdCompressor | None = None
-        self._decompressor: zstandard.ZstdDecompressor | None = None
-        self.released = 0
+        self._compressor: ZstdCompressor | None = None
+        self._known: ZstdDict | None = None
+        self.released: int = 0
         """Bodies that somebody still held and that were let go."""
 
     @property
@@ -191,13 +192,11 @@ class EvidenceStore:
             self._watch(held, OVERHEAD_BYTES + len(response.body))
             return
         if self._compressor is None:
-            import zstandard
+            from ..api.zstd import ZstdCompressor, ZstdDict
 
             # Responses are much alike: the first one is what the others are told by.
-            known = zstandard.ZstdCompressionDict(response.body[:PIECE_BYTES], dict_type=zstandard.DICT_TYPE_RAWCONTENT)
-            known.precompute_compress(level=1)
-            self._compressor = zstandard.ZstdCompressor(level=1, dict_data=known)
-            self._decompressor = zstandard.ZstdDecompressor(dict_data=known)
+            self._known = ZstdDict(response.body[:PIECE_BYTES], is_raw=True)
+            self._compressor = ZstdCompressor(level=1, zstd_dict=self._known.as_digested_dict)
         packed = held.packed = PackedBody(response.body, self._compressor, pause)
         held.exchange = _without_body(exchange, response, packed.sha256)
         self._watch(held, packed.size)
@@ -283,7 +282,7 @@ class EvidenceStore:
         if request.body is not None and len(request.body) > max(most, self._free_proofs - self._proof_bytes):
             request = msgspec.structs.replace(request, body=None)
         if response is not None:
-            body = _HeldBody(held, self._decompressor)
+            body = _HeldBody(held, self._known)
             response = cut_body(response, body, wanted, lambda: self._index(held, body))
             if (headers := _bound_headers(response.headers, most)) is not response.headers:
                 response = msgspec.structs.replace(response, headers=headers)
@@ -303,9 +302,9 @@ class EvidenceStore:
 class _HeldBody:
     """The body of a held exchange, wherever it is."""
 
-    def __init__(self, held: EvidenceExchange, decompressor: zstandard.ZstdDecompressor | None) -> None:
+    def __init__(self, held: EvidenceExchange, known: ZstdDict | None) -> None:
         self._held = held
-        self._decompressor = decompressor
+        self._known = known
         response = held.exchange.response
         self._body = b"" if response is None else response.body
         self.length = len(self._body) if held.packed is None else held.packed.length
@@ -315,8 +314,8 @@ class _HeldBody:
         packed = self._held.packed
         if packed is None:
             return self._body[start:stop]
-        assert self._decompressor is not None, "what is packed was packed by the store"
-        return packed.read(start, stop, self._decompressor)
+        assert self._known is not None, "what is packed was packed by the store"
+        return packed.read(start, stop, self._known)
 
     def hash(self) -> str:
         held = self._held

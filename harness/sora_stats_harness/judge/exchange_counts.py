@@ -1,9 +1,65 @@
-"""Counts the exchanges, bodies and samples that a judge has seen."""
+"""Counts the exchanges, bodies and samples that a judge has seen, by target."""
 
 from __future__ import annotations
 
+from typing import Final
+
 from ..api.exchange import Target
 from .verdict import CoverageSummary, SubjectKind
+
+AskedFor = Target | None
+"""A target; None is a request that is wrong on purpose."""
+
+ASKED_FOR: Final[tuple[AskedFor, ...]] = (*Target, None)
+
+
+class TargetCounts:
+    """What was counted of one target's responses."""
+
+    __slots__ = (
+        "accepted",
+        "bare_bodies",
+        "comparable_samples",
+        "complete",
+        "labelled_samples",
+        "named_samples",
+        "samples",
+        "slow_samples",
+        "unsearched_bodies",
+        "withheld",
+        "without_http",
+    )
+
+    def __init__(self) -> None:
+        self.complete: int = 0
+        self.without_http: int = 0
+        self.bare_bodies: int = 0
+        """Exchanges with a complete response; those of them of which a recording has the samples alone; files."""
+        self.accepted: int = 0
+        self.withheld: int = 0
+        self.unsearched_bodies: int = 0
+        """
+        Responses whose body is judged; those of them with a withheld body; those in which repeated keys were not looked for.
+        """
+        self.samples: int = 0
+        self.labelled_samples: int = 0
+        self.slow_samples: int = 0
+        self.comparable_samples: int = 0
+        self.named_samples: int = 0
+        """
+        Samples; those with data channels, not accepted by the fast decoder, with one before to compare with, and of the
+        very connection that the request has named.
+        """
+
+    @property
+    def accepted_by_http(self) -> int:
+        """Responses to valid requests with status 200."""
+        return self.accepted - self.without_http - self.bare_bodies
+
+    @property
+    def bodies(self) -> int:
+        """Bodies that were read."""
+        return self.accepted - self.withheld
 
 
 class ExchangeCounts:
@@ -12,59 +68,52 @@ class ExchangeCounts:
     def __init__(self, documented_fields: int) -> None:
         self._documented_fields = documented_fields
         self._connections: set[str] = set()
-        self._returned = 0
+        self.returned: int = 0
+        """Connections that came back after they were forgotten."""
         self.has_simulator = False
         """Whether a response said that it came from the simulator."""
-        self.complete = self.errors = self.bare_bodies = 0
-        """Exchanges with a complete response, those without one, and bodies without an exchange."""
-        self.without_http = 0
-        """Of the complete ones, those of which a recording has the samples alone."""
+        self.errors = 0
+        """Exchanges without a complete response."""
         self.late = 0
         """Exchanges that came out of order."""
-        self.by_target = dict.fromkeys(Target, 0)
-        """Responses whose body is judged, those with a withheld body included."""
-        self.withheld = 0
-        self.unsearched_bodies = 0
-        """Bodies that were read, and in which repeated keys were not looked for."""
-        self.samples = self.labelled_samples = self.slow_samples = self.comparable_samples = self.named_samples = 0
-        """
-        Samples; those with data channels, not accepted by the fast decoder, with one before to compare with, and of the
-        very connection that the request has named.
-        """
+        self.of_target: dict[AskedFor, TargetCounts] = {target: TargetCounts() for target in ASKED_FOR}
 
     @property
     def subject_kind(self) -> SubjectKind:
         """`simulator` as soon as one response said so; `recording` where there were bare bodies only."""
         if self.has_simulator:
             return "simulator"
-        return "server" if self.errors or self.complete > self.without_http else "recording"
+        return "server" if self.errors or self.complete > self._total("without_http") else "recording"
 
     @property
-    def accepted(self) -> int:
-        """Responses to valid requests with status 200."""
-        return sum(self.by_target.values()) - self.without_http - self.bare_bodies
-
-    @property
-    def bodies(self) -> int:
-        """Bodies that were read."""
-        return sum(self.by_target.values()) - self.withheld
+    def complete(self) -> int:
+        """Exchanges with a complete response."""
+        return self._total("complete")
 
     def add_connection(self, name: str, *, returned: bool = False) -> None:
         """Count a connection, and whether it came back after it was forgotten."""
         self._connections.add(name)
-        self._returned += returned
+        self.returned += returned
 
     def summarize(self) -> CoverageSummary:
         """The counts; what else belongs into the summary is still to be filled in."""
         return CoverageSummary(
             fields_documented=self._documented_fields,
-            exchanges=self.complete + self.errors + self.bare_bodies,
+            exchanges=self.complete + self.errors + self._total("bare_bodies"),
             errors=self.errors,
             late=self.late,
-            withheld=self.withheld,
-            slow_path=self.slow_samples,
-            forgotten=self._returned,
-            samples=self.samples,
+            withheld=self._total("withheld"),
+            slow_path=self._total("slow_samples"),
+            forgotten=self.returned,
+            samples=self._total("samples"),
             connections=len(self._connections),
-            by_target={target.operation: count for target, count in self.by_target.items() if count},
+            by_target={
+                target.operation: counts.accepted
+                for target, counts in self.of_target.items()
+                if target is not None and counts.accepted
+            },
         )
+
+    def _total(self, name: str) -> int:
+        total: int = sum(getattr(counts, name) for counts in self.of_target.values())
+        return total

@@ -114,6 +114,12 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
         )
 
 
+class BeginExchange(Protocol):
+    """Announces a request, right before its first byte is written; `intended_ns` is when the schedule wanted it sent."""
+
+    def __call__(self, request: Request, intended_ns: int | None = None) -> PendingExchange: ...
+
+
 class ExchangeQueue:
     """
     The live requests of one run.

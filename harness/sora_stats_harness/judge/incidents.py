@@ -61,6 +61,10 @@ MIN_SAMPLE_BYTES: Final = 200
 MIN_STALE_FIELDS: Final = 3
 """Different counters that fall in a response whose timestamp goes back; in an old response most do that move."""
 
+WRAP: Final = 2**32
+MAX_WRAP_DISTANCE: Final = 2**28
+"""How far from a wrap the samples around it may be."""
+
 _Rule = Callable[[IncidentEvidence], Iterable[Incident]]
 
 
@@ -283,6 +287,39 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     )
 
 
+def _counter_wrap(seen: IncidentEvidence) -> Iterator[Incident]:
+    """Counters begin again after 2^32; where a server was restarted, few of those that fall stood so close to it."""
+    falls = seen.findings(MONOTONIC.id)
+    wrapped = [entry for entry in falls if _has_wrapped(entry)]
+    if not wrapped or 2 * len(wrapped) < len(falls):
+        return
+    fields = {entry.field for entry in wrapped}
+    what = (
+        "counter began again at 0 after 2^32: it has"
+        if len(fields) == 1
+        else "counters began again at 0 after 2^32: they have"
+    )
+    yield _incident(
+        "counter-wrap",
+        f"{len(fields):,} {what} 32 bits ({_name_fields(fields)}).",
+        "Give these counters 64 bits on the server: whoever subtracts two samples takes a wrap for a restart.",
+        wrapped,
+    )
+
+
+def _has_wrapped(entry: FindingEntry) -> bool:
+    values = _fall_of(entry)
+    return values is not None and WRAP - MAX_WRAP_DISTANCE <= values[0] < WRAP and values[1] < MAX_WRAP_DISTANCE
+
+
+def _fall_of(entry: FindingEntry) -> tuple[int, int] | None:
+    """The values before and after; None where that can't be told."""
+    try:
+        return int(entry.expected.rpartition(" ")[2]), int(entry.actual)
+    except ValueError:
+        return None
+
+
 def _restart_with_same_ids(seen: IncidentEvidence) -> Iterator[Incident]:
     """All counters of all connections fall between two moments."""
     falls = seen.findings(MONOTONIC.id)
@@ -306,11 +343,8 @@ def _restart_with_same_ids(seen: IncidentEvidence) -> Iterator[Incident]:
 
 def _remaining_share(entry: FindingEntry) -> float:
     """What is left of a counter after its fall; 1 where that can't be told."""
-    try:
-        before = int(entry.expected.rpartition(" ")[2])
-        return int(entry.actual) / before if before else 1
-    except ValueError:
-        return 1
+    values = _fall_of(entry)
+    return values[1] / values[0] if values is not None and values[0] else 1
 
 
 def _restart_with_new_ids(seen: IncidentEvidence) -> Iterator[Incident]:
@@ -395,6 +429,22 @@ def _undocumented_field(seen: IncidentEvidence) -> Iterator[Incident]:
     )
 
 
+def _another_connection(seen: IncidentEvidence) -> Iterator[Incident]:
+    """A target responds about another connection or client, and what it has of the right one is old."""
+    for rule, noun in ((ASKED, "connection"), (CLIENT, "client")):
+        mistaken = seen.findings(rule.id)
+        targets = {entry.target for entry in mistaken}
+        old = [entry for entry in seen.findings(*_SIGNS_OF_OLD_RESPONSES) if entry.target in targets]
+        if mistaken and old:
+            yield _incident(
+                "another-connection",
+                f"{_targets_of([mistaken])} responded {_times(_occurrences(mistaken), 'time')} about another {noun} than was "
+                "asked for, and at other times with what was true before.",
+                "Look for a cache, or a lookup, whose key lacks the arguments of the request.",
+                [*mistaken, *old],
+            )
+
+
 def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
     """Findings under several targets, or of several relations, that are one fault."""
     entries = [each for each in seen.findings() if each.level != "INFO" or each.requirement.startswith("relation.")]
@@ -429,11 +479,13 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _two_servers,
     _cache_key,
     _stale_cache,
+    _counter_wrap,
     _restart_with_same_ids,
     _restart_with_new_ids,
     _missing_field,
     _target_disagrees,
     _undocumented_field,
+    _another_connection,
     _one_fault,
 )
 """The more particular first; what need not be wrong last."""

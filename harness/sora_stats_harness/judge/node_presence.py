@@ -7,11 +7,13 @@ same node, must find what is bracketed so. Of an id that is not, nothing follows
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
 
+from ..api.exchange import Target
 from .evidence import EvidenceExchange
 
 MAX_PENDING_ABSENCES: Final = 10_000
@@ -72,14 +74,15 @@ class NodePresence:
         self._replaced_members: frozenset[str] = frozenset()
         """Of the last one before all of its connections were replaced."""
         self._last_listing: tuple[str, int] | None = None
-        self.replacements = 0
+        self.replacements: int = 0
         """How often a listing had none of the connections of the one before."""
-        self.alternations = 0
+        self.alternations: int = 0
         """How often it had connections again that had been replaced."""
         self.change: list[tuple[str, int]] = []
         """The two listings that first showed it."""
-        self._found: dict[str, SightingCounts] = {}
-        self.checked = 0
+        self._found: dict[Target | None, dict[str, SightingCounts]] = {target: {} for target in Target}
+        self.checked: Counter[Target | None] = Counter[Target | None]()
+        """By the target of the responses that were bracketed."""
 
     def add_listing(
         self, exchange: EvidenceExchange, samples: Iterable[tuple[str, str | None, str | None]]
@@ -92,19 +95,17 @@ class NodePresence:
                 if channel_id is not None and client_id is not None:
                     self._client.setdefault((channel_id, client_id), set()).add(connection_id)
                 continue
-            if (found := self._found.get(connection_id)) is not None:
-                self.checked += found.take_bracketed(exchange.sent_ns)
+            for target, sightings in self._found.items():
+                if (found := sightings.get(connection_id)) is not None:
+                    self.checked[target] += found.take_bracketed(exchange.sent_ns)
             if pending := self._pending.pop(connection_id, None):
                 late = [each for each in pending if each.exchange.received_ns >= exchange.sent_ns]
                 if late:  # they overlap this listing, and a later one may tell
                     self._pending[connection_id] = late
                 self._waiting -= len(pending) - len(late)
-                self.checked += len(pending) - len(late)
-                gaps += [
-                    PresenceGap(absence=each, after=exchange)
-                    for each in pending
-                    if each.exchange.received_ns < exchange.sent_ns
-                ]
+                proved = [each for each in pending if each.exchange.received_ns < exchange.sent_ns]
+                self.checked.update(each.exchange.request.target for each in proved)
+                gaps += [PresenceGap(absence=each, after=exchange) for each in proved]
         return gaps
 
     def add_members(self, exchange: EvidenceExchange, members: Collection[str]) -> None:
@@ -131,9 +132,10 @@ class NodePresence:
         """Another response had this connection."""
         first = self._first.get(connection_id)
         if first is not None and first.received_ns < exchange.sent_ns:
-            found = self._found.get(connection_id)
+            sightings = self._found[exchange.request.target]
+            found = sightings.get(connection_id)
             if found is None:
-                found = self._found[connection_id] = SightingCounts()
+                found = sightings[connection_id] = SightingCounts()
             found.newer += 1
             found.newer_ns = exchange.received_ns
 
@@ -166,7 +168,8 @@ class NodePresence:
         first = self._first.pop(connection_id, None)
         if first is None:
             return
-        self._found.pop(connection_id, None)
+        for sightings in self._found.values():
+            sightings.pop(connection_id, None)
         self._waiting -= len(self._pending.pop(connection_id, ()))
         for key, members in list(self._client.items()):
             members.discard(connection_id)

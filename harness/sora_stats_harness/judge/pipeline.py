@@ -22,7 +22,7 @@ from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
 from .evidence import MAX_EVIDENCE_BYTES, EvidenceStore
 from .exchange_counts import ExchangeCounts
-from .exchange_queue import ExchangeQueue
+from .exchange_queue import BeginExchange, ExchangeQueue
 from .findings import FindingAggregator
 from .last_samples import LastSample, find_last_samples
 from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
@@ -85,8 +85,8 @@ class Judge:
     ) -> None:
         options = options or JudgeOptions()
         self.edition = edition
-        self.run = run or str(uuid.uuid4())
-        self.clock = monotonic_clock_id()
+        self.run: str = run or str(uuid.uuid4())
+        self.clock: str = monotonic_clock_id()
         self._nodes = frozenset(options.nodes)
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
@@ -107,7 +107,7 @@ class Judge:
         self._live = self._state_of(self.run, self.clock)
         judge_live = partial(self._stages.judge, self._live)
         self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=options.first_seq, soon=options.soon)
-        self.begin_exchange = self._queue.begin_exchange
+        self.begin_exchange: BeginExchange = self._queue.begin_exchange
         """Announce a request; to be called right before its first byte is written."""
 
     # What goes in.
@@ -163,8 +163,9 @@ class Judge:
             sent_at="",
             response=Response(status=200, headers=(), body=data),
         )
-        self._counts.bare_bodies += 1
-        self._counts.by_target[target] += 1
+        counts = self._counts.of_target[target]
+        counts.bare_bodies += 1
+        counts.accepted += 1
         self._stages.judge_alone(exchange, target, self._live)
 
     def finish(self) -> None:
@@ -234,7 +235,7 @@ class Judge:
         coverage = self._counts.summarize()
         self._coverage.fill_coverage(coverage, states)
         result = JudgeResult(
-            checked=self._runner.checked.copy(),
+            checked={},
             findings=self._findings.entries(),
             coverage=coverage,
             withheld=self._runner.requirements_on_bodies() if coverage.withheld else (),
@@ -261,5 +262,7 @@ class Judge:
     def _state_of(self, run: str, clock: str) -> State:
         state = self._states.get((run, clock))
         if state is None:
-            state = self._states[run, clock] = State(len(self._reader.codec.blocks), self._runner.checked, self._nodes)
+            state = self._states[run, clock] = State(
+                len(self._reader.codec.blocks), self._runner.checked_of[None], self._nodes
+            )
         return state

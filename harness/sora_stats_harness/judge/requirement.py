@@ -126,6 +126,19 @@ class Requirement:
     message: str = ""
     needs_traffic: str | None = None
     masked_by: str = ""
+    counted: str = ""
+    """What `checked` counts, in the plural, where `unit` can't tell."""
+
+    @property
+    def unit(self) -> str:
+        """What was counted where it was checked, in the plural."""
+        if self.counted:
+            return self.counted
+        if RequiredCapability.PROBES in self.needs:
+            return "wrong requests"
+        if RequiredCapability.TIMES in self.needs:
+            return "comparable pairs"
+        return "responses" if self.family == "http" else "samples"
 
     @property
     def family(self) -> str:

@@ -15,7 +15,7 @@ from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
 from . import accelerator, value_text
 from . import shape_deviations as shape
 from . import timestamps as stamp
-from .accelerator import ScannedConnection
+from .accelerator import Scan, ScannedConnection
 from .checks.relations import ResolvedRelation
 from .checks.unstable_level import find_level_block
 from .edition_decoder import (
@@ -40,6 +40,8 @@ class SampleBuilder:
         relations: Those that the edition has all the counters for.
         accelerated: Whether to use the accelerator, where there is one.
     """
+
+    scan: Scan | None
 
     def __init__(self, codec: EditionDecoder, relations: Sequence[ResolvedRelation], *, accelerated: bool) -> None:
         self.codec = codec

@@ -18,7 +18,7 @@ from ..api.edition import Edition
 from ..api.strict_json import JsonLimitError, StrictJsonError, parse_strict_json
 from . import shape_deviations as shape
 from .accelerator import REPEATED_KEY, ScannedConnection
-from .checks.relations import resolve_relations
+from .checks.relations import ResolvedRelation, resolve_relations
 from .checks.shape import TYPE, UNKNOWN
 from .edition_decoder import EditionDecoder
 from .lenient_values import NeedsSlowPath, judge_raw_value
@@ -58,8 +58,8 @@ class SampleReader:
 
     def __init__(self, edition: Edition, *, accelerated: bool = True) -> None:
         self.edition = edition
-        self.codec = EditionDecoder(edition)
-        self.relations = resolve_relations(self.codec.blocks)
+        self.codec: EditionDecoder = EditionDecoder(edition)
+        self.relations: tuple[ResolvedRelation, ...] = resolve_relations(self.codec.blocks)
         """Those that this edition has all the counters for."""
         self._seen_once: set[tuple[str, ...]] = set()
         """Keys that the edition does not know, and that came once."""

@@ -8,10 +8,12 @@ one that jumps is a finding. Clocks drift, so intervals count for ten minutes.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+
+from ..api.exchange import Target
 
 if TYPE_CHECKING:
     from .evidence import EvidenceExchange
@@ -21,6 +23,9 @@ JUMP_TOLERANCE_NS: Final = 1_000_000_000
 
 OFFSET_WINDOW_NS: Final = 600_000_000_000
 """How long an interval counts."""
+
+MIN_REPEATED_JUMPS: Final = 3
+"""Jumps within that time which no setting of the clock explains: it may be set wrongly, and set right."""
 
 OFFSET_INTERVAL_NS: Final = 10_000_000_000
 """Intervals within this time are kept as one, their intersection."""
@@ -43,6 +48,8 @@ class ClockJump(msgspec.Struct, frozen=True, kw_only=True):
     later: EvidenceExchange
     gap_ns: int
     """How far apart their intervals lie."""
+    is_habit: bool
+    """Whether the clock jumps again and again: none that is set does."""
 
 
 class ClockOffset:
@@ -52,7 +59,9 @@ class ClockOffset:
         self._spans: deque[OffsetInterval] = deque()
         self._low = self._high = 0
         """The intersection of all spans."""
-        self.checked = 0
+        self.checked: Counter[Target | None] = Counter[Target | None]()
+        self._jumped_ns: deque[int] = deque(maxlen=MIN_REPEATED_JUMPS)
+        """When it was seen to jump."""
 
     @property
     def bounds(self) -> tuple[int, int] | None:
@@ -74,7 +83,7 @@ class ClockOffset:
         high = stamp_ns + resolution_ns - exchange.sent_ns - wall_minus_clock_ns
         spans = self._spans
         if spans:
-            self.checked += 1
+            self.checked[exchange.request.target] += 1
             fresh = exchange.received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
             if low <= self._low and high >= self._high and fresh:
                 return None  # says nothing new, as most do
@@ -108,7 +117,10 @@ class ClockOffset:
         earlier = span.high_from if low > span.high else span.low_from
         gap = max(low - span.high, span.low - high)
         self._spans.clear()
-        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap)
+        jumped_ns, now_ns = self._jumped_ns, evidence.exchange.received_ns
+        jumped_ns.append(now_ns)
+        is_habit = len(jumped_ns) == MIN_REPEATED_JUMPS and now_ns - jumped_ns[0] <= OFFSET_WINDOW_NS
+        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap, is_habit=is_habit)
 
     def _intersect(self) -> None:
         self._low = max((span.low for span in self._spans), default=0)

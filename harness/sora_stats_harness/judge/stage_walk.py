@@ -18,7 +18,7 @@ from .counter_history import CounterMaxima
 from .coverage import CoverageTracker
 from .evidence import EvidenceExchange, EvidenceStore
 from .excerpts import read_listed_ids
-from .exchange_counts import ExchangeCounts
+from .exchange_counts import ExchangeCounts, TargetCounts
 from .response_head import HeaderReader
 from .sample import ParsedBody, Sample, make_listed_sample
 from .sample_reader import SampleReader
@@ -59,6 +59,9 @@ class StageWalk:
         self._runner = runner
         self._ask = runner.ask
         self._counts = counts
+        self._counts_of, self._checked_of = counts.of_target, runner.checked_of
+        self._target_counts: TargetCounts = counts.of_target[None]
+        """Of the target that is looked at."""
         self._coverage = coverage
         self._observer = observer
         self._scan_every = scan_every
@@ -103,13 +106,16 @@ class StageWalk:
     ) -> None:
         """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
         seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places)
-        counts, request, response = self._counts, exchange.request, exchange.response
+        request, response = exchange.request, exchange.response
+        target = request.target
+        state.checked = self._checked_of[target]
+        counts = self._target_counts = self._counts_of[target]
         state.last_received_ns = exchange.received_ns
         seen.evidence = self._evidence.add_exchange(exchange)
         if response is not None:
             headers = seen.headers = self._known_headers.get(response.headers) or self._headers.read(response)
             if headers.simulator:
-                counts.has_simulator = True
+                self._counts.has_simulator = True
         if exchange.faults:
             self._ask(self._framing, seen, state)
         if response is not None and exchange.error is None and response.complete:
@@ -118,7 +124,6 @@ class StageWalk:
             if bare:
                 counts.without_http += 1
             state.availability.add_response(exchange)
-            target = request.target
             if request.probe is not None:
                 self._ask(self._wrong_requests, seen, state)
             elif target is not None:
@@ -129,7 +134,7 @@ class StageWalk:
                 if headers.usual_body_bytes != len(data) or not accepted or exchange.faults:
                     self._ask(self._head, seen, state)
                 if accepted or bare:
-                    counts.by_target[target] += 1
+                    counts.accepted += 1
                     state.responding = target
                     if response.withheld or (response.excerpt is not None and response.excerpt.of == "text"):
                         counts.withheld += 1
@@ -162,6 +167,8 @@ class StageWalk:
     def judge_alone(self, exchange: Exchange, target: Target, state: State) -> None:
         """Judge a body of which nothing else is known."""
         seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
+        state.checked = self._checked_of[target]
+        self._target_counts = self._counts_of[target]
         seen.evidence = self._evidence.add_exchange(exchange)
         if exchange.response is not None:
             self._judge_body(seen, exchange.response.body, target, state)
@@ -171,7 +178,7 @@ class StageWalk:
         self, seen: Observed, data: bytes, target: Target, state: State, pause: Callable[[], None] | None = None
     ) -> None:
         """Read and judge a body, and every sample in it."""
-        exchange, counts = seen.exchange, self._counts
+        exchange, counts = seen.exchange, self._target_counts
         body = seen.body = self._read(seen, data, target, pause)
         samples = body.samples
         if body.strict:
@@ -219,7 +226,7 @@ class StageWalk:
         return body
 
     def _judge_body_shape(self, seen: Observed, body: ParsedBody, state: State) -> None:
-        counts = self._counts
+        counts = self._target_counts
         counts.samples += len(body.samples)
         if not body.scanned or (seen.bare and seen.rewritten):
             counts.unsearched_bodies += 1
@@ -258,7 +265,7 @@ class StageWalk:
             known = history.maxima_before(exchange.sent_ns)
         if known is not None and known.holder is not None:
             seen.known = known
-            self._counts.comparable_samples += 1
+            self._target_counts.comparable_samples += 1
         else:
             seen.known = None
         steady = (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity
@@ -270,7 +277,7 @@ class StageWalk:
         related = sample.related and not connection.pending_violations and not connection.pending_levels
         ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
         self._ask(self._choices[related is True, ordered, steady], seen, state)
-        connection.add_sample(seen.evidence, sample)
+        connection.add_sample(seen.evidence, sample, exchange.request.target)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
         """Judge a sample of a body from a file: there is nothing to compare it with."""

@@ -99,7 +99,7 @@ class StampHistory:
         """The latest stamp known."""
         self._followed: list[StampedSample] = []
         """Earlier ones, which a request still under way may follow."""
-        self.first = sample
+        self.first: StampedSample = sample
         """The first sample with the stamp that came last."""
         self.repeats: StampRepeats | None = None
         """Those that came with the same stamp, where there are any."""

@@ -33,12 +33,13 @@ class State:
 
     Args:
         blocks: How many blocks of counters a sample has.
-        checked: By requirement, how often it was checked; shared by all states of a judge.
+        checked: By requirement, how often it was checked, of the target that is looked at.
         nodes: Servers that together are one cluster.
     """
 
     def __init__(self, blocks: int, checked: dict[str, int], nodes: frozenset[str]) -> None:
         self.checked = checked
+        """Another one for each target: the stages set it."""
         self.nodes = nodes
         self.connections: dict[str, ConnectionState] = {}
         self.leaving: dict[str, ConnectionState] = {}
@@ -47,20 +48,20 @@ class State:
         """Paths at which a value stood that no other check could use."""
         self.expired: dict[str, None] = {}
         """Ids of forgotten connections."""
-        self.expired_count = 0
-        self.availability = ServerAvailability()
+        self.expired_count: int = 0
+        self.availability: ServerAvailability = ServerAvailability()
         self.responding: Target | None = None
         """The target of the last response with status 200; None since a request failed."""
         self.last_received_ns = -(2**63)
         self._blocks = blocks
         self.memory: dict[object, Any] = {}  # Any: each check's own
         """What checks keep, by check; `recall` makes it."""
-        self.exchanges_until_expiry = EXPIRY_CHECK_EXCHANGES
-        self.expiry_due_ns = -(2**63)
+        self.exchanges_until_expiry: int = EXPIRY_CHECK_EXCHANGES
+        self.expiry_due_ns: int = -(2**63)
 
     def count(self, requirement: Requirement, times: int = 1) -> None:
         """Note that a requirement was held against something."""
-        self.checked[requirement.id] = self.checked.get(requirement.id, 0) + times
+        self.checked[requirement.id] += times
 
     def is_unusable(self, path: tuple[str, ...]) -> bool:
         """Whether a field's value, or what stood in place of its group, could not be used in some sample."""

@@ -39,7 +39,7 @@ class FoundConnections:
         self._listed: dict[str, SightingCounts] = {}
         self._pending: dict[str, list[ListingGap]] = {}
         self._waiting = 0
-        self.checked = 0
+        self.checked: int = 0
 
     def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> Sequence[ListingGap]:
         """A response had this connection; give the gaps that it proves."""

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import msgspec
 
 from ..api.errors import UsageError
+from ..api.exchange import Target
 from .incident import Incident, ListingChanges
 from .measured_results import CapacityResult, ListingCost, LoadResult, MediaResult, PollingEstimate
 from .requirement import Requirement
@@ -22,11 +23,19 @@ VERDICT_FORMAT = "sora-harness/verdict/2"
 LevelName = Literal["MUST", "PROVEN", "HABIT", "INFO"]
 FindingStatus = Literal["new", "known", "waived"]
 Status = Literal["violated", "known", "waived", "not_checked", "met", "not_applicable"]
-NotCheckedReason = Literal["not_observed", "no_traffic", "late", "withheld", "check_crashed", "masked"]
+NotCheckedReason = Literal["not_observed", "no_traffic", "late", "forgotten", "withheld", "check_crashed", "masked"]
 WaiverState = Literal["used", "unused", "not_observed", "expired"]
 VerdictName = Literal["pass", "fail", "inconclusive"]
 SubjectKind = Literal["server", "simulator", "recording"]
 EvidenceSource = Literal["live", "recording", "body"]
+
+
+class TargetStrength(msgspec.Struct, frozen=True, kw_only=True):
+    """How strong a pass is for one requirement and one target."""
+
+    checked: int
+    excludes_above: float
+    """A fault in a larger share than this of what was checked would have been seen, with 95 %."""
 
 
 class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +51,10 @@ class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
     reason: NotCheckedReason | None
     """Why it was not checked."""
     checked: int
+    excludes_above: float | None = None
+    """A fault in a larger share of what was checked would have been seen, with 95 %; None unless it is met."""
+    by_target: dict[str, TargetStrength] = {}
+    """The same by operation, of those that were checked; empty unless it is met."""
     violations: int
     """Occurrences, those that are known or waived included."""
     title: str = ""
@@ -201,6 +214,8 @@ class Verdict(msgspec.Struct, kw_only=True):
     interrupted: bool = False
     aborted: str | None = None
     """Why the run ended itself early; None where it did not."""
+    diagnosis: dict[str, str] = {}
+    """Where the run ended before it saw anything of Sora: what stands there, row by row, and what to do next."""
     fail_on: LevelName = "PROVEN"
     """The lowest level of a finding that fails."""
     severity: dict[str, LevelName] = {}
@@ -233,6 +248,8 @@ class JudgeResult(msgspec.Struct, kw_only=True):
 
     checked: dict[str, int]
     """How often each requirement was checked."""
+    checked_by_target: dict[str, dict[str, int]] = {}
+    """The same by operation, of requests for one: by requirement."""
     findings: list[FindingEntry]
     coverage: CoverageSummary
     crashed: dict[str, str] = {}
@@ -243,9 +260,19 @@ class JudgeResult(msgspec.Struct, kw_only=True):
     unusable: Collection[str] = ()
     """Requirements that needed a value which could not be used: these are not met, however often they were checked."""
     late: Collection[str] = ()
+    """Requirements whose comparisons some responses were left out of, since they came out of order."""
+    forgotten: Collection[str] = ()
+    """The same, since a connection had been forgotten when it came back."""
     listing_changes: Sequence[ListingChanges] = ()
     user_requirements: Sequence[Requirement] = ()
     """Those of the user's own checks."""
+
+    def count(self, requirement: Requirement, target: Target | None, times: int) -> None:
+        """Note how often a requirement was held against responses of a target, or (None) to wrong requests."""
+        self.checked[requirement.id] = self.checked.get(requirement.id, 0) + times
+        if target is not None and times:
+            by_target = self.checked_by_target.setdefault(requirement.id, {})
+            by_target[target.operation] = by_target.get(target.operation, 0) + times
 
 
 def decode_verdict(data: bytes, name: str) -> Verdict:

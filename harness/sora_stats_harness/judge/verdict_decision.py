@@ -13,7 +13,8 @@ from typing import Final
 
 from ..api.errors import ExitCode, worst_exit_code
 from .requirements import DEFAULT_SEVERITY, REQUIREMENTS, Level, RequiredCapability, Requirement, Severity
-from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, VerdictName
+from .strength import excluded_share
+from .verdict import JudgeResult, NotCheckedReason, RequirementStatus, Status, TargetStrength, VerdictName
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +50,8 @@ class RunEnding:
     """Which SLO the server violates; None where it meets all of them, or there are none."""
     unchecked_slo: str | None = None
     """Which SLO could not be checked, and why."""
+    weak: str | None = None
+    """Which requirement was checked too seldom for the bound that its user stated."""
 
 
 RAN_TO_ITS_END: Final = RunEnding()
@@ -117,6 +120,8 @@ def _objections(
         yield ExitCode.INCONCLUSIVE, ending.aborted
     if ending.unchecked_slo is not None:
         yield ExitCode.INCONCLUSIVE, ending.unchecked_slo
+    if ending.weak is not None:
+        yield ExitCode.INCONCLUSIVE, ending.weak
     if ending.interrupted:
         yield ExitCode.INCONCLUSIVE, "interrupted"
     if result.coverage.samples == 0:
@@ -144,6 +149,12 @@ def _requirement_status(
     reason: NotCheckedReason | None = None
     if worst is None:
         status, reason = _unviolated_status(rule, result, scope, {entry.status for entry in entries})
+    checked = result.checked.get(rule.id, 0)
+    strengths = {
+        operation: TargetStrength(checked=times, excludes_above=excluded_share(times))
+        for operation, times in sorted(result.checked_by_target.get(rule.id, {}).items())
+        if times > 0
+    }
     return RequirementStatus(
         id=rule.id,
         level=severity.weigh(rule, rule.level).name,
@@ -151,7 +162,9 @@ def _requirement_status(
         violated_level=None if worst is None else worst.name,  # type: ignore[arg-type]  # the same names
         fails=worst is not None and severity.fails(worst),
         reason=reason,
-        checked=result.checked.get(rule.id, 0),
+        checked=checked,
+        excludes_above=excluded_share(checked) if status == "met" else None,
+        by_target=strengths if status == "met" else {},
         violations=sum(entry.count for entry in entries),
         title="" if rule.id in REQUIREMENTS else rule.title,
     )
@@ -171,10 +184,12 @@ def _unviolated_status(
         return ("known" if "known" in excused else "waived"), None
     if rule.id in result.unusable:
         return "not_checked", "masked"
-    if result.checked.get(rule.id, 0):
-        return "met", None
     if rule.id in result.late:
         return "not_checked", "late"
+    if rule.id in result.forgotten:
+        return "not_checked", "forgotten"
+    if result.checked.get(rule.id, 0):
+        return "met", None
     if rule.id in result.masked:
         return "not_checked", "masked"
     return "not_checked", "no_traffic" if rule.needs_traffic else "not_observed"

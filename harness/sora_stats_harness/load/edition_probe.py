@@ -1,5 +1,7 @@
 """
-`--edition auto` under load: one listing over load's own kind of connection, which works where Locust replaced sockets.
+Single requests before a run, over load's own kind of connection, which works where Locust has replaced sockets.
+
+`probe.single_request` has the same for the prober.
 """
 
 from __future__ import annotations
@@ -7,11 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..api.edition import DEFAULT_EDITION, load_edition
-from ..api.exchange import Target, make_valid_request
-from ..api.server_address import ServerAddress
+from ..api.exchange import Exchange, Request, Target, TransportError, make_valid_request
+from ..api.server_address import Peer, ServerAddress
+from ..api.server_route import Route
 from ..judge.pipeline import Judge
 from ..probe.edition_detection import nearest_to_exchange
-from .http_connection import HttpConnection
+from .http_connection import HttpConnection, resolve_server
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .prepared_request import prepare_request
 from .transport_stats import TransportStats
@@ -25,14 +28,49 @@ def detect_by_address(
     address: ServerAddress, headers: Headers, timeout_s: float, interrupt: InterruptHandler
 ) -> tuple[str, list[str]]:
     """Ask a server for its connections once, as `probe.edition_detection.detect_by_server` does; Ctrl-C ends it."""
-    connection = HttpConnection(address, TransportStats(), timeout_s=timeout_s)
-    request = make_valid_request(Target.ALL, server=address.server, headers=headers)
-    try:
-        silence_keyboard_interrupt()
-        exchange = send_interruptibly(
-            lambda: connection.send(Judge(load_edition(DEFAULT_EDITION)), prepare_request(request)),
-            lambda: interrupt.is_interrupted,
+    ask = ConnectionAsk(Route(), timeout_s, interrupt)
+    return nearest_to_exchange(
+        ask.send_to(address, make_valid_request(Target.ALL, server=address.server, headers=headers))
+    )
+
+
+class ConnectionAsk:
+    """
+    Sends single requests, each over a connection of its own.
+
+    Args:
+        route: How servers are reached.
+        interrupt: Gives a request up.
+    """
+
+    def __init__(self, route: Route, timeout_s: float, interrupt: InterruptHandler) -> None:
+        self._route = route
+        self._timeout_s = timeout_s
+        self._interrupt = interrupt
+        self.peer: Peer = Peer()
+        """What the last one's connection told."""
+
+    def __call__(self, request: Request) -> Exchange | None:
+        """Look the server up, and send one request; None where it was given up."""
+        address = resolve_server(request.server, self._route)
+        if isinstance(address, TransportError):
+            self.peer = Peer()
+            return Judge(load_edition(DEFAULT_EDITION)).begin_exchange(request).complete(None, address)
+        return self.send_to(address, request)
+
+    def send_to(self, address: ServerAddress, request: Request) -> Exchange | None:
+        """Send one request to an address that is known; None where it was given up."""
+        connection = HttpConnection(address, TransportStats(), timeout_s=self._timeout_s)
+        try:
+            silence_keyboard_interrupt()
+            exchange = send_interruptibly(
+                lambda: connection.send(Judge(load_edition(DEFAULT_EDITION)), prepare_request(request)),
+                lambda: self._interrupt.is_interrupted,
+            )
+        finally:
+            connection.close()
+        self.peer = Peer(
+            address=address.display_address if exchange is not None and exchange.response is not None else None,
+            tls=None if address.tls is None else "yes",
         )
-    finally:
-        connection.close()
-    return nearest_to_exchange(exchange)
+        return exchange

@@ -24,7 +24,8 @@ from ..api.http1 import BODY_LIMIT, ResponseReader
 from ..api.http1_faults import UNANNOUNCED_CLOSE, FramingFault
 from ..api.http1_head import excerpt, fault
 from ..api.request_guard import check_bytes_allowed
-from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses, make_tls_context
+from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses
+from ..api.server_route import DIRECT_ROUTE, Route
 from ..api.transport_errors import classify_transport_error
 from . import kernel_timestamps as stamps
 from .prepared_request import PreparedRequest
@@ -83,28 +84,23 @@ class SliceableExchangeOpener(Protocol):
 
 
 def resolve_server(
-    server: str,
-    *,
-    ca_file: str | None = None,
-    insecure: bool = False,
-    at: Sequence[SocketAddress] | None = None,
+    server: str, route: Route = DIRECT_ROUTE, *, at: Sequence[SocketAddress] | None = None
 ) -> ServerAddress | TransportError:
     """
     Look a server's name up, once, so that no look-up is ever part of a latency.
 
     Args:
         server: Scheme, host and port, as `normalize_server_url` gives them.
-        ca_file: PEM file of the authorities to trust instead of the usual ones.
-        insecure: Whether to accept any certificate.
-        at: Its addresses, where another process has looked them up.
+        route: How it is reached.
+        at: Its addresses, or the proxy's, where another process has looked them up.
 
     Raises:
-        UsageError: `ca_file` can't be read.
+        UsageError: A file of the route can't be read.
     """
     # gevent's own context, whether or not anybody has patched ssl: any other would block the loop in each handshake
-    tls = make_tls_context(ca_file, insecure, ssl.SSLContext) if server.startswith("https:") else None
-    addresses = look_up_addresses(server) if at is None else at
-    return addresses if isinstance(addresses, TransportError) else ServerAddress(server, addresses, tls)
+    tls = route.make_tls_context(ssl.SSLContext) if server.startswith("https:") else None
+    addresses = look_up_addresses(server, route.proxy) if at is None else at
+    return addresses if isinstance(addresses, TransportError) else ServerAddress(server, addresses, tls, route.proxy)
 
 
 class HttpConnection:
@@ -145,7 +141,7 @@ class HttpConnection:
         """What came on an idle connection; the next exchange tells it."""
         self._used_ns = 0
         """When the last response had come."""
-        self.consecutive_failures = 0
+        self.consecutive_failures: int = 0
         """Exchanges in a row that have failed."""
 
     def send(
@@ -279,6 +275,10 @@ class HttpConnection:
         began_ns = time.monotonic_ns()
         sock.connect(address.sockaddr)
         self._traffic.connect_times.record(time.monotonic_ns() - began_ns)
+        if (tunnel := self._address.tunnel_request()) is not None:
+            sock.sendall(tunnel.request_bytes)
+            while not tunnel.feed(sock.recv(UNASKED_BYTES)):
+                pass
         return sock
 
     def _needs_idle_check(self, now_ns: int) -> bool:
@@ -329,6 +329,7 @@ class HttpConnection:
 
     def _write_request(self, data: bytes, deadline_ns: int) -> None:
         check_bytes_allowed(data)
+        data = self._address.bytes_to_write(data)
         sock = self._socket
         sent = 0
         if self._raw is not None:

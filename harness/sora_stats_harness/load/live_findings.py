@@ -26,10 +26,10 @@ class LiveFindings:
 
     def __init__(self, severity: Severity = DEFAULT_SEVERITY) -> None:
         self._severity = severity
-        self.failing = 0
+        self.failing: int = 0
         """Findings whose level makes the run fail, unless they are waived or known."""
-        self.counts = {level.name: 0 for level in Level}
-        self.kinds = {level.name: 0 for level in Level}
+        self.counts: dict[str, int] = {level.name: 0 for level in Level}
+        self.kinds: dict[str, int] = {level.name: 0 for level in Level}
         """How many of the counted differ in requirement, target or field."""
         self.requirement_counts: dict[tuple[str, str], int] = {}
         """By requirement and level."""

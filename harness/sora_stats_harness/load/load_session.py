@@ -78,12 +78,12 @@ class LoadSession:
         fix_mmap_threshold()
         silence_keyboard_interrupt()
         self.spec = spec
-        self.share = share if share is not None else WorkerShare()
-        self.address = address
-        self.servers = [address.server]
+        self.share: WorkerShare = share if share is not None else WorkerShare()
+        self.address: ServerAddress = address
+        self.servers: list[str] = [address.server]
         """All that were asked."""
         self.observer = observer
-        self.judge = Judge(
+        self.judge: Judge = Judge(
             edition,
             self.share.run,
             self._on_judged,
@@ -98,22 +98,24 @@ class LoadSession:
             ),
             checks=load_check_files(spec.checks),
         )
-        self.requests = RequestSource(address.server, spec.headers, spec.weights or MIX, self.share.count)
-        self.traffic = TransportStats()
-        self.metrics = RequestMetrics()
-        self.live_findings = LiveFindings(spec.severity)
+        self.requests: RequestSource = RequestSource(
+            address.server, spec.headers, spec.weights or MIX, self.share.count
+        )
+        self.traffic: TransportStats = TransportStats()
+        self.metrics: RequestMetrics = RequestMetrics()
+        self.live_findings: LiveFindings = LiveFindings(spec.severity)
         self.on_judged: Callable[[Exchange, str | None], None] | None = None
         """Is shown each exchange once it is judged, and in a few words what is wrong with it."""
         self.schedule: ArrivalSchedule | None = None
-        self.timeout_s = spec.timeout_s
-        self.draining = False
+        self.timeout_s: float = spec.timeout_s
+        self.draining: bool = False
         self.drained_ns: int | None = None
         """When sending was to stop."""
-        self.waiting_users = 0
+        self.waiting_users: int = 0
         """Users that wait for the start."""
-        self.shares_sockets = spec.sockets is not None
+        self.shares_sockets: bool = spec.sockets is not None
         """Whether users take a connection for each request, and give it back."""
-        self.is_paced = spec.rate is None and spec.interval_s > 0
+        self.is_paced: bool = spec.rate is None and spec.interval_s > 0
         """Whether users have turns of their own."""
         self._started = Event()
         self._violated: set[str] = set()
@@ -150,7 +152,13 @@ class LoadSession:
         self.metrics.record(exchange)
         if self.observer is not None:
             self.observer(exchange, self.judge.is_known_strict_json(exchange))
-        if exchange.request.target is Target.ALL and exchange.error is None and exchange.response is not None:
+        request = exchange.request
+        if (
+            request.target is Target.ALL
+            and request.asked.local
+            and exchange.response is not None
+            and not exchange.error
+        ):
             self.requests.read_listing(exchange.response)
         if self.on_judged is not None:
             self.on_judged(exchange, failed)

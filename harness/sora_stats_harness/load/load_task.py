@@ -13,6 +13,7 @@ from ..api.edition import load_edition, read_edition_file, shipped_edition_names
 from ..api.exchange import monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
+from ..api.server_route import Route
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
@@ -36,8 +37,7 @@ class ServerAccess:
 
     address: ServerAddress
     kind: Literal["server", "simulator"]
-    ca_file: str | None = None
-    insecure: bool = False
+    route: Route
     secrets: Secrets
 
 
@@ -247,8 +247,7 @@ def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> Prepare
         edition_text=None if shipped else read_edition_file(spec.edition),
         server=server.address.server,
         addresses=server.address.addresses,
-        ca_file=server.ca_file,
-        insecure=server.insecure,
+        route=server.route,
         subject_kind=server.kind,
         secrets=server.secrets.values,
         clock=monotonic_clock_id(),

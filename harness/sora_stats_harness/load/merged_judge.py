@@ -11,7 +11,7 @@ no larger counter; as for responses that overlap, that is PROVEN. Its own sample
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -72,7 +72,11 @@ def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
     distinct = {id(exchange): exchange for proof in proofs.values() for exchange in proof}
     places = {each: place for place, each in enumerate(distinct)}
     plain = msgspec.structs.replace(
-        result, withheld=sorted(result.withheld), masked=sorted(result.masked), late=sorted(result.late)
+        result,
+        withheld=sorted(result.withheld),
+        masked=sorted(result.masked),
+        late=sorted(result.late),
+        forgotten=sorted(result.forgotten),
     )
     report = WorkerReport(
         subject_kind=judge.subject_kind,
@@ -258,12 +262,16 @@ def merge_judge_results(edition: Edition, results: Sequence[JudgeResult]) -> Jud
     nobody knows whether they are the same.
     """
     checked: Counter[str] = Counter()
+    by_target: defaultdict[str, Counter[str]] = defaultdict(Counter)
     crashed: dict[str, str] = {}
     for result in results:
         checked.update(result.checked)
+        for requirement, counts in result.checked_by_target.items():
+            by_target[requirement].update(counts)
         crashed = result.crashed | crashed
     return JudgeResult(
         checked=dict(checked),
+        checked_by_target={requirement: dict(counts) for requirement, counts in by_target.items()},
         findings=_merge_findings([result.findings for result in results]),
         coverage=_merge_coverage(edition, [result.coverage for result in results]),
         crashed=crashed,
@@ -271,6 +279,7 @@ def merge_judge_results(edition: Edition, results: Sequence[JudgeResult]) -> Jud
         masked=_sorted_union(result.masked for result in results),
         unusable=_sorted_union(result.unusable for result in results),
         late=_sorted_union(result.late for result in results),
+        forgotten=_sorted_union(result.forgotten for result in results),
         listing_changes=[change for result in results for change in result.listing_changes],
         user_requirements=list({row.id: row for result in results for row in result.user_requirements}.values()),
     )

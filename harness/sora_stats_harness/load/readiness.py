@@ -32,7 +32,7 @@ class ReadinessWaiter:
         self._waiting: Any = None
         """A greenlet."""
         self._deadline_ns = 0
-        self.has_pending_data = False
+        self.has_pending_data: bool = False
         """Whether something came while nobody waited for it; until somebody waits."""
         self._watcher: Any = self._hub.loop.io(descriptor, 1)
         self._watcher.start(self._on_readable)

@@ -43,12 +43,12 @@ class TrafficCounts:
     __slots__ = ("bytes", "errors", "response", "responses", "server_errors")
 
     def __init__(self) -> None:
-        self.responses = 0
-        self.errors = 0
-        self.server_errors = 0
+        self.responses: int = 0
+        self.errors: int = 0
+        self.server_errors: int = 0
         """Responses of status 500 and above."""
-        self.bytes = 0
-        self.response = Histogram()
+        self.bytes: int = 0
+        self.response: Histogram = Histogram()
         """Response times, and how long requests without a complete response waited."""
 
     def merge(self, other: TrafficCounts) -> None:
@@ -70,7 +70,7 @@ class TimelineInterval:
     __slots__ = ("from_s", "targets")
 
     def __init__(self, from_s: int) -> None:
-        self.from_s = from_s
+        self.from_s: int = from_s
         """Since the beginning of the run."""
         self.targets: dict[str, TrafficCounts] = {}
         """By operation."""
@@ -135,14 +135,17 @@ class RequestMetrics:
     """
 
     def __init__(self) -> None:
-        self.sent = self.judged = self.errors = self.abandoned = 0
+        self.sent = 0
+        self.judged: int = 0
+        self.errors: int = 0
+        self.abandoned: int = 0
         self.times: dict[str, dict[str, Histogram]] = {}
         """By operation, then by kind of time."""
-        self.ready_user_send_delay = Histogram()
+        self.ready_user_send_delay: Histogram = Histogram()
         """Send delay of those that had a user waiting for them: the generator's own, as that of a full house is not."""
-        self.turn_delay = Histogram()
+        self.turn_delay: Histogram = Histogram()
         """How late users of a closed model woke up for their turns."""
-        self.judging_wait = Histogram()
+        self.judging_wait: Histogram = Histogram()
         """How long users waited for responses to be judged; of those that did not wait there is nothing."""
         self.server_errors: Counter[str] = Counter()
         """By operation, timed responses of status 500 and above."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 from ..api.exchange import Headers, Response, Target, make_valid_request
 from ..probe.discovery import KnownConnection, connections_in_response
 from .prepared_request import PreparedRequest, prepare_request
-from .scenarios import MIX
+from .scenarios import CLUSTER_LISTING_INTERVAL, MIX
 
 MIN_LISTING_READ_INTERVAL_NS: Final = 1_000_000_000
 
@@ -36,6 +36,7 @@ class RequestSource:
         self._prepared: dict[tuple[Any, ...], PreparedRequest] = {}  # Any: texts and targets
         self._next_read_ns = 0
         self._listed_ns = 0
+        self._listings = 0
         self.known_connections = ()
 
     @property
@@ -77,6 +78,11 @@ class RequestSource:
         self._listed_ns = time.monotonic_ns()
         return self._prepare(Target.ALL, local=local)
 
+    def next_listing_request(self) -> PreparedRequest:
+        """GetStatsAllConnections of the node, and now and then of the whole cluster."""
+        self._listings += 1
+        return self.listing_request(local=False if self._listings % CLUSTER_LISTING_INTERVAL == 0 else None)
+
     def connection_request(self) -> PreparedRequest:
         """GetStatsConnection of any known connection; a listing while none is known."""
         requests = self._connection_requests
@@ -104,7 +110,7 @@ class RequestSource:
         connection, client = self._weights
         if drawn < connection:
             return self.connection_request()
-        return self.client_request() if drawn < client else self.listing_request()
+        return self.client_request() if drawn < client else self.next_listing_request()
 
     def _prepare(self, target: Target, **arguments: Any) -> PreparedRequest:  # Any: as make_valid_request takes them
         key = (target, *arguments.values())

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 RELIST_INTERVAL_S: Final = 2.0
 """Where the mix gave no listing for so long, one is sent."""
 
+CLUSTER_LISTING_INTERVAL: Final = 3
+"""Every so-many-th listing of the mix is one of the whole cluster, so that a fault there shows."""
+
 SOAK_USER_INTERVAL_S: Final = 1.0
 
 MIX: Final = {"connection": 0.7, "client": 0.29, "all": 0.01}
@@ -42,7 +45,7 @@ class Scenario:
 
 
 def _choose_mixed(requests: RequestSource) -> PreparedRequest:
-    return requests.listing_request() if requests.is_listing_due(RELIST_INTERVAL_S) else requests.random_request()
+    return requests.next_listing_request() if requests.is_listing_due(RELIST_INTERVAL_S) else requests.random_request()
 
 
 def _choose_connection(requests: RequestSource) -> PreparedRequest:

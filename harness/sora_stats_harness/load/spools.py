@@ -115,7 +115,7 @@ class SpoolFolder:
         self.is_kept = False
         """Whether it stays in any case."""
         if beside is None:
-            self.path = Path(tempfile.mkdtemp(prefix="sora-harness-"))
+            self.path: Path = Path(tempfile.mkdtemp(prefix="sora-harness-"))
             return
         self.path = Path(f"{beside}.parts")
         try:
@@ -177,11 +177,11 @@ class SpoolJudge:
     ) -> None:
         self._reported = frozenset(reported)
         self._observer = observer
-        self.judge = rules.make_judge(self._on_judged)
-        self.trail = SampleTrail(self.judge)
+        self.judge: Judge = rules.make_judge(self._on_judged)
+        self.trail: SampleTrail = SampleTrail(self.judge)
         """For comparison with what workers on other machines saw."""
         self._noted_ns = 0
-        self.unreported_metrics = RequestMetrics()
+        self.unreported_metrics: RequestMetrics = RequestMetrics()
         """What those measured that never reported."""
         self.unreported_metrics.start(began_ns)
         self.exchanges_by_worker: dict[int, int] = {}

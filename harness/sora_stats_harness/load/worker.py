@@ -97,7 +97,7 @@ class LoadWorker:
     def __init__(self, environment: Any) -> None:  # Any: Locust's own types are not checked
         self._environment = environment
         self._runner = environment.runner
-        self.leaves = False
+        self.leaves: bool = False
         """Whether it goes by itself, and not because its master says so."""
         self._signals = 0
         self._interrupt = WorkerInterrupt()
@@ -188,7 +188,7 @@ class LoadWorker:
             else parse_edition(order.edition_text, origin=spec.edition)
         )
         at = order.addresses if self._is_on_masters_machine else None
-        address = resolve_server(order.server, ca_file=order.ca_file, insecure=order.insecure, at=at)
+        address = resolve_server(order.server, order.route, at=at)
         if isinstance(address, TransportError):
             raise HarnessError(f"{order.server}: {address.detail}")
         session = (

@@ -17,6 +17,7 @@ import msgspec
 from .. import __version__
 from ..api.exchange import monotonic_clock_id
 from ..api.server_address import SocketAddress
+from ..api.server_route import Route
 from ..reports.pass_policy import Tolerance
 from .load_spec import LoadSpec, WorkerShare
 from .sample_trail import NotedSample
@@ -44,9 +45,8 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
     """Where the edition is a file of the master's, what is in it."""
     server: str
     addresses: tuple[SocketAddress, ...]
-    """The server's, as the master's machine sees them; a worker elsewhere looks them up itself."""
-    ca_file: str | None
-    insecure: bool
+    """The server's, or its proxy's, as the master's machine sees them; a worker elsewhere looks them up itself."""
+    route: Route
     subject_kind: Literal["server", "simulator"]
     secrets: tuple[str, ...]
     clock: str

@@ -149,7 +149,7 @@ class Workers:
         self.plan = plan
         self.watch: Callable[[], None] = lambda: None
         """Is called all the while."""
-        self.live_metrics = RequestMetrics()
+        self.live_metrics: RequestMetrics = RequestMetrics()
         """The last seconds of all workers, by which limits are judged."""
         self._seconds = _ReportedSeconds()
         self._should_stop = should_stop

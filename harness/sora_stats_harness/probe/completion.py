@@ -7,10 +7,12 @@ to see leaves the verdict inconclusive. So rounds are counted instead, and the r
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, Protocol
 
 from ..api.exchange import ExchangeOpener
-from ..judge.requirements import REQUIREMENTS
+from ..judge.requirements import REQUIREMENTS, Level, RequiredCapability, Requirement
+from ..judge.strength import checks_needed
 from ..judge.verdict import JudgeResult
 from .conformance_plan import ConformancePlan
 
@@ -31,22 +33,69 @@ class ConformanceJudge(ExchangeOpener, Protocol):
         """What was counted until now."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeakRequirement:
+    """A requirement that was checked too seldom to exclude a share of faults."""
+
+    requirement: Requirement
+    operation: str
+    checked: int
+    share: float
+    """The share to be excluded."""
+
+    @property
+    def needed(self) -> int:
+        """How often it would have to be checked."""
+        return checks_needed(self.share)
+
+    def describe(self, elapsed_s: float) -> str:
+        """Say what is short, and for how much longer a run would have to go on."""
+        left_s = elapsed_s * (self.needed / self.checked - 1)
+        left = f"{left_s / 60:.0f} min" if left_s >= 120 else f"{left_s:.0f} s"
+        return (
+            f"too weak for {self.share * 100:g} %: {self.requirement.id} of {self.operation} was held against {self.checked:,} "
+            f"{self.requirement.unit}, and {self.needed:,} are needed: about {left} more"
+        )
+
+
 class CompletionTracker:
     """Follows which of a plan's requirements have been observed."""
 
     def __init__(self, plan: ConformancePlan, judge: ConformanceJudge) -> None:
+        self._plan = plan
         self._judge = judge
         self._rounds = 0
         self._idle_rounds = 0
-        self.missing = plan.expected_requirements()
+        self.missing: frozenset[str] = plan.expected_requirements()
         """Requirements above INFO that were not observed yet."""
+
+    def weakest(self) -> WeakRequirement | None:
+        """
+        The MUST and the target that are furthest from the plan's `until`; None where all exclude that share.
+
+        Only those count that this server shows. Wrong requests are left out: they are a fixed set, each sent a few times.
+        """
+        until = self._plan.until
+        if until is None:
+            return None
+        needed = checks_needed(until)
+        checked = self._judge.result().checked_by_target
+        rows = [REQUIREMENTS[id] for id in self._plan.scope.requirement_ids()]
+        found = [
+            WeakRequirement(requirement=row, operation=operation, checked=count, share=until)
+            for row in rows
+            if row.level is Level.MUST and RequiredCapability.PROBES not in row.needs
+            for operation, count in checked.get(row.id, {}).items()
+            if 0 < count < needed
+        ]
+        return min(found, key=lambda each: each.checked, default=None)
 
     def finish_round(self) -> bool:
         """
         Count a round.
 
         Returns:
-            Whether enough was seen: each expected requirement, or all that the server shows.
+            Whether enough was seen: each expected requirement, or all that the server shows, and each as often as asked for.
         """
         result = self._judge.result()
         observed = {id for id, count in result.checked.items() if count}
@@ -57,4 +106,5 @@ class CompletionTracker:
         self._rounds += 1
         needs_traffic = all(REQUIREMENTS[id].needs_traffic for id in missing)
         limit = MAX_IDLE_ROUNDS_WITHOUT_TRAFFIC if needs_traffic else MAX_IDLE_ROUNDS
-        return self._rounds >= MIN_ROUNDS and (not missing or self._idle_rounds >= limit)
+        seen = self._rounds >= MIN_ROUNDS and (not missing or self._idle_rounds >= limit)
+        return seen and self.weakest() is None

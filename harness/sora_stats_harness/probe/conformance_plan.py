@@ -15,11 +15,16 @@ from ..judge.verdict_decision import RunScope
 from .discovery import KnownConnection
 from .wrong_requests import build_wrong_requests
 
-SERVER_RATE: Final = 200.0
-"""Requests a second at most against a server that we did not start."""
+SERVER_RATE: Final = 50.0
+"""Requests a second at most against a server that we did not start, unless the user asks for more."""
 
 SIMULATOR_RATE: Final = 400.0
 """Against our own simulator; each request takes a connection, and ports run out at some 470 a second."""
+
+SERVER_BYTES_PER_S: Final = 16e6
+"""Bytes of bodies a second at most from a server that we did not start."""
+
+SIMULATOR_BYTES_PER_S: Final = 64e6
 
 MAX_CONCURRENCY: Final = 32
 
@@ -52,8 +57,9 @@ class ConformancePlan:
 
     `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are asked for instead of those
     that a listing shows. A run takes at least `duration_s`, and goes on until it has seen enough, for `max_duration_s`
-    at most (None: 60 seconds, or `duration_s` where that is longer). `concurrency` is how many requests may overlap,
-    `rate` how many may be sent a second.
+    at most (None: 60 seconds, or `duration_s` where that is longer). With `until` it goes on until a fault in a larger
+    share would have been seen by each MUST, of each target. `concurrency` is how many requests may overlap,
+    `rate` how many may be sent a second, and `bytes_per_s` how much may be received.
     """
 
     server: str
@@ -62,8 +68,10 @@ class ConformancePlan:
     given_connections: tuple[KnownConnection, ...] = ()
     duration_s: float = 10.0
     max_duration_s: float | None = None
+    until: float | None = None
     concurrency: int = 8
     rate: float = SERVER_RATE
+    bytes_per_s: float = SERVER_BYTES_PER_S
     headers: Headers = ()
     send_wrong_requests: bool = True
     send_large_request: bool = False

@@ -34,6 +34,9 @@ CONNECTIONS_PER_ROUND: Final = 16
 CONNECTIONS_IN_FIRST_ROUND: Final = 4
 """The same for the first round, so that it is over soon."""
 
+SEQUENTIAL_SAMPLES: Final = 3
+"""Samples of each of them that do not overlap."""
+
 MAX_KNOWN_CONNECTIONS: Final = 10_000
 """Connections of one server that the run remembers to ask for."""
 
@@ -58,6 +61,8 @@ class ConformanceResult:
 
     interrupted: bool = False
     aborted: str | None = None
+    weak: str | None = None
+    """Which requirement the run's end left short of the plan's `until`."""
     exchanges: int = 0
     errors: int = 0
     notes: tuple[str, ...] = ()
@@ -142,6 +147,7 @@ class _ConformanceRun:
 
     def make_result(self, interrupted: bool) -> ConformanceResult:
         aborted = None if interrupted else self._aborted or self._sender.no_response_reason()
+        weakest = self._completion.weakest()
         if self._rounds == 0 and not interrupted and aborted is None:
             self._notes.add(
                 f"the first round of requests was not finished within {self._plan.time_limit_s:g} s: "
@@ -150,6 +156,7 @@ class _ConformanceRun:
         return ConformanceResult(
             interrupted=interrupted,
             aborted=aborted,
+            weak=weakest.describe(self._sender.elapsed_s) if weakest else None,
             exchanges=self._sender.exchanges,
             errors=self._sender.errors,
             notes=tuple(sorted(self._notes)),
@@ -182,9 +189,9 @@ class _ConformanceRun:
             await asyncio.sleep(_EMPTY_ROUND_PAUSE_S)
 
     def _sequential_requests(self, known: KnownConnection) -> list[Request]:
-        """Three samples of one connection that do not overlap."""
+        """Samples of one connection that do not overlap."""
         asked = self._requests_about(known)
-        return [asked[i % len(asked)] for i in range(3)] if asked else []
+        return [asked[i % len(asked)] for i in range(SEQUENTIAL_SAMPLES)] if asked else []
 
     def _requests_about(self, known: KnownConnection) -> list[Request]:
         requests = []

@@ -40,28 +40,11 @@ def detect_by_server(
     Returns:
         The edition's name, and a line that says how near it is.
     """
-    import asyncio
-
-    from ..api.edition import DEFAULT_EDITION, load_edition
     from ..api.exchange import Target, make_valid_request
-    from ..judge.pipeline import Judge
+    from .single_request import ask_once
 
-    async def ask() -> Exchange | None:
-        loop = asyncio.get_running_loop()
-        request = make_valid_request(Target.ALL, server=server, headers=headers)
-        async with prober:
-            asking = asyncio.create_task(prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
-            if interrupt is not None:
-                interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
-            try:
-                return await asking
-            except asyncio.CancelledError:
-                return None
-            finally:
-                if interrupt is not None:
-                    interrupt.set_callback(None)
-
-    return nearest_to_exchange(asyncio.run(ask()))
+    request = make_valid_request(Target.ALL, server=server, headers=headers)
+    return nearest_to_exchange(ask_once(prober, request, interrupt))
 
 
 def nearest_to_exchange(exchange: Exchange | None) -> tuple[str, list[str]]:
@@ -122,5 +105,19 @@ def _nearest_edition(bodies: Iterable[bytes]) -> tuple[str, list[str]]:
     if not samples:
         return DEFAULT_EDITION, [f"--edition auto: there was no response to tell by, so {DEFAULT_EDITION} was taken"]
     name, distance = find_nearest_edition(samples)
+    return name, [f"--edition auto: the responses are like {describe_distance(name, distance)}"]
+
+
+def describe_nearness(body: bytes) -> str:
+    """Say which edition a listing is nearest to, and how near."""
+    from ..judge.drift import find_nearest_edition
+
+    if len(body) > MAX_DETECTION_BODY_BYTES:
+        return "not looked at: the listing is too large"
+    return describe_distance(*find_nearest_edition(json.loads(body)))
+
+
+def describe_distance(name: str, distance: int) -> str:
+    """An edition, and in how many fields responses differ from it."""
     how = "in every field" if distance == 0 else f"but for {distance} field{'s' if distance > 1 else ''}"
-    return name, [f"--edition auto: the responses are like {name} {how}"]
+    return f"{name} {how}"

@@ -41,7 +41,7 @@ from ..judge.checks import wrong_requests as refusals
 from .conformance_plan import ConformancePlan
 from .fuzz_classes import RequestFeatures, request_class, request_features
 from .interrupt import InterruptHandler
-from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP, MAX_RESPONSE_BYTES_PER_SECOND
+from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP
 from .prober import Prober
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def require_hypothesis() -> None:
     try:
         import hypothesis  # noqa: F401  # only to see whether it is there
     except ImportError:
-        raise UsageError("--fuzz needs Hypothesis: pip install 'sora-stats-harness[pytest]'") from None
+        raise UsageError("--fuzz needs Hypothesis: pip install 'sora-stats-harness[hypothesis]'") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,22 +207,22 @@ class _RequestRunner:
     prober: Prober
     interrupt: InterruptHandler
 
-    def exchange(self, opener: ExchangeOpener, request: Request, rate: float) -> None:
+    def exchange(self, opener: ExchangeOpener, request: Request, plan: ConformancePlan) -> None:
         """Send a request, and wait until the next one is due."""
-        self._run(self._exchange_at_rate(opener, request, rate))
+        self._run(self._exchange_at_rate(opener, request, plan))
 
     def pause(self, seconds: float) -> None:
         """Wait."""
         self._run(asyncio.sleep(seconds))
 
-    async def _exchange_at_rate(self, opener: ExchangeOpener, request: Request, rate: float) -> None:
+    async def _exchange_at_rate(self, opener: ExchangeOpener, request: Request, plan: ConformancePlan) -> None:
         loop, task = asyncio.get_running_loop(), asyncio.current_task()
         assert task is not None, "a coroutine that runs has a task"
         self.interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
         started_s = loop.time()
         exchange = await self.prober.send(opener, request)
         received_bytes = len(exchange.response.body) if exchange.response is not None else 0
-        due_s = started_s + max(1 / rate, received_bytes / MAX_RESPONSE_BYTES_PER_SECOND)
+        due_s = started_s + max(1 / plan.rate, received_bytes / plan.bytes_per_s)
         await asyncio.sleep(max(0.0, due_s - loop.time()))
 
     def _run(self, waiting: Coroutine[None, None, None]) -> None:
@@ -386,7 +386,7 @@ class _FuzzSearch:
 
     def _send_and_check(self, wire: WireRequest) -> str | None:
         """Send a request; gives what its response violates."""
-        self._runner.exchange(self._opener, self._build_request(wire), self._plan.rate)
+        self._runner.exchange(self._opener, self._build_request(wire), self._plan)
         return self._opener.violated
 
     def _build_request(self, wire: WireRequest) -> Request:

@@ -39,7 +39,7 @@ class InterruptHandler:
     """
 
     def __init__(self, *, ends_process: bool = False) -> None:
-        self.is_interrupted = False
+        self.is_interrupted: bool = False
         self._ends_process = ends_process
         self._count = 0
         self._call: Callable[[], object] | None = None

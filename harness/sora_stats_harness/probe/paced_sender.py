@@ -16,9 +16,6 @@ from ..api.exchange import Exchange, ExchangeOpener, Request
 from .conformance_plan import ConformancePlan
 from .prober import Prober
 
-MAX_RESPONSE_BYTES_PER_SECOND: Final = 64 * 1024 * 1024
-"""Bytes of bodies a second at most, over each call of `send`."""
-
 MAX_FAILURES_BEFORE_GIVING_UP: Final = 3
 """Requests in a row without a complete response after which a server counts as silent."""
 
@@ -43,10 +40,12 @@ class PacedSender:
         self._silent: Counter[str] = Counter()
         """By server, exchanges without a complete response since the last one with it."""
         self._last_error: dict[str, str] = {}
+        self._paid_s = 0.0
+        """Seconds that were waited because of large bodies."""
         self.may_end = False
         """Whether the run has seen enough: it ends with the plan's least time, no longer with its time limit."""
-        self.exchanges = 0
-        self.errors = 0
+        self.exchanges: int = 0
+        self.errors: int = 0
 
     @property
     def elapsed_s(self) -> float:
@@ -56,8 +55,11 @@ class PacedSender:
     @property
     def left_s(self) -> float:
         """Seconds until the run ends, as things stand; negative after that."""
-        ends_early = self.may_end or self._is_silent()
-        return (self._plan.duration_s if ends_early else self._plan.time_limit_s) - self.elapsed_s
+        if self.may_end or self._is_silent():
+            return self._plan.duration_s - self.elapsed_s
+        # a large server is asked more slowly, not less
+        paid_s = self._paid_s if self._plan.max_duration_s is None else 0.0
+        return self._plan.time_limit_s + paid_s - self.elapsed_s
 
     def have_all_responded(self) -> bool:
         """Whether every server of the plan has given a complete response."""
@@ -101,7 +103,9 @@ class PacedSender:
 
         await asyncio.gather(*(work() for _ in range(in_flight)))
         received_bytes = sum(len(exchange.response.body) for exchange in exchanges if exchange.response is not None)
-        await self._sleep_until(begun_s + received_bytes / MAX_RESPONSE_BYTES_PER_SECOND)
+        began_to_pay_s = self._loop.time()
+        await self._sleep_until(begun_s + received_bytes / self._plan.bytes_per_s)
+        self._paid_s += self._loop.time() - began_to_pay_s
         if self._has_ended():
             raise RunEnded
         return exchanges

@@ -22,6 +22,8 @@ from ..api.exchange import ErrorCode, Exchange, ExchangeOpener, Request, Transpo
 from ..api.http1 import BODY_LIMIT, ResponseReader
 from ..api.request_bytes import encode_headers
 from ..api.request_guard import check_request_allowed
+from ..api.server_address import Peer
+from ..api.server_route import DIRECT_ROUTE, Route
 from ..api.transport_errors import describe_error
 from .transport import READER_EXTENSION, OneConnectionTransport
 
@@ -32,22 +34,15 @@ class Prober:
 
     Args:
         timeout_s: For the whole exchange, from connecting to the last byte.
-        ca_file: PEM file of the authorities to trust instead of the usual ones.
+        route: How servers are reached.
 
     Raises:
-        UsageError: `ca_file` can't be read.
+        UsageError: A file of the route can't be read.
     """
 
-    def __init__(
-        self,
-        *,
-        timeout_s: float = 10.0,
-        ca_file: str | None = None,
-        insecure: bool = False,
-        limit_bytes: int = BODY_LIMIT,
-    ) -> None:
+    def __init__(self, *, timeout_s: float = 10.0, route: Route = DIRECT_ROUTE, limit_bytes: int = BODY_LIMIT) -> None:
         self._timeout_s = timeout_s
-        self._transport = OneConnectionTransport(ca_file=ca_file, insecure=insecure, limit_bytes=limit_bytes)
+        self._transport = OneConnectionTransport(route=route, limit_bytes=limit_bytes)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,6 +51,10 @@ class Prober:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._transport.aclose()
+
+    def peer(self, server: str) -> Peer:
+        """What the last connection to a server told."""
+        return self._transport.peer(server)
 
     async def send(self, judge: ExchangeOpener, request: Request, intended_ns: int | None = None) -> Exchange:
         """

@@ -10,6 +10,7 @@ whoever named it, and a simulator never gets what is meant for a server.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,18 +18,28 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
+from ..api.exchange import Headers, Target
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
-from ..api.option_values import FAIL_ON_LEVELS, SEVERITY_LEVELS, parse_choice, parse_duration, parse_percent
+from ..api.option_values import (
+    FAIL_ON_LEVELS,
+    SEVERITY_LEVELS,
+    parse_choice,
+    parse_duration,
+    parse_integer,
+    parse_percent,
+)
 from ..api.project_config import ConfigValues, LoadedConfig, Waiver, read_config
-from ..api.request_headers import read_headers
+from ..api.request_headers import mask_header, read_headers
+from ..api.secret_redaction import Secrets
+from ..api.server_route import Route, parse_proxy
 from ..api.server_url import SIMULATOR_URL, NamedUrl, pick_server_url
 from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Level, Severity
+from .conformance_plan import MAX_CONCURRENCY
 from .edition_detection import AUTO_EDITION
+from .gate_settings import GateSettings, parse_gate_rate, parse_node, parse_target
 
 if TYPE_CHECKING:
-    from ..api.exchange import Headers
-    from ..api.secret_redaction import Secrets
     from .prober import Prober
 
 ORIGIN_OPTION: Final = "command line"
@@ -77,13 +88,22 @@ class RunSettings:
     """Header lines, still with their references to secrets; for a simulator only those of the command line."""
     ca_file: str | None
     insecure: bool
+    client_cert: str | None
+    client_key: str | None
+    proxy: str | None
+    """As it was given, still a reference where it is one."""
     timeout_s: float
+    wait_s: float
+    """How long a server may take until it responds."""
     tear_s: float | None
     """How far apart the server stamps a response and reads its counters; None where nobody says."""
     labels: dict[str, str]
     slos: tuple[str, ...]
     no_worse_than: float | None
     """By what share of the earlier runs' figures those of new ones may be worse, for `compare`."""
+    baseline: str | None
+    """A verdict.json that the configuration names."""
+    gate: GateSettings
     config: LoadedConfig
     origins: Mapping[str, str]
     """Where each setting comes from, by its key."""
@@ -97,7 +117,23 @@ class RunSettings:
         """A prober that sends as the settings say."""
         from .prober import Prober
 
-        return Prober(timeout_s=self.timeout_s, ca_file=self.ca_file, insecure=self.insecure)
+        return Prober(timeout_s=self.timeout_s, route=self.route())
+
+    def server_words(self) -> str:
+        """The options of the command line that say how to reach the server, to be typed again; secrets are left out."""
+        words = []
+        configured = {name.lower() for name in self.config.values.headers}
+        for name, value in map(mask_header, self.headers):
+            if name.lower() not in configured:
+                shown = "…" if value == "(not shown)" else value
+                words += ["--header", name if value == "whole lines" else f"{name}: {shown}"]
+        for setting in SETTINGS:
+            if setting.key in _ROUTE_KEYS and self.origins[setting.key] == ORIGIN_OPTION:
+                value = getattr(self, setting.key)
+                if setting.key == "proxy" and "@" in value:
+                    value = f"http://…@{value.rpartition('@')[2]}"
+                words += [f"--{setting.option}"] if setting.key == "insecure" else [f"--{setting.option}", value]
+        return "".join(f" {shlex.quote(word)}" for word in words)
 
     def look_up(self) -> tuple[Headers, Secrets]:
         """
@@ -108,7 +144,7 @@ class RunSettings:
 
         Raises:
             EditionError: There is no such edition.
-            UsageError: The certificates can't be read; a line is no header; or a variable or file is missing.
+            UsageError: The certificates or the proxy can't be used; a line is no header; or a variable or file is missing.
         """
         if self.edition != AUTO_EDITION:
             load_edition(self.edition)
@@ -122,7 +158,27 @@ class RunSettings:
             except (OSError, ValueError) as error:
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 raise UsageError(f"{name} cannot be read: {reason}") from None
-        return read_headers(self.headers)
+        route = self.route()
+        route.make_tls_context()
+        headers, secrets = read_headers(self.headers)
+        return headers, secrets if route.proxy is None else Secrets([*secrets.values, *route.proxy.secrets])
+
+    def route(self) -> Route:
+        """
+        How the server is reached.
+
+        Raises:
+            UsageError: A key without its certificate, or a proxy that can't be meant.
+        """
+        if self.client_key is not None and self.client_cert is None:
+            raise UsageError("--client-key goes with --client-cert")
+        return Route(
+            ca_file=self.ca_file,
+            insecure=self.insecure,
+            client_cert=self.client_cert,
+            client_key=self.client_key,
+            proxy=None if self.proxy is None else parse_proxy(self.proxy),
+        )
 
     def refuse_simulator_options(self, given: Collection[str]) -> None:
         """
@@ -146,6 +202,8 @@ class _Setting:
     default: Any = None
     merge: Callable[[Sequence[Any], Sequence[Any]], list[Any]] | None = None
     """What stays of the configuration's list beside the options' one; an option replaces anything else."""
+    separator: str | None = None
+    """Between the values of an option that is given once."""
 
 
 def _parse_label(text: str) -> tuple[str, str]:
@@ -188,6 +246,10 @@ def _name_of(value: str | tuple[str, str]) -> str:
     return value.partition(":")[0].strip().lower() if isinstance(value, str) else value[0]
 
 
+def _parse_concurrency(text: str) -> int:
+    return parse_integer(text, 1, MAX_CONCURRENCY)
+
+
 SETTINGS: Final = (
     _Setting(key="edition", option="edition", default=DEFAULT_EDITION),
     _Setting(key="fail_on", option="fail-on", parse=parse_fail_on, default=Level.PROVEN),
@@ -197,13 +259,37 @@ SETTINGS: Final = (
     _Setting(key="headers", option="header", default=(), merge=_keep_other_names),
     _Setting(key="ca_file", option="ca-file"),
     _Setting(key="insecure", option="insecure", default=False),
+    _Setting(key="client_cert", option="client-cert"),
+    _Setting(key="client_key", option="client-key"),
+    _Setting(key="proxy", option="proxy"),
     _Setting(key="timeout", option="timeout", parse=parse_duration, default=DEFAULT_TIMEOUT_S),
+    _Setting(key="wait", option="wait", parse=parse_duration, default=0.0),
     _Setting(key="tear", option="tear", parse=parse_duration),
     _Setting(key="slos", option="slo", default=()),
     _Setting(key="no_worse_than", option="no-worse-than", parse=lambda text: parse_percent(text, 0, 1000)),
     _Setting(key="labels", option="label", parse=_parse_label, default=(), merge=_keep_other_names),
+    _Setting(key="baseline", option="baseline"),
 )
-"""Every setting but the URL, in the order in which they are shown."""
+"""Every setting of all commands but the URL, in the order in which they are shown."""
+
+GATE_SETTINGS: Final = (
+    _Setting(key="duration", option="duration", parse=parse_duration, default=10.0),
+    _Setting(key="max_duration", option="max-duration", parse=parse_duration),
+    _Setting(key="until", option="until", parse=lambda text: parse_percent(text, 0.0001, 50)),
+    _Setting(key="rate", option="rate", parse=parse_gate_rate),
+    _Setting(key="concurrency", option="concurrency", parse=_parse_concurrency, default=8),
+    _Setting(key="targets", option="targets", parse=parse_target, default=(), separator=","),
+    _Setting(key="nodes", option="node", parse=parse_node, default=(), merge=_keep_all),
+    _Setting(key="connections", option="given-connections", default=()),
+    _Setting(key="valid_only", option="valid-only", default=False),
+    _Setting(key="large_request", option="large-request", default=False),
+)
+"""Those of the gate alone: other commands have options of the same names for something else."""
+
+_ROUTE_KEYS: Final = ("ca_file", "insecure", "client_cert", "client_key", "proxy")
+
+_FOR_SERVERS: Final = ("headers", "ca_file", "client_cert", "client_key", "proxy", "baseline", "nodes", "connections")
+"""What a simulator has no use for."""
 
 
 def resolve_settings(sources: SettingSources) -> RunSettings:
@@ -218,24 +304,27 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
         UsageError: An option's value can't be used. Or the first URL that is set is empty, as an unset CI secret is, or
             none of a server.
     """
-    prefix = sources.option_prefix
+    prefix, given = sources.option_prefix, sources.options
     config = read_config(sources.config_file, folder=sources.folder)
     candidates = [*sources.urls, (config.values.url, f"url in {config.source}")] if sources.asks_server else []
     url, origin = pick_server_url(candidates) or (None, ORIGIN_DEFAULT)
     names_simulator = url == SIMULATOR_URL
     has_server = url is not None and not names_simulator
-    if config.was_found and not sources.options.get("trust_config"):
+    if config.was_found and not given.get("trust_config"):
         _refuse_untrusted_checks(config, prefix)
-        if has_server and origin == f"url in {config.source}":
-            _refuse_untrusted_headers(config, sources.options.get("header") or (), prefix)
+        named = {"the URL": origin == f"url in {config.source}", f"{prefix}proxy": bool(config.values.proxy)}
+        named[f"{prefix}proxy"] &= not given.get("proxy")
+        if has_server and (who := next((name for name, is_named in named.items() if is_named), None)):
+            _refuse_untrusted_headers(config, given.get("header") or (), prefix, who)
     values: dict[str, Any] = {}
     origins = {"url": origin}
-    for setting in SETTINGS:
-        is_for_server = setting.key in ("headers", "ca_file")
+    is_gate = "valid_only" in given
+    for setting in (*SETTINGS, *GATE_SETTINGS):
+        is_other = setting.key == "baseline" or (setting in GATE_SETTINGS and not is_gate)
         values[setting.key], origins[setting.key] = _resolve(
             setting,
-            sources.options.get(setting.option.replace("-", "_")),
-            config if has_server or not is_for_server else LoadedConfig(),
+            None if is_other else given.get(setting.option.replace("-", "_")),
+            config if has_server or setting.key not in _FOR_SERVERS else LoadedConfig(),
             prefix,
         )
     _refuse_unknown_requirements(values, config, f"{prefix}require")
@@ -249,11 +338,17 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
         headers=tuple(values["headers"]),
         ca_file=values["ca_file"],
         insecure=values["insecure"],
+        client_cert=values["client_cert"],
+        client_key=values["client_key"],
+        proxy=values["proxy"],
         timeout_s=values["timeout"],
+        wait_s=values["wait"],
         tear_s=values["tear"],
         labels=dict(values["labels"]),
         slos=tuple(values["slos"]),
         no_worse_than=values["no_worse_than"],
+        baseline=values["baseline"],
+        gate=_gate_settings(values),
         config=config,
         origins=origins,
     )
@@ -274,6 +369,21 @@ def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, st
     return _resolve(setting, given, config, "--")
 
 
+def _gate_settings(values: Mapping[str, Any]) -> GateSettings:  # Any: whatever a setting holds
+    return GateSettings(
+        duration_s=values["duration"],
+        max_duration_s=values["max_duration"],
+        until=values["until"],
+        targets=frozenset(values["targets"] or Target),
+        nodes=tuple(values["nodes"]),
+        connections=tuple(values["connections"]),
+        valid_only=values["valid_only"],
+        large_request=values["large_request"],
+        concurrency=values["concurrency"],
+        rate=values["rate"],
+    )
+
+
 def _resolve(setting: _Setting, given: Any, config: LoadedConfig, option_prefix: str) -> tuple[Any, str]:
     texts = _config_texts(config.values, setting.key)
     configured = _convert(setting, texts, f"{config.source}: {setting.key}", ConfigError)
@@ -281,6 +391,8 @@ def _resolve(setting: _Setting, given: Any, config: LoadedConfig, option_prefix:
         value = _single_or_tuple(setting, configured) if configured else setting.default
         return value, (config.source or "") if configured else ORIGIN_DEFAULT
     texts = [given] if isinstance(given, str | bool) else list(given)
+    if setting.separator is not None:
+        texts = [part for text in texts for part in text.split(setting.separator)]
     converted = _convert(setting, texts, f"{option_prefix}{setting.option}", UsageError)
     kept = setting.merge(configured, converted) if setting.merge is not None else []
     origin = f"{config.source}, {ORIGIN_OPTION}" if kept else ORIGIN_OPTION
@@ -308,9 +420,9 @@ def _refuse_untrusted_checks(config: LoadedConfig, option_prefix: str) -> None:
         )
 
 
-def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str) -> None:
+def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str, receiver: str) -> None:
     """
-    Refuse a file that names both a secret and the server that gets it, and that nobody has named.
+    Refuse a file that names both a secret and the server or proxy that gets it, and that nobody has named.
 
     Whoever can change a repository, by a fork's pull request for example, could have a build send its secrets anywhere.
     """
@@ -318,7 +430,7 @@ def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option
     untrusted = [name for name in config.values.headers if name.lower() not in names]
     if untrusted:
         raise ConfigError(
-            f"{config.source} names the server as well as a secret for it, in the header {untrusted[0]}: give the URL "
+            f"{config.source} names who gets a secret as well as the secret, in the header {untrusted[0]}: give {receiver} "
             f"yourself, or say {option_prefix}trust-config if you trust the file"
         )
 

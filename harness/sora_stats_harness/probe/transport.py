@@ -17,7 +17,9 @@ from ..api.exchange import ErrorCode, TransportError
 from ..api.http1 import BODY_LIMIT, ResponseReader
 from ..api.request_bytes import encode_message
 from ..api.request_guard import check_bytes_allowed, check_request_allowed
-from ..api.server_address import ServerAddress, SocketAddress, look_up_addresses, make_tls_context
+from ..api.server_address import Peer, ServerAddress, SocketAddress, describe_tls, look_up_addresses
+from ..api.server_route import DIRECT_ROUTE, Route, TunnelRequest
+from ..api.server_url import split_server
 from ..api.transport_errors import classify_transport_error
 
 READER_EXTENSION: Final = "sora_response_reader"
@@ -31,19 +33,21 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
     Sends each request over a connection of its own, to whichever address of the server's name takes it.
 
     Args:
-        ca_file: PEM file of the authorities to trust instead of the usual ones.
+        route: How servers are reached.
         limit_bytes: Of one body. The bodies being read at one time are held to the same sum, beyond which one is given up
             as `abandoned`: that accuses nobody.
 
     Raises:
-        UsageError: `ca_file` can't be read.
+        UsageError: A file of the route can't be read.
     """
 
-    def __init__(self, *, ca_file: str | None = None, insecure: bool = False, limit_bytes: int = BODY_LIMIT) -> None:
-        self._tls = make_tls_context(ca_file, insecure)
+    def __init__(self, *, route: Route = DIRECT_ROUTE, limit_bytes: int = BODY_LIMIT) -> None:
+        self._tls = route.make_tls_context()
+        self._proxy = route.proxy
         self._limit_bytes = limit_bytes
         self._servers: dict[str, ServerAddress] = {}
-        self.held_bytes = 0
+        self._tls_facts: dict[str, str] = {}
+        self.held_bytes: int = 0
         """Bytes of all bodies that are being read."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -79,6 +83,12 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
             extensions={"http_version": b"HTTP/1.1"},
         )
 
+    def peer(self, server: str) -> Peer:
+        """What the last connection to a server told."""
+        name = "://".join(split_server(server)[:2])
+        address = self._servers.get(name)
+        return Peer(address=None if address is None else address.display_address, tls=self._tls_facts.get(name))
+
     def make_reader(self) -> ResponseReader:
         """A reader with this transport's limit."""
         return ResponseReader(limit_bytes=self._limit_bytes)
@@ -94,11 +104,12 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
     async def _exchange(self, server: str, data: bytes, reader: ResponseReader, connect_s: float | None) -> None:
         address = self._servers.get(server)
         if address is None:
-            found = await asyncio.get_running_loop().run_in_executor(None, look_up_addresses, server)
+            found = await asyncio.get_running_loop().run_in_executor(None, look_up_addresses, server, self._proxy)
             if isinstance(found, TransportError):
                 reader.give_up(found)
                 return
-            address = ServerAddress(server, found, self._tls if server.startswith("https:") else None)
+            tls = self._tls if server.startswith("https:") else None
+            address = ServerAddress(server, found, tls, self._proxy)
         sock = await _connect(address, connect_s)
         self._servers[server] = address
         receiver = _Receiver(reader, self)
@@ -109,9 +120,11 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
         except BaseException:
             sock.close()
             raise
+        if address.tls is not None:
+            self._tls_facts[server] = describe_tls(transport.get_extra_info("ssl_object"))
         try:
             check_bytes_allowed(data)
-            transport.write(data)
+            transport.write(address.bytes_to_write(data))
             await receiver.over
         finally:
             receiver.let_go()
@@ -124,7 +137,7 @@ async def _connect(address: ServerAddress, timeout_s: float | None) -> socket.so
     for each, share_s in address.attempts(timeout_s):
         try:
             async with asyncio.timeout(share_s):
-                sock = await _connect_to(each)
+                sock = await _connect_to(each, address.tunnel_request())
         except OSError as error:
             failure = error
         else:
@@ -133,12 +146,17 @@ async def _connect(address: ServerAddress, timeout_s: float | None) -> socket.so
     raise failure
 
 
-async def _connect_to(address: SocketAddress) -> socket.socket:
+async def _connect_to(address: SocketAddress, tunnel: TunnelRequest | None) -> socket.socket:
     sock = socket.socket(address.family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await asyncio.get_running_loop().sock_connect(sock, address.sockaddr)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, address.sockaddr)
+        if tunnel is not None:
+            await loop.sock_sendall(sock, tunnel.request_bytes)
+            while not tunnel.feed(await loop.sock_recv(sock, RECEIVE_BYTES)):
+                pass
     except BaseException:
         sock.close()
         raise

@@ -58,14 +58,14 @@ class InputFile:
     """
 
     def __init__(self, path: str | Path, budget: InputBudget | None = None) -> None:
-        self.path = str(path)
-        self.name = "standard input" if self.path == STDIN_NAME else self.path
-        self.budget = budget or read_input_budget()
+        self.path: str = str(path)
+        self.name: str = "standard input" if self.path == STDIN_NAME else self.path
+        self.budget: InputBudget = budget or read_input_budget()
         self._copy: IO[bytes] | None = None
         self._file = Path(path)
         try:
             self._resolve_pipe()
-            self.size = self._file.stat().st_size
+            self.size: int = self._file.stat().st_size
             if self.size > self.budget.file_bytes:
                 raise self._too_large()
             with self._file.open("rb") as file:
@@ -73,7 +73,7 @@ class InputFile:
                 self._spans = find_spans(file, self.size, self.budget, self.name) if compressed else None
         except OSError as error:
             raise RecordingError(f"{self.name} cannot be read: {error.strerror or error}") from None
-        self.content_bytes = self.size if self._spans is None else sum(span.content_bytes for span in self._spans)
+        self.content_bytes: int = self.size if self._spans is None else sum(span.content_bytes for span in self._spans)
         """The size of what can be read, decompressed."""
 
     def _resolve_pipe(self) -> None:
@@ -174,7 +174,7 @@ class LineCursor:
     def __init__(self, store: InputFile) -> None:
         self._store = store
         self._lines = store.lines_from(0)
-        self.place = 0
+        self.place: int = 0
         """Where the next line begins, or blank lines before it."""
 
     def seek(self, place: int) -> None:

@@ -17,7 +17,14 @@ from typing import IO, Final, Protocol
 
 from ..api.input_budget import path_exists
 
-ZSTD_PARAMETERS: Final = {"window_log": 21, "hash_log": 14, "min_match": 7, "target_length": 3}
+ZSTD_PARAMETERS: Final = {
+    "compression_level": 1,
+    "window_log": 21,
+    "hash_log": 14,
+    "min_match": 7,
+    "target_length": 3,
+    "checksum_flag": 1,
+}
 """
 Responses about many connections come in turn, and each is much like the last one about the same connection. So the window
 is 2 MiB, some 150 responses, and only long matches are searched for. The result is as small as with zstd's level 1 and
@@ -111,7 +118,7 @@ class RecordingFile:
     def __init__(self, file: IO[bytes], compressor: LineCompressor) -> None:
         self._file = file
         self._compressor = compressor
-        self.size = 0
+        self.size: int = 0
         """Bytes written so far, those in the buffer included."""
 
     def write(self, line: bytes) -> None:
@@ -147,26 +154,26 @@ class _UncompressedLines:
 
 class _ZstdFrames:
     def __init__(self) -> None:
-        import zstandard
+        from ..api.zstd import CompressionParameter, ZstdCompressor
 
-        parameters = zstandard.ZstdCompressionParameters.from_level(1, **ZSTD_PARAMETERS, write_checksum=True)
-        self._compressor = zstandard.ZstdCompressor(compression_params=parameters)
-        self._frame: zstandard.ZstdCompressionObj | None = None
+        self._compressor = ZstdCompressor(
+            options={CompressionParameter[name]: value for name, value in ZSTD_PARAMETERS.items()}
+        )
+        self._is_open = False
+        """Whether a frame has begun."""
         self._left = b""
         """The last part of the last line; it is compressed together with the next line's first part, to save a call."""
 
     def add_line(self, parts: Sequence[bytes]) -> bytes:
-        frame = self._frame
-        if frame is None:
-            frame = self._frame = self._compressor.compressobj()
-        left = self._left
+        compress, left = self._compressor.compress, self._left
+        self._is_open = True
         if len(parts) == 3:
             head, body, self._left = parts
-            return frame.compress(left + head) + frame.compress(body)
+            return compress(left + head) + compress(body)
         self._left = b""
-        return b"".join(map(frame.compress, (left, *parts)))
+        return b"".join(map(compress, (left, *parts)))
 
     def finish_frame(self) -> bytes:
-        frame, left = self._frame, self._left
-        self._frame, self._left = None, b""
-        return b"" if frame is None else frame.compress(left) + frame.flush()
+        is_open, left = self._is_open, self._left
+        self._is_open, self._left = False, b""
+        return self._compressor.compress(left, self._compressor.FLUSH_FRAME) if is_open else b""

@@ -69,12 +69,12 @@ class RecordingReader:
         """The end lines of all files, each with the file's name."""
         self.notes: list[str] = []
         """What is wrong with the files, a line for each problem."""
-        self.exchanges = 0
-        self.damaged = 0
+        self.exchanges: int = 0
+        self.damaged: int = 0
         """How many lines, or other parts of a file, could not be read."""
-        self.truncated = False
+        self.truncated: bool = False
         """Whether exchanges are missing: there is no end line, or it counts more of them."""
-        self.probes = False
+        self.probes: bool = False
         """Whether requests that are wrong on purpose are among them."""
         self.targets: set[Target] = set()
         self._surveys = [self._survey_file(store) for store in stores]

@@ -66,7 +66,7 @@ class SorastatsReader:
         self._tick = tick
         self.runs: list[str] = []
         """One, or several where recordings were joined in another order than that in which they were made."""
-        self.damaged = 0
+        self.damaged: int = 0
         self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[OrderedExchange]:

@@ -124,7 +124,7 @@ class RecordingWriter:
         secrets: Secrets = NO_SECRETS,
         limits: RecordingLimits | None = None,
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.problem: str | None = None
         """Why the recording ended before the run, in one line for a person; None where it did not."""
         self._secrets = secrets

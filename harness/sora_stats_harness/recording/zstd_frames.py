@@ -55,7 +55,7 @@ def find_spans(file: IO[bytes], size: int, budget: InputBudget, name: str) -> li
     Raises:
         RecordingError: They exceed the budget.
     """
-    import zstandard
+    from ..api.zstd import ZstdError
 
     limit = budget.content_limit(size)
     spans: list[ZstdSpan] = []
@@ -76,7 +76,7 @@ def find_spans(file: IO[bytes], size: int, budget: InputBudget, name: str) -> li
                     )
                 span.content_bytes += len(made)
                 span.stop = stop
-        except zstandard.ZstdError:
+        except ZstdError:
             span.is_sound, span.content_bytes = False, 0
             span.stop = _find_magic(file, start + 1, size)
             gaps += 1
@@ -118,9 +118,9 @@ def read_range(file: IO[bytes], start: int, stop: int, size: int) -> Iterator[by
 
 def _decompress_frame(file: IO[bytes], start: int, stop: int) -> Iterator[tuple[bytes, int]]:
     """The content of one frame, in pieces, each with the place up to which the file was used."""
-    import zstandard
+    from ..api.zstd import ZstdDecompressor
 
-    decompressor = zstandard.ZstdDecompressor().decompressobj()
+    decompressor = ZstdDecompressor()
     for chunk in read_range(file, start, stop, FRAME_CHUNK_BYTES):
         made = decompressor.decompress(chunk)
         start += len(chunk)

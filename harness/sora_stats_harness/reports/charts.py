@@ -17,6 +17,7 @@ from importlib.util import find_spec
 from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
+from ..api.language import translate
 from .escaping import escape_terminal
 from .html_elements import SafeHtml, html_element, scrollable
 
@@ -160,8 +161,8 @@ def _empty_chart(pygal: Any, axes: Axes) -> Any:  # Any: as above
         show_x_guides=True,
         include_x_axis=axes.zero,
         show_legend=False,
-        x_title=escape_terminal(axes.x, 60),
-        y_title=escape_terminal(axes.y, 60),
+        x_title=escape_terminal(translate(axes.x), 60),
+        y_title=escape_terminal(translate(axes.y), 60),
         dots_size=4,
         min_scale=3,
         max_scale=6,
@@ -224,7 +225,7 @@ def _label_svg(svg: ElementTree.Element, name: str, title: str, about: str) -> S
     svg.set("aria-labelledby", " ".join(ids))
     for place, (tag, id, text) in enumerate(zip(("title", "desc"), ids, (title, about), strict=True)):
         child = ElementTree.Element(tag, id=id)
-        child.text = escape_terminal(text, 1000)
+        child.text = escape_terminal(translate(text), 1000)
         svg.insert(place, child)
     return SafeHtml(ElementTree.tostring(svg, encoding="unicode"))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -46,17 +46,19 @@ def render_text(comparison: RunComparison) -> str:
     """The comparison for a terminal, without colour."""
     blocks = [
         [f"sora-harness compare  (edition {escape_terminal(comparison.edition)}, {comparison.subject_kind})"]
-        + [f"  {name:<4}  {escape_terminal(line, 1000)}" for name, line in _sides(comparison)],
-        *(_text_table(table) for table in _tables(comparison)),
-        ["Notes", *(f"  {escape_terminal(note, 1000)}" for note in _notes(comparison))] if _notes(comparison) else [],
+        + [f"  {name:<4}  {escape_terminal(line, 1000)}" for name, line in comparison_sides(comparison)],
+        *(_text_table(table) for table in comparison_tables(comparison)),
+        ["Notes", *(f"  {escape_terminal(note, 1000)}" for note in comparison_notes(comparison))]
+        if comparison_notes(comparison)
+        else [],
         [
-            f"{_verdict_word(comparison)}  {escape_terminal(comparison_headline(comparison), 1000)}  (exit {comparison.exit_code})"
+            f"{verdict_word(comparison)}  {escape_terminal(comparison_headline(comparison), 1000)}  (exit {comparison.exit_code})"
         ],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
 
 
-def _verdict_word(comparison: RunComparison) -> str:
+def verdict_word(comparison: RunComparison) -> str:
     """The verdict, where something was asked of the comparison."""
     policy = comparison.policy
     return comparison.verdict.upper() if policy.fail_on or policy.no_worse_than is not None else "COMPARED"
@@ -76,9 +78,9 @@ def _text_table(table: TextTable) -> list[str]:
 
 def render_markdown(comparison: RunComparison) -> str:
     """The comparison in the Markdown that GitHub and GitLab share; what a server may have chosen is in code spans."""
-    blocks = [f"## {_VERDICT_SIGNS[_verdict_word(comparison)]} {code(comparison_headline(comparison), 1000)}"]
-    blocks.append("\n".join(f"- {name}: {code(line, 1000)}" for name, line in _sides(comparison)))
-    for title, columns, rows, note in _tables(comparison):
+    blocks = [f"## {_VERDICT_SIGNS[verdict_word(comparison)]} {code(comparison_headline(comparison), 1000)}"]
+    blocks.append("\n".join(f"- {name}: {code(line, 1000)}" for name, line in comparison_sides(comparison)))
+    for title, columns, rows, note in comparison_tables(comparison):
         blocks.append(f"### {title}")
         if columns:
             cells = (columns, ["---", *["---:"] * (len(columns) - 1)], *(map(escape_inline, row) for row in rows))
@@ -87,7 +89,7 @@ def render_markdown(comparison: RunComparison) -> str:
             lines = ["- " + ", ".join(code(cell) for cell in row if cell) for row in rows]
         blocks += ["\n".join(lines)] if lines else []
         blocks += [note] if note else []
-    if notes := _notes(comparison):
+    if notes := comparison_notes(comparison):
         blocks.append("### Notes")
         blocks.append("\n".join(f"- {code(note, 1000)}" for note in notes))
     return "\n\n".join(blocks) + "\n"
@@ -99,14 +101,6 @@ _VERDICT_SIGNS: Final = {"PASS": "✅", "FAIL": "❌", "INCONCLUSIVE": "❔", "C
 def render_json(comparison: RunComparison) -> str:
     """The whole comparison, ASCII."""
     return json.dumps(msgspec.to_builtins(comparison), indent=2).replace("\x7f", "\\u007f") + "\n"
-
-
-COMPARISON_RENDERERS: Final[dict[str, Callable[[RunComparison], str]]] = {
-    "text": render_text,
-    "markdown": render_markdown,
-    "json": render_json,
-}
-"""By the names that the command line gives them."""
 
 
 def comparison_headline(comparison: RunComparison) -> str:
@@ -132,7 +126,8 @@ def comparison_headline(comparison: RunComparison) -> str:
     return "; ".join(parts) if parts else "no change is shown"
 
 
-def _sides(comparison: RunComparison) -> list[tuple[str, str]]:
+def comparison_sides(comparison: RunComparison) -> list[tuple[str, str]]:
+    """The runs of each side, in a line."""
     return [("BASE", _describe_side(comparison.base)), ("NEW", _describe_side(comparison.new))]
 
 
@@ -142,12 +137,14 @@ def _describe_side(side: ComparedRuns) -> str:
     return f"{summary.count_with_noun(side.runs, 'run')} ({verdicts}) of {', '.join(side.subjects)}{labels}, from {side.started_at}"
 
 
-def _notes(comparison: RunComparison) -> list[str]:
+def comparison_notes(comparison: RunComparison) -> list[str]:
+    """What limits the comparison."""
     self_test = [summary.SELF_TEST_NOTE] if comparison.subject_kind == "simulator" else []
     return [*comparison.notes, *self_test]
 
 
-def _tables(comparison: RunComparison) -> list[TextTable]:
+def comparison_tables(comparison: RunComparison) -> list[TextTable]:
+    """What every format shows, in its order."""
     tables = [_findings(comparison)]
     if fields := _fields(comparison):
         tables.append(fields)

@@ -90,3 +90,14 @@ def without_empty_columns(table: MeasurementTable) -> MeasurementTable:
         folded=table.folded,
         note=table.note,
     )
+
+
+def format_share(share: float) -> str:
+    """
+    A share in percent, with two digits that count.
+
+    >>> format_share(0.000998), format_share(1.0), format_share(0.00000123)
+    ('0.1 %', '100 %', '0.00012 %')
+    """
+    percent = share * 100
+    return f"{float(f'{percent:.2g}'):.10f}".rstrip("0").rstrip(".") + " %"

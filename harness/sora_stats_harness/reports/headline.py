@@ -107,7 +107,8 @@ def _slo_figures(slos: list[SloResult]) -> list[HeadlineFigure]:
 
 def _capacity_figures(found: CapacityResult) -> list[HeadlineFigure]:
     low, high = found.interval
-    figures = [HeadlineFigure(f"{format_number(low)}/s", "highest rate that passed")]
+    passed = HeadlineFigure(f"{format_number(low)}/s", "highest rate that passed")
+    figures = [passed if low else HeadlineFigure("none", "of the rates that were tried passed")]
     if high is not None:
         figures.append(HeadlineFigure(f"{format_number(high)}/s", "lowest rate that failed"))
     if found.limited_by:

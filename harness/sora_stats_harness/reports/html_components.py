@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Final
+from functools import cache
+from importlib import resources
+from typing import Final, NamedTuple
 
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_html
 from .html_elements import HtmlContent, SafeHtml, html_element, scrollable
+
+
+@cache
+def page_style() -> str:
+    """The style sheet of every page."""
+    return (resources.files(__package__) / "report.css").read_text(encoding="utf-8")
+
 
 STATUS_SIGNS: Final = {
     "met": "✓",
@@ -39,6 +48,16 @@ def code_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
 def breakable_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
     """The same without the element around it."""
     return SafeHtml(_BREAK_BEHIND.sub("<wbr>", escape_html(text, limit)))
+
+
+class PageSection(NamedTuple):
+    """A part of a page."""
+
+    name: str
+    link: str
+    """What the index calls it."""
+    title: str
+    content: HtmlContent
 
 
 def status_badge(text: str, style: str) -> SafeHtml:
@@ -82,11 +101,25 @@ def table_row(
     )
 
 
+def page_sections(sections: Sequence[PageSection]) -> list[SafeHtml]:
+    """The index of a page and its main part; sections without content are left out."""
+    shown = [section for section in sections if section.content]
+    links = [html_element("li", html_element("a", each.link, href=f"#{each.name}")) for each in shown]
+    parts = [
+        html_element("section", html_element("h2", each.title, id=each.name), each.content, aria_labelledby=each.name)
+        for each in shown
+    ]
+    return [html_element("nav", html_element("ul", links), aria_label="Sections"), html_element("main", parts)]
+
+
 def folded_details(title: str, *content: HtmlContent, shown: bool = False) -> SafeHtml:
     """Something long that a reader may unfold, without a script."""
     return html_element("details", html_element("summary", title), *content, open="" if shown else None)
 
 
+MAX_NOTE_CHARACTERS: Final = 1000
+
+
 def small_note(*content: HtmlContent) -> SafeHtml:
     """A remark below."""
-    return html_element("p", *content, class_="rest")
+    return html_element("p", *content, class_="rest", limit=MAX_NOTE_CHARACTERS)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ..api.language import LANGUAGE, translate
 from . import escaping as escape
 
 
@@ -22,6 +23,12 @@ class SafeHtml(str):
 
 HtmlContent = str | SafeHtml | None | Iterable["HtmlContent"]
 """What an element may hold: text (to be escaped), HTML, nothing, or several of these."""
+
+_VERBATIM: Final = frozenset({"code", "mark", "samp", "script", "style"})
+"""Elements whose text is not for translation: it is the server's, or there to be copied."""
+
+_SPOKEN: Final = frozenset({"alt", "aria_label", "title"})
+"""Attributes that are for people."""
 
 _VOID_ELEMENTS: Final = frozenset({"meta", "link", "br", "hr"})
 
@@ -41,28 +48,32 @@ def html_element(
     '<p class="x">a&lt;b<b>&amp;</b></p>'
     """
     given = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape.escape_html(value)}"'
+        f' {key.rstrip("_").replace("_", "-")}="{escape.escape_html(translate(value) if key in _SPOKEN else value)}"'
         for key, value in attributes.items()
         if value is not None
     )
     if name in _VOID_ELEMENTS:
         return SafeHtml(f"<{name}{given}>")
-    return SafeHtml(f"<{name}{given}>{join_html(*content, limit=limit)}</{name}>")
+    return SafeHtml(f"<{name}{given}>{_render_contents(content, limit, name)}</{name}>")
 
 
 def join_html(*content: HtmlContent, limit: int = escape.DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
     """Put content in a row."""
-    return SafeHtml("".join(_render_content(piece, limit) for piece in content))
+    return SafeHtml(_render_contents(content, limit, ""))
 
 
-def _render_content(piece: HtmlContent, limit: int) -> str:
+def _render_contents(content: Iterable[HtmlContent], limit: int, name: str) -> str:
+    return "".join(_render_content(piece, limit, name) for piece in content)
+
+
+def _render_content(piece: HtmlContent, limit: int, name: str) -> str:
     if piece is None:
         return ""
     if isinstance(piece, SafeHtml):
         return piece
     if isinstance(piece, str):
-        return escape.escape_html(piece, limit)
-    return join_html(*piece, limit=limit)
+        return escape.escape_html(piece if name in _VERBATIM else translate(piece), limit)
+    return _render_contents(piece, limit, name)
 
 
 def scrollable(content: HtmlContent, label: str) -> SafeHtml:
@@ -83,4 +94,4 @@ def html_document(title: str, style: str, body: HtmlContent) -> str:
         html_element("title", title),
         SafeHtml(f"<style>\n{style}</style>"),
     )
-    return f"<!doctype html>\n{html_element('html', head, html_element('body', body), lang='en')}\n"
+    return f"<!doctype html>\n{html_element('html', head, html_element('body', body), lang=LANGUAGE.get())}\n"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
+from ..api.language import translate
 from ..judge.incident import Incident
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
@@ -23,6 +24,8 @@ UNFOLDED_ROWS: Final = 8
 """Of the samples; in a live system nearly every counter differs, and the one that matters comes first."""
 MAX_SAMPLE_TABLES: Final = 40
 """Findings that show their samples; an ordinary report stays below 1 MB."""
+MAX_PICTURES: Final = 20
+"""Findings that are drawn."""
 
 
 def incidents_section(report: VerdictReport) -> HtmlContent:
@@ -39,7 +42,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
                 [
                     (
                         html_element("dt", label),
-                        html_element("dd", code_text(text, limit=summary.fact_limit(label))),
+                        html_element("dd", _fact(label, text)),
                     )
                     for label, text in incident_summary.incident_facts(verdict, incident)
                 ],
@@ -47,8 +50,13 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
             _explained_findings(report, incident),
             class_=f"finding {_incident_style(report, incident)}",
         )
-        for incident in verdict.incidents
+        for incident in incident_summary.incidents_by_weight(verdict)
     ]
+
+
+def _fact(label: str, text: str) -> SafeHtml:
+    """A fact of a finding; a command line is there to be copied."""
+    return code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label))
 
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
@@ -87,8 +95,8 @@ def details_section(report: VerdictReport) -> HtmlContent:
         for place, entry in enumerate(entries[:MAX_FINDINGS], start=1)
         if entry.fingerprint not in explained
     ]
-    more = len(entries) - MAX_FINDINGS
-    if more > 0:
+    more = sum(entry.fingerprint not in explained for entry in entries[MAX_FINDINGS:])
+    if more:
         shown.append(html_element("p", f"… and {more:,} more, in verdict.json"))
     return shown
 
@@ -134,16 +142,15 @@ def _index(report: VerdictReport) -> HtmlContent:
         for group in summary.finding_groups(verdict)
     ]
     note = summary.drift_note(verdict)
-    table = data_table(
-        "Findings by requirement", ("Requirement", "Level", "Findings", "The first one"), rows, right=(2,)
-    )
+    columns = ("Requirement", "Level", "Findings", "The first one")
+    table = data_table("Findings by requirement", columns, rows, right=(2,)) if rows else None
     return [table, small_note(note) if note else None]
 
 
 def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:
     style = summary.finding_style(report, entry)
     rows = [
-        (html_element("dt", label), html_element("dd", code_text(text, limit=summary.fact_limit(label))))
+        (html_element("dt", label), html_element("dd", _fact(label, text)))
         for label, text in summary.finding_facts(report, entry)
     ]
     return html_element(
@@ -157,7 +164,7 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml
             html_element("span", f" {entry.level}", class_="level"),
         ),
         html_element("p", entry.message),
-        _picture(report, entry, f"finding-{place}") if place <= MAX_SAMPLE_TABLES else None,
+        _picture(report, entry, f"finding-{place}") if place <= MAX_PICTURES else None,
         html_element("dl", rows),
         _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
         class_=f"finding {style}",
@@ -225,7 +232,7 @@ def _sample_row(row: SampleTableRow) -> SafeHtml:
             scope="row",
         ),
         [
-            html_element("td", html_element("mark" if row.differs and i == last else "span", value), class_="number")
+            html_element("td", html_element("mark" if row.differs and i == last else "samp", value), class_="number")
             for i, value in enumerate(row.values)
         ],
         class_=" ".join(classes) or None,

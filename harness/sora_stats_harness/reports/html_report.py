@@ -10,9 +10,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
-from importlib import resources
-from typing import NamedTuple
 
 from ..judge.verdict import RequirementStatus, Verdict
 from . import html_baseline as html_gate
@@ -20,10 +17,13 @@ from . import html_coverage, html_findings, incident_summary, summary
 from .headline import HeadlineFigure, conformance_figures, headline_figures, leads_with_measurements
 from .html_components import (
     STATUS_SIGNS,
+    PageSection,
     breakable_text,
     code_text,
     data_table,
     definition_list,
+    page_sections,
+    page_style,
     status_badge,
     table_row,
 )
@@ -31,90 +31,67 @@ from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import measurement_content
 from .measurement_tables import measurement_sections
 from .report import VerdictReport
+from .strength_text import STRENGTH_NOTE, strength_text
 
 
 def render_html(report: VerdictReport) -> str:
     """Write the page."""
     verdict = report.verdict
-    shown = [section for section in _sections(report) if section.content]
-    links = [html_element("li", html_element("a", each.link, href=f"#{each.name}")) for each in shown]
     body = [
         html_element("a", "Skip to the findings", class_="skip", href="#findings"),
         _head(verdict),
-        html_element("nav", html_element("ul", links), aria_label="Sections"),
-        html_element(
-            "main",
-            [
-                html_element(
-                    "section", html_element("h2", each.title, id=each.name), each.content, aria_labelledby=each.name
-                )
-                for each in shown
-            ],
-        ),
+        *page_sections(_sections(report)),
     ]
     title = f"{verdict.verdict.upper()} {verdict.subject}"
-    return html_document(title, _style(), body)
+    return html_document(title, page_style(), body)
 
 
-class _Section(NamedTuple):
-    """A part of the page."""
-
-    name: str
-    link: str
-    """What the index calls it."""
-    title: str
-    content: HtmlContent
-
-
-def _sections(report: VerdictReport) -> list[_Section]:
+def _sections(report: VerdictReport) -> list[PageSection]:
     """Causes and top findings, then what the run is read for, then the rest; some are empty."""
     verdict = report.verdict
     measured = [
-        _Section(each.name, each.name.capitalize(), each.title, measurement_content(each, verdict))
+        PageSection(each.name, each.name.capitalize(), each.title, measurement_content(each, verdict))
         for each in measurement_sections(verdict)
     ]
-    rules = _Section("requirements", "Requirements", _requirements_title(verdict), _requirements(verdict))
-    details = _Section("details", "Findings in detail", "Findings in detail", html_findings.details_section(report))
+    rules = PageSection("requirements", "Requirements", _requirements_title(verdict), _requirements(verdict))
+    details = PageSection("details", "Findings in detail", "Findings in detail", html_findings.details_section(report))
     parts = [*measured, rules, details] if leads_with_measurements(verdict) else [details, rules, *measured]
     drift = 0 if verdict.drift is None else len(verdict.drift.entries)
+    diagnosis = definition_list(verdict.diagnosis.items()) if verdict.diagnosis else None
     return [
-        _Section(
+        PageSection("diagnosis", "Diagnosis", "What stands at the URL", diagnosis),
+        PageSection(
             "incidents",
             f"Causes ({len(verdict.incidents)})",
             incident_summary.incidents_title(verdict),
             html_findings.incidents_section(report),
         ),
-        _Section(
+        PageSection(
             "findings",
             f"Findings ({len(verdict.findings)})",
             summary.findings_title(verdict),
             html_findings.findings_section(report),
         ),
         *parts,
-        _Section("baseline", "Baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
-        _Section(
+        PageSection("baseline", "Baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
+        PageSection(
             "waivers",
             f"Waivers ({len(verdict.waivers)})",
             f"Waivers ({len(verdict.waivers)})",
             html_gate.waivers_section(verdict.waivers),
         ),
-        _Section(
+        PageSection(
             "drift",
             f"Documentation ({drift})",
             f"Server and documentation: {summary.count_with_noun(drift, 'difference')}",
             html_gate.drift_section(verdict.drift, verdict),
         ),
-        _Section("coverage", "Coverage", _coverage_title(verdict), html_coverage.coverage_section(verdict)),
-        _Section("unobserved", "Not observed", "Not observed", _unobserved(verdict)),
-        _Section("rules", "Every requirement", f"All {len(verdict.requirements)} requirements", _rules(verdict)),
-        _Section("notes", "Notes", "Notes", _notes(verdict)),
-        _Section("run", "The run", "The run", _run(verdict)),
+        PageSection("coverage", "Coverage", _coverage_title(verdict), html_coverage.coverage_section(verdict)),
+        PageSection("unobserved", "Not observed", "Not observed", _unobserved(verdict)),
+        PageSection("rules", "Every requirement", f"All {len(verdict.requirements)} requirements", _rules(verdict)),
+        PageSection("notes", "Notes", "Notes", _notes(verdict)),
+        PageSection("run", "The run", "The run", _run(verdict)),
     ]
-
-
-@cache
-def _style() -> str:
-    return (resources.files(__package__) / "report.css").read_text(encoding="utf-8")
 
 
 def _head(verdict: Verdict) -> SafeHtml:
@@ -222,14 +199,17 @@ def _requirement_cell(requirement: RequirementStatus) -> SafeHtml:
     )
 
 
-def _rules(verdict: Verdict) -> SafeHtml:
+def _rules(verdict: Verdict) -> list[HtmlContent]:
     """What each requirement says, and what became of it."""
     places: dict[str, int] = {}
     for place, entry in enumerate(verdict.findings, start=1):
         places.setdefault(entry.requirement, place)
-    columns = ("Requirement", "Level", "Status", "Checked", "Violations", "What it says")
+    columns = ("Requirement", "Level", "Status", "Checked", "Excluded", "Violations", "What it says")
     rows = [_rule(each, places.get(each.id)) for each in verdict.requirements]
-    return data_table("Every requirement", columns, rows, right=(3, 4))
+    return [
+        html_element("p", STRENGTH_NOTE, class_="rest"),
+        data_table("Every requirement", columns, rows, right=(3, 5)),
+    ]
 
 
 def _rule(requirement: RequirementStatus, place: int | None) -> SafeHtml:
@@ -239,13 +219,14 @@ def _rule(requirement: RequirementStatus, place: int | None) -> SafeHtml:
         requirement.level,
         _badge(requirement),
         f"{requirement.checked:,}",
+        strength_text(requirement),
         f"{requirement.violations:,}",
         [
             summary.requirement_title(requirement),
             f" ({why})" if why else None,
             None if place is None else [" ", html_findings.finding_link(place, "its first finding")],
         ],
-        right=(3, 4),
+        right=(3, 5),
         id=_row_name(requirement),
     )
 

@@ -14,6 +14,12 @@ def incidents_title(verdict: Verdict) -> str:
     return f"Cause{'' if len(verdict.incidents) == 1 else 's'} recognised: {len(verdict.incidents)}"
 
 
+def incidents_by_weight(verdict: Verdict) -> list[Incident]:
+    """Those first that explain nothing but are causes all the same, then by the weightiest finding that each explains."""
+    places = {entry.fingerprint: place for place, entry in enumerate(verdict.findings, start=1)}
+    return sorted(verdict.incidents, key=lambda each: min((places.get(name, 0) for name in each.explains), default=0))
+
+
 def incident_note(verdict: Verdict) -> str:
     """How many findings stand below an incident; empty where none do."""
     count = len(summary.explained_fingerprints(verdict))

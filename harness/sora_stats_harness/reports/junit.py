@@ -73,7 +73,7 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
         ("fail_on", verdict.fail_on),
         ("interrupted", str(verdict.interrupted).lower()),
     )
-    for number, incident in enumerate(verdict.incidents, start=1):
+    for number, incident in enumerate(incident_summary.incidents_by_weight(verdict), start=1):
         yield f"incident.{number}.{incident.id}", incident.summary
         for label, text in incident_summary.incident_facts(verdict, incident):
             yield f"incident.{number}.{incident.id}.{label}", text

@@ -57,7 +57,7 @@ def compare_latencies(
     before, after = _usable_latency_runs(base, "BASE", policy, notes), _usable_latency_runs(new, "NEW", policy, notes)
     if not before or not after:
         return []
-    loads = {_load_conditions(verdict) for verdict in (*before, *after)}
+    loads = {describe_load(verdict) for verdict in (*before, *after)}
     if len(loads) > 1:
         notes.append(f"latencies are not compared, since the runs differ in load: {'; '.join(sorted(loads))}")
         return []
@@ -110,7 +110,7 @@ def _failed_requests_note(name: str, runs: Sequence[Verdict]) -> str | None:
     return f"{name}: {lost / sent:.1%} of the requests had no complete response, and are in no latency"
 
 
-def _load_conditions(verdict: Verdict) -> str:
+def describe_load(verdict: Verdict) -> str:
     """What two runs must share for their latencies to be comparable, for a person."""
     load = verdict.load
     if load is None:

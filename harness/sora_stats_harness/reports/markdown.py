@@ -44,6 +44,7 @@ def render_markdown_summary(report: VerdictReport) -> str:
     measured = [_section(section) for section in measurement_sections(verdict)]
     blocks = [
         _head(verdict),
+        _labelled("What stands at the URL", list(verdict.diagnosis.items())),
         _incidents(report),
         _findings(report),
         *([*measured, *conformance] if leads_with_measurements(verdict) else [*conformance, *measured]),
@@ -91,7 +92,7 @@ def _incidents(report: VerdictReport) -> str:
     if not verdict.incidents:
         return ""
     blocks = [f"### {incident_summary.incidents_title(verdict)}"]
-    for incident in verdict.incidents:
+    for incident in incident_summary.incidents_by_weight(verdict):
         lines = [f"**{incident.id}**: {escape_inline(incident.summary)}", ""]
         lines += [
             f"- {label}: {code(text, summary.fact_limit(label))}"

@@ -20,7 +20,7 @@ _LINE: Final = 15
 _BOUND: Final = 34
 """The height of the row in which the bound stands."""
 _BAR: Final = 14
-_FOOT: Final = 40
+_FOOT: Final = 32
 _TICK_ROOM: Final = 52
 
 
@@ -89,7 +89,7 @@ def _drawing(picture: ViolationPicture, name: str, layout: _PictureLayout) -> Sa
         _gap(picture, tops[before] - _BOUND, foot, layout),
         _axis(picture, foot, layout),
         [_exchange(each, top, layout) for each, top in zip(picture.exchanges, tops, strict=True)],
-        viewBox=f"0 0 {layout.width} {foot + _FOOT}",
+        viewBox=f"0 0 {layout.width} {foot + _FOOT + (0 if layout.left else _LINE)}",
         role="img",
         aria_labelledby=" ".join(ids),
         class_=layout.kind,
@@ -135,8 +135,7 @@ def _axis(picture: ViolationPicture, y: int, layout: _PictureLayout) -> list[Htm
         if x - last >= _TICK_ROOM:
             parts.append(_text(x, y + 24, text, class_="tick first" if place == 0 else "tick"))
             last = x
-    note_x = 0 if layout.left else layout.at(1) + 18
-    return [*parts, _text(note_x, y + 10, "time, not to scale", class_="detail")]
+    return [*parts, _text(0, y + (10 if layout.left else 40), "time, not to scale", class_="detail")]
 
 
 def _text(x: float, y: float, *content: HtmlContent, class_: str | None = None, limit: int = 100) -> SafeHtml:

@@ -61,8 +61,8 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
     _refuse_mixture("edition", {verdict.edition for _, verdict in every})
     old_runs, new_runs = [verdict for _, verdict in before], [verdict for _, verdict in after]
     notes += _order_notes(old_runs, new_runs)
-    findings, in_both = _findings(old_runs, new_runs)
-    fields_new, fields_gone = _fields(old_runs, new_runs, notes)
+    findings, in_both = compare_findings(old_runs, new_runs)
+    fields_new, fields_gone = compare_fields(old_runs, new_runs, notes)
     unmeasured: list[str] = []
     comparison = RunComparison(
         verdict="pass",
@@ -139,7 +139,8 @@ def _order_notes(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[str]:
 # Findings, fields, coverage.
 
 
-def _findings(base: Sequence[Verdict], new: Sequence[Verdict]) -> tuple[list[FindingChange], int]:
+def compare_findings(base: Sequence[Verdict], new: Sequence[Verdict]) -> tuple[list[FindingChange], int]:
+    """The findings that only one side has, and how many both have."""
     before, after = _by_fingerprint(base), _by_fingerprint(new)
     looked_before, looked_after = _observed_requirements(base), _observed_requirements(new)
     changes = []
@@ -181,7 +182,7 @@ def _observed_requirements(runs: Sequence[Verdict]) -> set[str]:
     return {row.id for verdict in runs for row in verdict.requirements if row.checked}
 
 
-def _fields(base: Sequence[Verdict], new: Sequence[Verdict], notes: list[str]) -> tuple[list[str], list[str]]:
+def compare_fields(base: Sequence[Verdict], new: Sequence[Verdict], notes: list[str]) -> tuple[list[str], list[str]]:
     """Documented fields that only one side has ever seen; a run without a sample shows no fields."""
     before, after = _never_seen_fields(base), _never_seen_fields(new)
     if before is None or after is None:

@@ -41,7 +41,8 @@ STATUS_ORDER: Final = (
 _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
     "no_traffic": "needs traffic that was not there",
-    "late": "what it needs came too late",
+    "late": "some of what it needs came too late",
+    "forgotten": "some of what it needs was forgotten, to bound the memory",
     "withheld": "a body was left out of the recording, since a secret stood in it, or cut for evidence",
     "check_crashed": "the check itself crashed",
     "masked": "hidden by another finding at the same place",

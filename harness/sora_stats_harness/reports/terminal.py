@@ -10,24 +10,25 @@ back, the verdict. rich lays it out; no word is ever broken, since ids, pointers
 from __future__ import annotations
 
 import io
-import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from enum import Enum
 from typing import Final
 
-from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..api.language import translate
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
-from .escaping import escape_terminal
+from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .figure_cells import MeasurementSection, MeasurementTable
 from .headline import headline_figures, leads_with_measurements
 from .measurement_tables import measurement_sections
 from .picture_text import picture_lines
 from .report import VerdictReport
+from .strength_text import STRENGTH_NOTE, strength_text
+from .text_wrapping import break_points, columns, longest_word, pad
 from .violation_picture import make_violation_picture
 
 MAX_INDEX_LINES: Final = 20
@@ -61,9 +62,6 @@ _STYLES: Final = {
 }
 
 
-_WORD: Final = re.compile(r"\S+\s*")
-
-
 class Detail(Enum):
     """How much of a run is told."""
 
@@ -90,6 +88,9 @@ def render_terminal(
     if detail is Detail.VERDICT:
         _write_verdict(page, verdict)
         return page.text()
+    if verdict.diagnosis:
+        _write_diagnosis(page, verdict)
+        return page.text()
     _write_head(page, verdict)
     _write_incidents(page, report)
     _write_findings(page, report)
@@ -101,6 +102,14 @@ def render_terminal(
     _write_notes(page, verdict)
     _write_verdict(page, verdict)
     return page.text()
+
+
+def _write_diagnosis(page: _Page, verdict: Verdict) -> None:
+    """Why nothing was seen, in place of all that was not."""
+    label_width = max(map(len, verdict.diagnosis))
+    for label, text in verdict.diagnosis.items():
+        page.pair(label, escape_terminal(text), indent=0, label_width=label_width, wrap=False)
+    _write_verdict(page, verdict)
 
 
 class _Page:
@@ -128,7 +137,8 @@ class _Page:
 
     def line(self, *parts: str | tuple[str, str], indent: int = 0, hanging: int = 0) -> None:
         """Write a line of texts, some with a style; what doesn't fit goes on below, `hanging` columns from the left."""
-        lines = _wrap(Text.assemble(*parts), self.width - max(indent, hanging))
+        said = [translate(part) if isinstance(part, str) else (translate(part[0]), part[1]) for part in parts]
+        lines = _wrap(Text.assemble(*said), self.width - max(indent, hanging))
         for place, part in enumerate(lines):
             self._print(" " * (hanging if place else indent), part)
 
@@ -152,10 +162,11 @@ class _Page:
         self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True, style: str = "dim"
     ) -> None:
         """Write a label and a text, which goes on below itself."""
-        start = " " * indent + f"{label:<{label_width}}  "
-        rows = _wrap(Text(text), self.width - len(start)) if wrap else [Text(text)]
+        start = " " * indent + pad(translate(label), label_width) + "  "
+        text = translate(text) if wrap else text
+        rows = _wrap(Text(text), self.width - columns(start)) if wrap else [Text(text)]
         for place, part in enumerate(rows):
-            self._print(" " * len(start) if place else (start, style), part)
+            self._print(" " * columns(start) if place else (start, style), part)
 
     def grid(self, rows: Sequence[Sequence[Text]], *, right: Collection[int] = (), wrapped: int | None) -> bool:
         """
@@ -172,7 +183,7 @@ class _Page:
         least = 0
         table = Table.grid(padding=(0, 2, 0, 0))
         for place, column in enumerate(zip(*rows, strict=True)):
-            least += 2 + max(_longest_word(cell) if place == wrapped else cell.cell_len for cell in column)
+            least += 2 + max(longest_word(cell.plain) if place == wrapped else cell.cell_len for cell in column)
             table.add_column(justify="right" if place in right else "left", no_wrap=place != wrapped)
         if least - 2 > self.width:
             return False
@@ -182,19 +193,23 @@ class _Page:
         return True
 
 
-def _longest_word(text: Text) -> int:
-    return max((cell_len(word) for word in text.plain.split()), default=0)
-
-
 def _wrap(text: Text, width: int) -> list[Text]:
     """Break a text at blanks only; rich itself would cut a word that is longer than the line."""
-    column, breaks = 0, []
-    for word in _WORD.finditer(text.plain):
-        if column and column + cell_len(word[0].rstrip()) > width:
-            breaks.append(word.start())
-            column = 0
-        column += cell_len(word[0])
-    return list(text.divide(breaks))
+    return list(text.divide(break_points(text.plain, width)))
+
+
+def _clean(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
+    """A text in the language of the run, on one harmless line."""
+    return escape_terminal(translate(text), limit)
+
+
+def _clean_fact(label: str, text: str) -> str:
+    """A fact of a finding; a command line is there to be copied."""
+    return escape_terminal(text if label == "reproduce" else translate(text), summary.fact_limit(label))
+
+
+def _label_width(labels: Iterable[str], least: int = 0) -> int:
+    return max([least, *(columns(translate(label)) for label in labels)])
 
 
 def _write_head(page: _Page, verdict: Verdict) -> None:
@@ -202,23 +217,21 @@ def _write_head(page: _Page, verdict: Verdict) -> None:
     took = summary.run_duration_s(verdict)
     about = ", ".join([f"edition {verdict.edition}"] + ([f"{took:,.1f} s"] if took is not None else []))
     if text := summary.other_edition_note(verdict):
-        page.line((escape_terminal(text), _STYLES["warn"]))
-    page.line(
-        (escape_terminal(what), "bold"), f"  {escape_terminal(verdict.subject)}  ({escape_terminal(about)})", hanging=2
-    )
+        page.line((_clean(text), _STYLES["warn"]))
+    page.line((_clean(what), "bold"), f"  {_clean(verdict.subject)}  ({_clean(about)})", hanging=2)
     if labels := ", ".join(f"{key}={value}" for key, value in verdict.labels.items()):
-        page.line(f"labels  {escape_terminal(labels)}", hanging=8)
+        page.line(f"labels  {_clean(labels)}", hanging=8)
     _write_figures(page, verdict)
 
 
 def _write_figures(page: _Page, verdict: Verdict) -> None:
     """What the run is read for, a line a figure, the numbers below each other."""
     figures = headline_figures(verdict)
-    numbers = [escape_terminal(figure.number, MAX_NUMBER_CHARACTERS) for figure in figures]
+    numbers = [_clean(figure.number, MAX_NUMBER_CHARACTERS) for figure in figures]
     wide = max(map(len, numbers))
     for number, figure in zip(numbers, figures, strict=True):
         style = _STYLES.get(figure.style, "bold")
-        page.pair(f"{number:>{wide}}", escape_terminal(figure.text), indent=2, label_width=wide, style=style)
+        page.pair(f"{number:>{wide}}", _clean(figure.text), indent=2, label_width=wide, style=style)
 
 
 def _write_measurements(page: _Page, verdict: Verdict, _: Detail) -> None:
@@ -240,9 +253,9 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
     families = summary.family_summaries(verdict)
     rows = [
         (
-            Text(f"  {escape_terminal(row.name)}"),
-            Text(row.status_counts(), style=_STYLES.get(summary.status_style(row.worst), "")),
-            Text(f"{f'{row.checked:,}':>12} checked"),
+            Text(f"  {_clean(row.name)}"),
+            Text(translate(row.status_counts()), style=_STYLES.get(summary.status_style(row.worst), "")),
+            Text(translate(f"{row.checked:>12,} checked")),
         )
         for row in families
     ]
@@ -253,18 +266,19 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
         wide = max(len(row.name) for row in families)
         for row in families:
             text = f"{row.status_counts()} {row.checked:,} checked"
-            page.pair(escape_terminal(row.name), text, indent=2, label_width=wide)
+            page.pair(_clean(row.name), text, indent=2, label_width=wide)
 
 
 def _write_requirements(page: _Page, verdict: Verdict) -> None:
-    """Each requirement, with its status and how often it was checked."""
+    """Each requirement, with its status, how often it was checked, and what that excludes."""
     wide = max((len(row.id) for row in verdict.requirements), default=0)
     page.gap()
+    page.line(STRENGTH_NOTE, indent=2, hanging=2)
     for row in verdict.requirements:
         page.line(
-            f"{escape_terminal(row.id):<{wide}}  ",
-            (f"{summary.status_text(row):<14}", _STYLES.get(summary.status_style(row), "")),
-            f"{row.checked:>10,} checked",
+            f"{_clean(row.id):<{wide}}  ",
+            (pad(translate(summary.status_text(row)), 14), _STYLES.get(summary.status_style(row), "")),
+            f"{row.checked:>10,} checked  {strength_text(row)}",
             indent=2,
             hanging=4,
         )
@@ -276,13 +290,13 @@ def _write_incidents(page: _Page, report: VerdictReport) -> None:
     if not verdict.incidents:
         return
     page.title(incident_summary.incidents_title(verdict))
-    for incident in verdict.incidents:
+    for incident in incident_summary.incidents_by_weight(verdict):
         page.gap()
-        page.line((escape_terminal(incident.id), "bold"), f"  {escape_terminal(incident.summary)}", indent=2, hanging=5)
+        page.line((_clean(incident.id), "bold"), f"  {_clean(incident.summary)}", indent=2, hanging=5)
         entries = [entry for _, entry in incident_summary.incident_findings(verdict, incident)]
         _write_picture(page, report, entries)
         for label, text in incident_summary.incident_facts(verdict, incident):
-            shown = escape_terminal(text, summary.fact_limit(label))
+            shown = _clean_fact(label, text)
             page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
 
 
@@ -304,8 +318,8 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
         page.gap()
         page.line("Further findings, all of them in the reports:", indent=2, hanging=2)
     for group in groups[:MAX_INDEX_LINES]:
-        name = (escape_terminal(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
-        text = f"  {group.count:,} more, from number {group.place}: {escape_terminal(group.first.message)}"
+        name = (_clean(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
+        text = f"  {group.count:,} more, from number {group.place}: {_clean(group.first.message)}"
         page.line(name, text, indent=2, hanging=5)
     if len(groups) > MAX_INDEX_LINES:
         page.line(f"… and {len(groups) - MAX_INDEX_LINES} more requirements", indent=2, hanging=2)
@@ -313,12 +327,12 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
 
 def _write_finding(page: _Page, place: int, entry: FindingEntry, report: VerdictReport) -> None:
     mark = f", {entry.status}" if entry.status != "new" else ""
-    name = (escape_terminal(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
+    name = (_clean(entry.requirement), _STYLES.get(summary.finding_style(report, entry), ""))
     page.gap()
-    page.line(f"{place}. ", name, f"  {entry.level}{mark}  {escape_terminal(entry.message)}", indent=2, hanging=5)
+    page.line(f"{place}. ", name, f"  {entry.level}{mark}  {_clean(entry.message)}", indent=2, hanging=5)
     _write_picture(page, report, [entry])
     for label, text in summary.finding_facts(report, entry):
-        shown = escape_terminal(text, summary.fact_limit(label))
+        shown = _clean_fact(label, text)
         page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
 
 
@@ -329,7 +343,7 @@ def _write_picture(page: _Page, report: VerdictReport, entries: Sequence[Finding
     pictures = (make_violation_picture(entry, report.evidence_of(entry)) for entry in entries)
     if (picture := next((each for each in pictures if each is not None), None)) is None:
         return
-    page.line(escape_terminal(picture.sentence, MAX_TITLE_CHARACTERS), indent=5, hanging=5)
+    page.line(_clean(picture.sentence, MAX_TITLE_CHARACTERS), indent=5, hanging=5)
     page.gap()
     for text in picture_lines(picture, page.width - 7):
         page.verbatim(escape_terminal(text), indent=7)
@@ -337,9 +351,9 @@ def _write_picture(page: _Page, report: VerdictReport, entries: Sequence[Finding
 
 
 def _write_section(page: _Page, section: MeasurementSection) -> None:
-    page.title(escape_terminal(section.title, MAX_TITLE_CHARACTERS))
+    page.title(_clean(section.title, MAX_TITLE_CHARACTERS))
     if section.warning:
-        page.line((escape_terminal(section.warning), _STYLES["warn"]), indent=2, hanging=2)
+        page.line((_clean(section.warning), _STYLES["warn"]), indent=2, hanging=2)
     for place, table in enumerate(table for table in section.tables if not table.folded):
         if place:
             page.gap()
@@ -347,35 +361,35 @@ def _write_section(page: _Page, section: MeasurementSection) -> None:
 
 
 def _write_table(page: _Page, table: MeasurementTable) -> None:
-    page.line((escape_terminal(table.title), "dim"), indent=2, hanging=2)
+    page.line((_clean(table.title), "dim"), indent=2, hanging=2)
     kept = list(range(len(table.columns)))
     for left_out in (None, *table.optional):
         if left_out is not None:
             kept.remove(left_out)
-        cells = [[escape_terminal(row[place]) for place in kept] for row in (table.columns, *table.rows)]
+        cells = [[_clean(row[place]) for place in kept] for row in (table.columns, *table.rows)]
         grid = [[Text(f"  {first}"), *map(Text, rest)] for first, *rest in cells]
         right = [place for place, column in enumerate(kept) if column in table.numeric]
         last = len(kept) - 1
         if page.grid(grid, right=right, wrapped=None if last in right else last):
             break
     else:
-        columns = [escape_terminal(column) for column in table.columns]
+        heads = [_clean(column) for column in table.columns]
         for place, row in enumerate(table.rows):
             if place:
                 page.gap()
-            for label, text in zip(columns, row, strict=True):
-                page.pair(label, escape_terminal(text), indent=2, label_width=max(map(len, columns)))
+            for label, text in zip(heads, row, strict=True):
+                page.pair(label, _clean(text), indent=2, label_width=_label_width(heads))
     if table.note:
-        page.line(escape_terminal(table.note, MAX_TITLE_CHARACTERS), indent=2, hanging=2)
+        page.line(_clean(table.note, MAX_TITLE_CHARACTERS), indent=2, hanging=2)
 
 
 def _write_pairs(page: _Page, title: str, rows: Sequence[tuple[str, str]]) -> None:
     if not rows:
         return
     page.title(title)
-    wide = max(10, *(len(label) for label, _ in rows))
+    wide = _label_width((label for label, _ in rows), 10)
     for label, text in rows:
-        page.pair(label, escape_terminal(text, 1000), indent=2, label_width=wide)
+        page.pair(label, _clean(text, 1000), indent=2, label_width=wide)
 
 
 def _write_unobserved(page: _Page, verdict: Verdict) -> None:
@@ -384,8 +398,8 @@ def _write_unobserved(page: _Page, verdict: Verdict) -> None:
         return
     page.title("Not observed")
     for why, ids in rows:
-        page.line(f"{escape_terminal(why)}:", indent=2, hanging=4)
-        page.line(escape_terminal(", ".join(ids), MAX_LINE_CHARACTERS), indent=4, hanging=4)
+        page.line(f"{_clean(why)}:", indent=2, hanging=4)
+        page.line(_clean(", ".join(ids), MAX_LINE_CHARACTERS), indent=4, hanging=4)
 
 
 def _write_notes(page: _Page, verdict: Verdict) -> None:
@@ -394,7 +408,7 @@ def _write_notes(page: _Page, verdict: Verdict) -> None:
         return
     page.title("Notes")
     for note in notes:
-        page.line(escape_terminal(note), indent=2, hanging=4)
+        page.line(_clean(note), indent=2, hanging=4)
 
 
 def _write_verdict(page: _Page, verdict: Verdict) -> None:
@@ -402,4 +416,4 @@ def _write_verdict(page: _Page, verdict: Verdict) -> None:
     if summary.is_self_test(verdict):
         page.line((summary.SELF_TEST_NOTE, "bold"))
     word = (verdict.verdict.upper(), _STYLES[verdict.verdict])
-    page.line(word, f"  {escape_terminal(summary.verdict_headline(verdict))}  (exit {verdict.exit_code})", hanging=6)
+    page.line(word, f"  {_clean(summary.verdict_headline(verdict))}  (exit {verdict.exit_code})", hanging=6)

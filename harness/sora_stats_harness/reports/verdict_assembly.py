@@ -23,7 +23,7 @@ from ..judge.incident_evidence import IncidentEvidence
 from ..judge.incidents import recognize_incidents
 from ..judge.measured_results import CapacityResult, ListingCost, LoadResult, MediaResult, PollingEstimate
 from ..judge.requirements import REQUIREMENTS, Level
-from ..judge.verdict import EvidenceSource, FindingEntry, JudgeResult, SubjectKind, Verdict
+from ..judge.verdict import EvidenceSource, FindingEntry, JudgeResult, SubjectKind, Verdict, VerdictName
 from ..judge.verdict_decision import RAN_TO_ITS_END, RunEnding, RunScope, decide_verdict
 from . import evidence_files as files
 from .baseline import compare_with_baseline
@@ -69,6 +69,8 @@ class RunFacts:
     """The same; now if None."""
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever a command's options hold, as JSON
+    diagnosis: Mapping[str, str] = field(default_factory=dict)
+    """What stands at the URL, where nothing of Sora was seen; not told where there are findings of a run to its end."""
     notes: Collection[str] = ()
     """Facts worth knowing, one line each, besides those that the judge has."""
     secrets: Secrets = NO_SECRETS
@@ -119,6 +121,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         reason=decision.reason,
         interrupted=facts.ending.interrupted,
         aborted=facts.ending.aborted,
+        diagnosis=dict(facts.diagnosis) if _saw_nothing(decision.verdict, facts.ending, result) else {},
         fail_on=policy.severity.fail_on.name,  # type: ignore[arg-type]  # the same names
         severity={id: level.name for id, level in policy.severity.by_requirement.items()},  # type: ignore[misc]  # as above
         edition=facts.edition.name,
@@ -146,6 +149,13 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         waivers=waiver_reports(policy.waivers, result.findings, result.checked, policy.day),
     )
     return VerdictReport(verdict=redact_verdict(verdict, facts.secrets), evidence=evidence)
+
+
+def _saw_nothing(verdict: VerdictName, ending: RunEnding, result: JudgeResult) -> bool:
+    """Whether nothing of Sora was seen, and no run to its end has findings to show."""
+    return result.coverage.samples == 0 and (
+        verdict == "inconclusive" or (verdict == "fail" and ending.aborted is not None)
+    )
 
 
 def _attach_evidence(

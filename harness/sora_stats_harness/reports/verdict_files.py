@@ -30,10 +30,16 @@ def read_runs(given: str) -> NamedVerdicts:
     found = dict.fromkeys(file for path in paths for file in _find_verdicts(path))
     if not found:
         raise UsageError(f"there is no {VERDICT_FILE} in {given}")
-    return [(str(path), _read_verdict(path)) for path in found]
+    return [(str(path), read_verdict(path)) for path in found]
 
 
-def _read_verdict(path: Path) -> Verdict:
+def read_verdict(path: Path) -> Verdict:
+    """
+    Read a verdict.json.
+
+    Raises:
+        UsageError: It cannot be read, or is no verdict.
+    """
     return decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
 
 
@@ -41,4 +47,9 @@ def _find_verdicts(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     own = path / VERDICT_FILE
-    return [own] if own.exists() else sorted(path.rglob(VERDICT_FILE))
+    return [own] if own.exists() else find_verdict_files(path)
+
+
+def find_verdict_files(folder: Path) -> list[Path]:
+    """Every verdict.json below a folder, by path."""
+    return sorted(folder.rglob(VERDICT_FILE))

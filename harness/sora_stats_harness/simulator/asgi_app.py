@@ -163,19 +163,19 @@ class SimulatedCluster:
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
-        self.nodes = options.nodes
+        self.nodes: int = options.nodes
         self._clock = options.clock
         self.reset()
 
     def reset(self) -> None:
         """Begin as new: the same world from its start, without what was set, seen, or counted meanwhile."""
         options = self.options
-        self.faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in options.faults]
+        self.faults: list[Fault] = [parse_fault(fault) if isinstance(fault, str) else fault for fault in options.faults]
         self.canned: dict[str, SimulatedResponse] = dict(options.responses)
         """Given responses, by the whole value of the target header."""
         self._unserved: set[str] = set()
         self.requests: deque[ReceivedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
-        self.wall_offset_s = 0.0
+        self.wall_offset_s: float = 0.0
         """How far the server's clock is ahead of this machine's."""
         self._requests = 0
         self._incarnation = 0
@@ -188,7 +188,7 @@ class SimulatedCluster:
         self._zero_ns = self._clock.monotonic_ns() - INITIAL_WORLD_AGE_NS
         self._epoch_ns = self._clock.wall_ns() - INITIAL_WORLD_AGE_NS
         """The time of day at which the world began."""
-        self.world = self._create_world()
+        self.world: SimulatedWorld = self._create_world()
 
     def next_relay_action(self) -> RelayAction | None:
         """What the faults of the transport do to the next response; every one of them counts it."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
 
 from ..api.edition import Edition, load_edition
+from .counter_increments import FieldPath
 from .legal_connections import (
     ConnectionModel,
+    GeneratedConnection,
     JsonValue,
+    Leaves,
     concrete_path,
     connection_model,
     format_timestamp,
@@ -56,36 +59,59 @@ class CallHistory:
     """
     A legal history of calls; `calls` are in the order in which the server read its counters.
 
-    Its timestamps have 0, 6 or 9 digits after the point.
+    Its timestamps have 0, 6 or 9 digits after the point. `connections` are its connections as they are at first, but for
+    their ids; `busy` stands in for those that it doesn't have.
     """
 
-    def __init__(self, steps: Sequence[HistoryStep], edition: Edition | None = None, *, digits: int = 6) -> None:
-        self.steps = tuple(steps)
+    def __init__(
+        self,
+        steps: Sequence[HistoryStep],
+        edition: Edition | None = None,
+        *,
+        digits: int = 6,
+        connections: Sequence[GeneratedConnection] = (),
+    ) -> None:
+        self.steps: tuple[HistoryStep, ...] = tuple(steps)
         self._edition = edition
         self._digits = digits
+        self._connections = tuple(connections)
 
     @cached_property
     def calls(self) -> tuple[HistoryCall, ...]:
         """The calls that the steps amount to."""
-        return tuple(_run_steps(self.steps, connection_model(self._edition or load_edition()), self._digits))
+        model = connection_model(self._edition or load_edition())
+        states = [dict(_find_leaves(each)) for each in self._connections]
+        states += [dict(model.bases["busy"]) for _ in range(len(states), HISTORY_CONNECTION_COUNT)]
+        for number, state in enumerate(states):
+            state[("connection_id",)] = make_connection_id(100 + number)
+            state[("client_id",)] = make_connection_id(number // 2)
+        return tuple(_run_steps(self.steps, states, model, self._digits))
 
     def __repr__(self) -> str:
         digits = f", digits={self._digits}" if self._digits != 6 else ""
-        return f"CallHistory({list(self.steps)!r}{digits})"
+        told = any(each.base != "busy" or each.changes or each.without for each in self._connections)
+        connections = f", connections={list(self._connections)!r}" if told else ""
+        return f"CallHistory({list(self.steps)!r}{digits}{connections})"
 
 
-def _run_steps(steps: Sequence[HistoryStep], model: ConnectionModel, digits: int) -> Iterator[HistoryCall]:
-    states = [
-        model.bases["busy"]
-        | {("connection_id",): make_connection_id(100 + number), ("client_id",): make_connection_id(number // 2)}
-        for number in range(HISTORY_CONNECTION_COUNT)
-    ]
+def _find_leaves(node: Mapping[str, JsonValue], path: FieldPath = ()) -> Iterator[tuple[FieldPath, JsonValue]]:
+    for key, value in node.items():
+        if isinstance(value, dict):
+            yield from _find_leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _run_steps(
+    steps: Sequence[HistoryStep], states: Sequence[Leaves], model: ConnectionModel, digits: int
+) -> Iterator[HistoryCall]:
     now_ns = 0
     for step in steps:
         now_ns += step.wait_ns
-        if step.by:
-            growing = states[step.grows]
-            growing[concrete_path(model.edition.counters[step.field].path)] += step.by
+        growing = states[step.grows]
+        path = concrete_path(model.edition.counters[step.field].path)
+        if step.by and path in growing:
+            growing[path] += step.by
             model.restore_relations(growing)
         for state in states:
             state[("timestamp",)] = format_timestamp(now_ns, digits)

@@ -21,7 +21,7 @@ from .counter_increments import (
     sum_increments,
 )
 from .counter_model import CounterModel
-from .field_index import DATA_CHANNEL_GROUP
+from .field_index import DATA_CHANNEL_GROUP, FieldIndex
 
 _SCTP_HEADER_BYTES: Final = 12
 _SCTP_CHUNK_HEADER_BYTES: Final = 4
@@ -45,9 +45,9 @@ class DataChannelTraffic:
 
     def __init__(self, model: CounterModel, role: ClientRole) -> None:
         self.model = model
-        self.columns = model.columns
+        self.columns: FieldIndex = model.columns
         self.role = role
-        self.on = float(bool(role.labels))
+        self.on: float = float(bool(role.labels))
 
     def add_events(self) -> None:
         """Add the handshakes, what keeps the association alive, and every label."""

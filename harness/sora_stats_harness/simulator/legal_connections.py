@@ -69,8 +69,8 @@ class GeneratedConnection(dict[str, Any]):  # Any: whatever JSON can hold
     ) -> None:
         super().__init__(document)
         self.base = base
-        self.changes = dict(changes)
-        self.without = tuple(without)
+        self.changes: dict[str, JsonValue] = dict(changes)
+        self.without: tuple[str, ...] = tuple(without)
 
     def __repr__(self) -> str:
         without = f", without={self.without!r}" if self.without else ""
@@ -117,7 +117,7 @@ class ConnectionModel:
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition
-        self.fields = edition.fields
+        self.fields: tuple[FieldDefinition, ...] = edition.fields
         self._by_path = {field.path: field for field in edition.fields}
         self._bounds = counter_bounds(self._by_path)
         self.bases: dict[BaseName, Leaves] = {"quiet": self._quiet_leaves(), "busy": self._busy_leaves()}

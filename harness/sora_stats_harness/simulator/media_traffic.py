@@ -14,6 +14,7 @@ from typing import Final
 from .client_roles import ClientRole, TurnTransport
 from .counter_increments import DIRECTIONS, NO_INCREMENTS, Direction, Increments, increments_in_group, sum_increments
 from .counter_model import CounterModel
+from .field_index import FieldIndex
 
 UNKNOWN_EXTENSION: Final = "unknown"
 """Counts header extensions that the server does not know: one packet may carry several."""
@@ -36,12 +37,12 @@ class MediaTraffic:
 
     def __init__(self, model: CounterModel, role: ClientRole) -> None:
         self.model = model
-        self.columns = model.columns
+        self.columns: FieldIndex = model.columns
         self.role = role
-        self.everything = float(role.uses_every_counter)
+        self.everything: float = float(role.uses_every_counter)
         extensions = {name for _, name in self.columns.header_extension_counters}
-        self.key_frame_extensions = extensions - _KNOWN_EXTENSIONS
-        self.all_extensions = extensions - {UNKNOWN_EXTENSION}
+        self.key_frame_extensions: set[str] = extensions - _KNOWN_EXTENSIONS
+        self.all_extensions: set[str] = extensions - {UNKNOWN_EXTENSION}
 
     def add_events(self) -> None:
         """Add audio and video in both directions, feedback, spotlight and loss."""

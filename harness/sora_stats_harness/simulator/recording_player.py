@@ -84,8 +84,8 @@ class RecordingPlayer:
         self._next: dict[RequestKey, int] = {}
         self._shown: dict[str, PlayableResponse] = {}
         """For each connection, the newest response about it that was given."""
-        self.responses = 0
-        self.nodes = 1
+        self.responses: int = 0
+        self.nodes: int = 1
         for response in responses:
             key = _request_key(response.node, response.operation, response.arguments)
             self._lines.setdefault(key, []).append(response)

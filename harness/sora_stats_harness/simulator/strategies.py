@@ -11,11 +11,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, TypeVar
 
 from hypothesis import strategies as st
 
-from ..api.edition import Edition, FieldKind, load_edition, make_json_pointer
+from ..api.edition import ANY_LABEL, Edition, FieldKind, load_edition, make_json_pointer
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, Target
 from ..api.request_guard import UNKNOWN_PATH
@@ -195,27 +196,26 @@ def responses(target: str | Target, edition: Edition | None = None) -> st.Search
         return connections(edition)
     edition = edition or load_edition()
     model = connection_model(edition)
-    fields = [field for field in model.fields if field.kind is not FieldKind.IDENTITY]
+    fields = [field for field in model.fields if field.kind not in (FieldKind.IDENTITY, FieldKind.TIME)]
 
     def make(
-        bases: Sequence[BaseName], drawn: dict[tuple[int, int], int], variety: _Variety
+        kinds: Sequence[tuple[BaseName, _Variety]], drawn: dict[tuple[int, int], int]
     ) -> list[GeneratedConnection]:
         found = []
-        for place, base in enumerate(bases):
+        for place, (base, variety) in enumerate(kinds):
             client = make_connection_id(1 if operation == "GetStatsClient" else place // 2)
             changes: dict[str, JsonValue] = {"/connection_id": make_connection_id(100 + place), "/client_id": client}
             own = sorted(key for key in drawn if key[0] == place)
             changes |= dict(model.draw_change(base, fields[key[1]], drawn[key]) for key in own)
-            found.append(
-                variety.make_connection(base, changes, edition)
-                if place == 0
-                else make_connection(base, changes, edition)
-            )
+            digits = kinds[0][1].digits  # a server writes all its timestamps in one form
+            if {digits, variety.digits} != {STAMP_DIGITS[0]}:
+                changes["/timestamp"] = format_timestamp(variety.nanoseconds, digits)
+            found.append(variety.make_connection(base, changes, edition))
         return found
 
     places = st.tuples(st.integers(0, 2), st.integers(0, len(fields) - 1))
     changes = st.dictionaries(places, _numbers(), max_size=MAX_CHANGES)
-    return _build(make, st.lists(_base_names(), max_size=3), changes, _varieties(model))
+    return _build(make, st.lists(st.tuples(_base_names(), _varieties(model)), max_size=3), changes)
 
 
 def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.SearchStrategy[CallHistory]:
@@ -239,8 +239,25 @@ def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.Searc
     steps = _build(lambda *values: HistoryStep(**dict(zip(parts, values, strict=True))), *parts.values())
     digits = st.sampled_from(STAMP_DIGITS)
     return _build(
-        lambda steps, digits: CallHistory(steps, edition, digits=digits), st.lists(steps, max_size=max_calls), digits
+        lambda steps, digits, connections: CallHistory(steps, edition, digits=digits, connections=connections),
+        st.lists(steps, max_size=max_calls),
+        digits,
+        st.tuples(*[st.sampled_from(_history_connections(edition))] * HISTORY_CONNECTION_COUNT),
     )
+
+
+@cache
+def _history_connections(edition: Edition) -> list[GeneratedConnection]:
+    """What the connections of a history are at first: made beforehand, so that only what happens is left to draw."""
+    model = connection_model(edition)
+    levels = range(1, 4) if model.find_field(("network_status", "unstable_level")) is not None else ()
+    groups = model.optional_groups
+    varieties = [_Variety(), *(_Variety(level=level) for level in levels)]
+    varieties += [_Variety(without=[group]) for group in groups]
+    if model.find_field(("data_channel", ANY_LABEL, "protocol")) is not None:
+        varieties.append(_Variety(labels=[f"#{number}" for number in range(MANY_LABELS)]))
+    bases: tuple[BaseName, ...] = ("busy", "quiet")
+    return [variety.make_connection(base, {}, edition) for base in bases for variety in varieties]
 
 
 def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:

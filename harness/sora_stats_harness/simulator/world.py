@@ -102,14 +102,14 @@ class SimulatedConnection:
         node: int,
         seed: int = 0,
     ) -> None:
-        self.role = role
-        self.node = node
-        self.joins_ns = lifetime.joins_ns
-        self.leaves_ns = lifetime.leaves_ns
-        self.connection_id = ids.connection_id
-        self.channel_id = ids.channel_id
-        self.client_id = ids.client_id
-        self.bundle_id = ids.bundle_id
+        self.role: str = role
+        self.node: int = node
+        self.joins_ns: int = lifetime.joins_ns
+        self.leaves_ns: int | None = lifetime.leaves_ns
+        self.connection_id: str = ids.connection_id
+        self.channel_id: str = ids.channel_id
+        self.client_id: str = ids.client_id
+        self.bundle_id: str = ids.bundle_id
         self._seed = seed
         self._template = template
         self._overrides: dict[tuple[str, ...], Any] = {}  # Any: a fault may set whatever JSON can hold
@@ -233,7 +233,7 @@ class SimulatedWorld:
         if connections < 0 or nodes < 1:
             raise UsageError("a simulated world needs at least one node, and at least 0 connections")
         self.nodes = nodes
-        self.now_ns = 0
+        self.now_ns: int = 0
         self._columns = _field_index(edition)
         self._roles = [CLIENT_ROLES[slot % len(CLIENT_ROLES)] for slot in range(connections)]
         self._living: list[SimulatedConnection | None] = [None] * connections

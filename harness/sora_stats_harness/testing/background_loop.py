@@ -58,7 +58,7 @@ class ProberPool:
     """A loop and the probers that send over it while the context lasts: one for each way to send."""
 
     def __init__(self) -> None:
-        self.loop = BackgroundLoop()
+        self.loop: BackgroundLoop = BackgroundLoop()
         self._probers: dict[tuple[float, str | None, bool], Prober] = {}
 
     def prober_for(self, settings: RunSettings) -> Prober:

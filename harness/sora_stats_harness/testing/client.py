@@ -180,7 +180,7 @@ class StatsClient:
     ) -> None:
         self._sender = _RequestSubmitter(server, loop, prober, opener, headers)
         self.server = server
-        self.aio = AsyncStatsClient(self._sender)
+        self.aio: AsyncStatsClient = AsyncStatsClient(self._sender)
 
     def get_stats_connection(self, channel_id: str, connection_id: str) -> ConnectionResponse:
         """
@@ -218,7 +218,7 @@ class AsyncStatsClient:
 
     def __init__(self, sender: _RequestSubmitter) -> None:
         self._sender = sender
-        self.server = sender.server
+        self.server: str = sender.server
 
     async def get_stats_connection(self, channel_id: str, connection_id: str) -> ConnectionResponse:
         """As `StatsClient.get_stats_connection`."""

@@ -50,7 +50,7 @@ class ConformanceGate:
     def __init__(self, config: pytest.Config, path: Path, shared: Path) -> None:
         self._config = config
         self.path = path
-        self.node_id = os.path.relpath(path, config.rootpath).replace(os.sep, "/")
+        self.node_id: str = os.path.relpath(path, config.rootpath).replace(os.sep, "/")
         """The file's id: its path from the rootdir, as that of any other."""
         self.shared = shared
         self._names_server = True
@@ -93,7 +93,7 @@ class ConformanceGate:
             run, note = match_server_edition(self._config, run)
         what = run.url or ("SELF-TEST against the embedded simulator, no Sora" if run.names_simulator else "")
         what = what or "the server of the fixture sora_url"
-        line = f"sora: {what}, edition {run.edition}, {self.settings.duration_s:g} s"
+        line = f"sora: {what}, edition {run.edition}, {run.gate.duration_s:g} s"
         return [line] if note is None else [line, f"sora: {note}"]
 
     def make_task(self, url: str | None = None) -> GateTask:
@@ -247,7 +247,7 @@ class RequirementItem(GateItem):
     def __init__(self, rule: Requirement, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
         self.rule = rule
-        self.junit_class = f"sora.{rule.id.partition('.')[0]}"
+        self.junit_class: str = f"sora.{rule.id.partition('.')[0]}"
         self.add_marker(f"sora_{rule.level.name.lower()}")
 
     def runtest(self) -> None:

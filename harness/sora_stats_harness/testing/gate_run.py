@@ -9,7 +9,7 @@ The operating system releases the lock of a process that ends, so a worker that 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ from typing import IO, Final
 
 from ..api.edition import load_edition
 from ..api.errors import HarnessError, OutputError, UsageError
-from ..api.exchange import Headers
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.verdict_decision import RunEnding
-from ..probe.conformance_plan import SERVER_RATE, SIMULATOR_RATE, ConformancePlan, run_time_limit_s
-from ..probe.conformance_run import run_conformance
+from ..probe.conformance_plan import ConformancePlan, run_time_limit_s
+from ..probe.conformance_run import ConformanceResult, run_conformance
+from ..probe.doctor import Visit, diagnose
 from ..probe.interrupt import InterruptHandler
 from ..probe.run_settings import RunSettings
+from ..probe.single_request import ProberAsk, VisitPlan, visit_when_ready
 from ..reports import report_folder
 from ..reports.baseline import baseline_mismatch
 from ..reports.pass_policy import PassPolicy, withhold_pass
@@ -62,20 +63,20 @@ def check_gate_settings(settings: PluginSettings, run: RunSettings) -> None:
     Raises:
         UsageError: A value that can't be used.
     """
-    _check_item_timeout(settings)
-    run.look_up()
+    _check_item_timeout(settings, run)
+    headers, _ = run.look_up()
     for fault in settings.faults:
         parse_fault(fault)
     if run.url is not None:
-        _make_plan(GateTask(settings=settings, run=run), _server_urls(settings, run), ())
+        run.gate.make_plan([run.url], headers, simulated=False)
     run.new_prober()
-    check_baseline(run, settings.baseline)
+    check_baseline(run, settings.baseline_for(run))
     if settings.report is not None:
         report_folder.check_report_folder(settings.report)
 
 
-def _check_item_timeout(settings: PluginSettings) -> None:
-    limit_s = run_time_limit_s(settings.duration_s, settings.max_duration_s)
+def _check_item_timeout(settings: PluginSettings, run: RunSettings) -> None:
+    limit_s = run_time_limit_s(run.gate.duration_s, run.gate.max_duration_s)
     if settings.item_timeout_s is not None and settings.item_timeout_s <= limit_s:
         raise UsageError(
             f"pytest-timeout ends a test after {settings.item_timeout_s:g} s, and the gate may take {limit_s:g} s: "
@@ -155,8 +156,8 @@ def run_gate(task: GateTask) -> VerdictReport:
         if run.url is None:
             servers = stack.enter_context(start_simulator_process(edition=run.edition, faults=settings.faults)).urls
         else:
-            servers = _server_urls(settings, run)
-        plan = _make_plan(task, servers, headers)
+            servers = [run.url]
+        plan = run.gate.make_plan(servers, headers, simulated=run.url is None)
         judge = Judge(
             edition,
             checks=load_check_files(run.checks),
@@ -164,13 +165,13 @@ def run_gate(task: GateTask) -> VerdictReport:
         )
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
-            running = thread.submit(run_conformance, plan, judge, run.new_prober(), interrupt=interrupt)
+            running = thread.submit(_visit_and_probe, run, plan, judge, interrupt)
             try:
-                result = running.result()
+                visit, result = running.result()
             except BaseException:  # raised into this thread by a signal: the other one must end, too
                 interrupt.request_stop()
                 raise
-    baseline = settings.baseline
+    baseline = settings.baseline_for(run)
     if baseline is not None:
         kind = verdict_subject_kind(judge, "live")
         if problem := baseline_mismatch(baseline, edition=edition.name, subject_kind=kind):
@@ -187,30 +188,26 @@ def run_gate(task: GateTask) -> VerdictReport:
             "duration_s": plan.duration_s,
             "max_duration_s": plan.time_limit_s,
             "nodes": list(plan.servers),
-            "valid_only": settings.valid_only,
+            "valid_only": not plan.send_wrong_requests,
+            "rate": plan.rate,
         },
         notes=[*result.notes, *task.notes],
+        diagnosis={} if visit is None or visit.problem is None else diagnose(visit),
         secrets=secrets,
     )
     policy = PassPolicy(severity=run.severity, require=run.require, waivers=run.waivers, baseline=baseline)
     return assemble_verdict(judge, facts, policy)
 
 
-def _server_urls(settings: PluginSettings, run: RunSettings) -> list[str]:
-    return list(dict.fromkeys((run.url or "", *settings.nodes)))
-
-
-def _make_plan(task: GateTask, servers: Sequence[str], headers: Headers) -> ConformancePlan:
-    settings = task.settings
-    return ConformancePlan(
-        server=servers[0],
-        nodes=tuple(servers[1:]),
-        duration_s=settings.duration_s,
-        max_duration_s=settings.max_duration_s,
-        rate=SIMULATOR_RATE if task.run.url is None else SERVER_RATE,
-        headers=headers,
-        send_wrong_requests=not settings.valid_only,
-    )
+def _visit_and_probe(
+    run: RunSettings, plan: ConformancePlan, judge: Judge, interrupt: InterruptHandler
+) -> tuple[Visit | None, ConformanceResult]:
+    """Look at the server, wait for one that is starting, and probe it."""
+    visit = None
+    if run.url is not None:
+        looking = VisitPlan.of(run, plan.headers, command="sora-harness doctor")
+        visit = visit_when_ready(looking, ProberAsk(run.new_prober, interrupt), interrupt, say=lambda text: None)
+    return visit, run_conformance(plan, judge, run.new_prober(), interrupt=interrupt)
 
 
 @contextmanager

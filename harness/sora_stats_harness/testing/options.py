@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from ..probe.run_settings import RunSettings, SettingSources
     from ..reports.baseline import Baseline
 
-DEFAULT_GATE_DURATION_S: Final = 10.0
-
 URL_FIXTURE: Final = "the fixture sora_url"
 """Where a URL comes from, in error messages."""
 
@@ -45,7 +43,19 @@ _SHARED_OPTIONS: Final = (
     ("edition", "NAME|FILE", "the field list to judge by (default: doc-2024; auto: the nearest one)"),
     ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
     ("ca-file", "FILE", "trust the certificates in this file alone"),
+    ("client-cert", "FILE", "show this certificate (PEM), which may hold its key as well"),
+    ("client-key", "FILE", "the key of --sora-client-cert, where that holds none"),
+    ("proxy", "URL", "send everything through this proxy: http://HOST:PORT, or env:VARIABLE with credentials"),
     ("timeout", "TIME", "for a whole exchange (default: 5)"),
+    ("wait", "TIME", "wait so long for a server that is starting (default: 0)"),
+    ("duration", "TIME", "how long the gate probes at least (default: 10)"),
+    (
+        "max-duration",
+        "TIME",
+        "how long the gate probes at most, where not every requirement was observed yet (default: 60)",
+    ),
+    ("rate", "N", "the gate sends at most so many requests a second (default: 50; to the simulator 400)"),
+    ("targets", "NAMES", "the gate asks for these only, with commas between (default: all three)"),
     (
         "fail-on",
         "|".join(FAIL_ON_LEVELS),
@@ -55,12 +65,14 @@ _SHARED_OPTIONS: Final = (
 )
 _SHARED_FLAGS: Final = (
     ("insecure", "accept any certificate"),
+    ("valid-only", "the gate sends no request that is wrong on purpose"),
     ("trust-config", "let a configuration that was found name checks, and secrets for the server that it names itself"),
 )
 _SHARED_LISTS: Final = (
     ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
     ("checks", "FILE.py", "the gate judges by the checks of your own in this file as well (repeatable)"),
     ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
+    ("node", "URL", "another node of the server's cluster (repeatable)"),
     ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
 )
@@ -77,18 +89,6 @@ def add_options(parser: pytest.Parser) -> None:
         help=f"the server, such as http://127.0.0.1:3000, or `{SIMULATOR_URL}` for one of the plugin's own "
         f"(default: ${URL_VARIABLE}, else the setting sora_url, else the configuration)",
     )
-    add("--sora-node", action="append", default=[], metavar="URL", help="another node of its cluster (repeatable)")
-    add(
-        "--sora-duration",
-        metavar="TIME",
-        help=f"how long the gate probes at least (default: {DEFAULT_GATE_DURATION_S:g})",
-    )
-    add(
-        "--sora-max-duration",
-        metavar="TIME",
-        help="how long the gate probes at most, where not every requirement was observed yet (default: 60)",
-    )
-    add("--sora-valid-only", action="store_true", help="the gate sends no request that is wrong on purpose")
     add(
         "--sora-allow-inconclusive",
         action="store_true",
@@ -118,16 +118,21 @@ class PluginSettings:
     sources: SettingSources
     no_server: RunSettings
     """Without any server: nothing here is meant for one."""
-    nodes: tuple[str, ...]
-    duration_s: float
-    max_duration_s: float | None
-    valid_only: bool
     allow_inconclusive: bool
     baseline: Baseline | None
     faults: tuple[str, ...]
     report: Path | None
     item_timeout_s: float | None
     """After which pytest-timeout ends a test; None where it doesn't."""
+
+    def baseline_for(self, settings: RunSettings) -> Baseline | None:
+        """
+        The baseline of the option, else of the configuration.
+
+        Raises:
+            UsageError: It can't be read.
+        """
+        return self.baseline or _read_baseline(settings.baseline)
 
     @cached_property
     def server(self) -> RunSettings:
@@ -147,7 +152,7 @@ class PluginSettings:
             )
         if self.faults and not settings.names_simulator:
             raise UsageError(f"--sora-fault goes with --sora-url {SIMULATOR_URL}: it makes that one misbehave")
-        if self.nodes and settings.names_simulator:
+        if settings.gate.nodes and settings.names_simulator:
             raise UsageError("--sora-node goes with a URL")
         return settings
 
@@ -258,14 +263,9 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         urls=url_candidates(config),
     )
     report = option("sora_report")
-    duration_s = _parse_gate_duration("--sora-duration", option("sora_duration"))
     return PluginSettings(
         sources=sources,
         no_server=resolve_settings(replace(sources, asks_server=False)),
-        nodes=tuple(normalize_server_url(node, f"--sora-node {node}") for node in option("sora_node")),
-        duration_s=DEFAULT_GATE_DURATION_S if duration_s is None else duration_s,
-        max_duration_s=_parse_gate_duration("--sora-max-duration", option("sora_max_duration")),
-        valid_only=option("sora_valid_only"),
         allow_inconclusive=option("sora_allow_inconclusive"),
         baseline=_read_baseline(option("sora_baseline")),
         faults=tuple(option("sora_fault")),
@@ -283,15 +283,6 @@ def _read_item_timeout_s(config: pytest.Config) -> float | None:
         return float(given) if given and float(given) > 0 else None
     except ValueError:
         return None  # what is no time is for pytest-timeout to refuse
-
-
-def _parse_gate_duration(option: str, text: str | None) -> float | None:
-    from ..api.option_values import parse_duration
-
-    try:
-        return None if text is None else parse_duration(text)
-    except UsageError as error:
-        raise UsageError(f"{option}: {error}") from None
 
 
 def _read_baseline(file: str | None) -> Baseline | None:

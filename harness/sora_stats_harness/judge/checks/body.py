@@ -55,14 +55,14 @@ DUPLICATE_KEY: Final = Requirement(
 class JsonCheck(Check):
     """A body is strict JSON without repeated keys, as the reader found."""
 
-    requirements = (JSON, JSON_LIMITS, DUPLICATE_KEY)
+    requirements: tuple[Requirement, ...] = (JSON, JSON_LIMITS, DUPLICATE_KEY)
     stage = Stage.JSON
 
     def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
         self._edition = edition
         self._counts = counts
-        self._exceeded = 0
-        """Bodies of which nobody knows whether they are JSON."""
+        self._exceeded = False
+        """Whether there was a body of which nobody knows whether it is JSON."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge a body that was read."""
@@ -73,7 +73,8 @@ class JsonCheck(Check):
             if has_fault(seen.exchange, "surplus"):
                 return ()  # it was cut by its own length, and that is a finding already
             if body.exceeded:
-                self._exceeded += 1
+                self._exceeded = True
+                state.count(JSON, -1)
                 return (
                     Violation(
                         requirement=JSON_LIMITS,
@@ -98,12 +99,13 @@ class JsonCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts."""
-        read = self._counts.bodies - self._counts.without_http
-        result.checked[JSON_LIMITS.id] += read
-        result.checked[JSON.id] += read - self._exceeded
+        for target, counts in self._counts.of_target.items():
+            read = counts.bodies - counts.without_http
+            result.count(JSON_LIMITS, target, read)
+            result.count(JSON, target, read)
+            result.count(DUPLICATE_KEY, target, counts.bodies - counts.unsearched_bodies)
         if self._exceeded:
             result.unusable = (*result.unusable, JSON.id)
-        result.checked[DUPLICATE_KEY.id] += self._counts.bodies - self._counts.unsearched_bodies
 
     def _duplicate_key(self, seen: Observed, path: tuple[str | int, ...]) -> Violation:
         target = seen.exchange.request.target

@@ -9,10 +9,12 @@ from msgspec import UNSET
 
 from ...api.edition_rules import LABELS_GROUP
 from ..check import Check, Observed, Stage, Violation
+from ..counter_history import MESSAGING_PREFIX, LabelGap
 from ..edition_decoder import EditionDecoder
-from ..requirement import Level, Requirement
+from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 
 if TYPE_CHECKING:
+    from ..evidence import EvidenceExchange
     from ..exchange_counts import ExchangeCounts
     from ..state import State
     from ..verdict import JudgeResult
@@ -33,10 +35,40 @@ EXCLUSIVE: Final = Requirement(
 )
 
 
+CHANNEL_PRESENT: Final = Requirement(
+    id="identity.channel",
+    level=Level.PROVEN,
+    title="A data channel that is there before and after is there in between",
+    reason="A gap in a series looks like a channel that was closed and opened again.",
+    grounds="Its counters carried on, so it was open all the time. The application's own channels may be closed, opened again "
+    "and used more than before: one of these is a HABIT where its counters are just the same, and else INFO.",
+    source=f"{DOCUMENTATION_SOURCE}: data_channel; Herlihy and Wing 1990",
+    needs=NEEDS_TIMES,
+    message="{field} is missing, though its counters carry on afterwards",
+    needs_traffic="a data channel that was used",
+    masked_by="a label whose value is no object",
+)
+
+
+def make_channel_violation(gap: LabelGap[EvidenceExchange], seen: Observed, field: tuple[str, ...]) -> Violation:
+    """A response that lacks a channel, proved by those before and after it."""
+    return Violation(
+        requirement=CHANNEL_PRESENT,
+        exchange=gap.holder,
+        field=field,
+        connection_id=seen.connection_id,
+        expected="present",
+        actual="absent",
+        fault="missing in between",
+        level=(Level.HABIT if gap.is_idle else Level.INFO) if gap.label.startswith(MESSAGING_PREFIX) else None,
+        proof=(gap.earlier, gap.holder, seen.evidence),
+    )
+
+
 class ExclusiveLimitsCheck(Check):
     """Looks at each data channel once, and again where its configuration changes."""
 
-    requirements = (EXCLUSIVE,)
+    requirements: tuple[Requirement, ...] = (EXCLUSIVE,)
     stage = Stage.CONFIGURATION
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
@@ -80,4 +112,5 @@ class ExclusiveLimitsCheck(Check):
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Every sample with data channels was looked at."""
         if self._places is not None:
-            result.checked[EXCLUSIVE.id] = result.checked.get(EXCLUSIVE.id, 0) + self._counts.labelled_samples
+            for target, counts in self._counts.of_target.items():
+                result.count(EXCLUSIVE, target, counts.labelled_samples)

@@ -13,7 +13,15 @@ from ..check import Check, Observed, Stage, Violation
 from ..cluster_listings import find_clock_skews
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_NODES, NEEDS_TIMES, Level, Requirement
 from ..server_clock import ClockJump, ClockOffset
-from ..stamp_order import SAME_RESPONSE_TOLERANCE_NS, BackwardStamp, ClockSteps, StampedSample, StampHistory, is_stale
+from ..stamp_order import (
+    SAME_RESPONSE_TOLERANCE_NS,
+    STEP_WINDOW_NS,
+    BackwardStamp,
+    ClockSteps,
+    StampedSample,
+    StampHistory,
+    is_stale,
+)
 from ..timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, parse_timestamp_ns, timestamp_resolution_ns
 from ..value_text import format_value
 
@@ -38,10 +46,11 @@ ORDER: Final = Requirement(
 )
 OFFSET: Final = Requirement(
     id="clock.offset",
-    level=Level.HABIT,
+    level=Level.PROVEN,
     title="The timestamps fit one clock",
     reason="Each exchange bounds the offset between the server's clock and ours.",
-    grounds="A correct server's clock may be set, which looks the same.",
+    grounds="The page documents the stamp as the time of reading. A jump, or two stamps of one response that are apart, is a HABIT "
+    "until it comes again within ten minutes: a clock may be set.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what}",
@@ -84,6 +93,17 @@ class _ServerClock:
         """The response whose stamps were looked at last."""
         self.first_stamp_ns = 0
         """The first sound stamp in it."""
+        self._apart: EvidenceExchange | None = None
+        """The last response with stamps that are apart."""
+        self._is_apart_again = False
+
+    def note_apart(self, evidence: EvidenceExchange) -> bool:
+        """Take note of a response whose stamps are apart; whether another was so: the clock was set during one at most."""
+        last = self._apart
+        if evidence is not last:
+            self._is_apart_again = last is not None and evidence.received_ns - last.received_ns <= STEP_WINDOW_NS
+            self._apart = evidence
+        return self._is_apart_again
 
 
 class _ServerClocks(dict[str, _ServerClock]):
@@ -102,18 +122,18 @@ class _ServerClocks(dict[str, _ServerClock]):
         return made
 
 
+_ORDER_ID: Final = ORDER.id
+_FROZEN_ID: Final = FROZEN.id
+
+
 class ClockCheck(Check):
     """
     The timestamps of a connection go forward, those of one server fit one offset to our clock, and those of a cluster's
     nodes agree.
     """
 
-    requirements = (ORDER, OFFSET, FROZEN, SKEW)
+    requirements: tuple[Requirement, ...] = (ORDER, OFFSET, FROZEN, SKEW)
     stage = Stage.CLOCK
-
-    def __init__(self) -> None:
-        self._compared_stamps = self._ordered_stamps = 0
-        """Stamps of connections that had one before, and those of them that were asked for after that had arrived."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Hold a stamp against those of the same connection, of the same response, and of the same server."""
@@ -130,19 +150,21 @@ class ClockCheck(Check):
         if history is None:
             connection.stamp_histories[key] = StampHistory(mine)
         else:
-            self._compared_stamps += 1
+            checked = state.checked
+            checked[_FROZEN_ID] += 1
             first = history.first
             if first.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
-                self._ordered_stamps += sent_ns > first.received_ns
+                checked[_ORDER_ID] += sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
             if history.repeats is not None:
                 found += _stale(history, connection, seen.connection_id)
             preceding = history.add(mine, next(iter(seen.open_sent_ns)) if seen.open_sent_ns else seen.horizon_ns)
             if preceding is not None:
-                self._ordered_stamps += 1
+                checked[_ORDER_ID] += 1
                 if stamp_ns < preceding.stamp_ns:
-                    if not whole:
-                        found += map(_backward, self._find_wrong(seen, state, preceding, mine))
+                    back = BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine)
+                    if not whole:  # those may be stamped by one node today, and by another tomorrow
+                        found += map(_backward, self._find_wrong(seen, state, back))
                     return found
                 if stamp_ns == preceding.stamp_ns and is_stale(preceding, mine):
                     found.append(_repeated(preceding, mine, 2, seen.connection_id))
@@ -159,17 +181,15 @@ class ClockCheck(Check):
                 if len(state.nodes) > 1:
                     found += self._compare_nodes(seen, state, clocks)
             elif stamp_ns != clock.first_stamp_ns and _are_apart(clock.first_stamp_ns, mine):
-                found.append(_apart(seen, clock.first_stamp_ns - stamp_ns))
+                found.append(_apart(seen, clock.first_stamp_ns - stamp_ns, again=clock.note_apart(evidence)))
         return found
 
-    def _find_wrong(
-        self, seen: Observed, state: State, preceding: StampedSample, mine: StampedSample
-    ) -> Sequence[BackwardStamp]:
+    def _find_wrong(self, seen: Observed, state: State, back: BackwardStamp) -> Sequence[BackwardStamp]:
         """The stamps that are known to be wrong, now that this one went back."""
-        exchange, clocks = seen.exchange, state.recall(self, _ServerClocks)
+        exchange, mine, clocks = seen.exchange, back.later, state.recall(self, _ServerClocks)
         clock = clocks.get(exchange.request.server) or clocks.add(exchange, mine.stamp_ns)
         steps = clock.steps
-        wrong = steps.add_backward(BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine))
+        wrong = steps.add_backward(back)
         if clock.evidence is mine.evidence and _are_apart(clock.first_stamp_ns, mine):
             wrong += steps.refute(mine.received_ns)
         return wrong
@@ -181,9 +201,9 @@ class ClockCheck(Check):
                 yield from _stale(history, connection, connection_id)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add how often clocks were compared, and note those that differ from ours."""
-        result.checked[FROZEN.id] += self._compared_stamps
-        result.checked[ORDER.id] += self._ordered_stamps
+        """Add how often clocks were compared with ours, and note those that differ from it."""
+        if result.coverage.forgotten:
+            result.forgotten = (*result.forgotten, ORDER.id)
         for state in states:
             clocks = state.recall(self, _ServerClocks)
             for server, clock in clocks.items():
@@ -192,7 +212,8 @@ class ClockCheck(Check):
                     result.coverage.notes.append(f"the clock of {server} was set back by at least {back:.3f} s")
             for server, clock in clocks.items():
                 offset = clock.offset
-                result.checked[OFFSET.id] = result.checked.get(OFFSET.id, 0) + offset.checked
+                for target, times in offset.checked.items():
+                    result.count(OFFSET, target, times)
                 bounds = offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
                     apart = bounds[1] if bounds[1] < 0 else bounds[0]
@@ -285,7 +306,7 @@ def _frozen(seen: Observed, history: StampHistory) -> Violation:
     )
 
 
-def _apart(seen: Observed, by_ns: int) -> Violation:
+def _apart(seen: Observed, by_ns: int, *, again: bool) -> Violation:
     return Violation(
         requirement=OFFSET,
         exchange=seen.exchange,
@@ -296,6 +317,7 @@ def _apart(seen: Observed, by_ns: int) -> Violation:
         actual=_timestamp_text(seen),
         fault="apart",
         facts={"what": f"two timestamps of one response are {abs(by_ns) / 1e9:.3f} s apart"},
+        level=None if again else Level.HABIT,
     )
 
 
@@ -310,6 +332,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
         actual=_timestamp_text(seen),
         fault="jumped",
         facts={"what": f"the server's clock jumped by at least {jump.gap_ns / 1e9:.3f} s"},
+        level=None if jump.is_habit else Level.HABIT,
         proof=(jump.earlier.exchange, seen.exchange),
     )
 

@@ -45,7 +45,7 @@ ONCE: Final = Requirement(
 class ClusterCheck(Check):
     """Compares the listings of several nodes."""
 
-    requirements = (UNION, ONCE)
+    requirements: tuple[Requirement, ...] = (UNION, ONCE)
     stage = Stage.CLUSTER
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
@@ -93,4 +93,4 @@ class ClusterCheck(Check):
             if len(state.nodes) > 1:
                 listings = self._listings(state)
                 for requirement, count in ((UNION, listings.union_checked), (ONCE, listings.once_checked)):
-                    result.checked[requirement.id] = result.checked.get(requirement.id, 0) + count
+                    result.count(requirement, Target.ALL, count)

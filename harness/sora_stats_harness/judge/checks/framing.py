@@ -106,7 +106,7 @@ _GZIP_START: Final = b"\x1f\x8b"
 class FramingCheck(Check):
     """What the bytes of a response deviate in from HTTP/1.1."""
 
-    requirements = (HEADER, FRAMING, KEEP_ALIVE, UNUSUAL)
+    requirements: tuple[Requirement, ...] = (HEADER, FRAMING, KEEP_ALIVE, UNUSUAL)
     stage = Stage.FRAMING
 
     def __init__(self, counts: ExchangeCounts) -> None:
@@ -125,8 +125,9 @@ class FramingCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the exchanges without a deviation."""
-        for row in self.requirements:
-            result.checked[row.id] += self._counts.complete
+        for target, counts in self._counts.of_target.items():
+            for row in self.requirements:
+                result.count(row, target, counts.complete)
 
     def _judge_fault(self, exchange: Exchange, fault: FramingFault) -> Violation | None:
         violated = requirement_of_fault(fault.code)

@@ -61,7 +61,7 @@ VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode
 class CompleteResponseCheck(Check):
     """Every request gets a complete response."""
 
-    requirements = (COMPLETE,)
+    requirements: tuple[Requirement, ...] = (COMPLETE,)
     stage = Stage.TRANSPORT
 
     def __init__(self, counts: ExchangeCounts) -> None:
@@ -77,7 +77,8 @@ class CompleteResponseCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the exchanges that were complete, and how long there were none."""
-        result.checked[COMPLETE.id] += self._counts.complete
+        for target, counts in self._counts.of_target.items():
+            result.count(COMPLETE, target, counts.complete)
         gap_ns = max((state.availability.longest_gap_ns for state in states), default=0)
         result.coverage.longest_gap_s = round(gap_ns / 1e9, 3)
 
@@ -115,27 +116,26 @@ def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None
 class HeadCheck(Check):
     """A valid request gets 200, or the accepted response about an unknown id; and the headers of a body are right."""
 
-    requirements = (STATUS, LENGTH, CONTENT_TYPE)
+    requirements: tuple[Requirement, ...] = (STATUS, LENGTH, CONTENT_TYPE)
     stage = Stage.HEAD
 
     def __init__(self, counts: ExchangeCounts) -> None:
         self._counts = counts
-        self._refusals = self._unmeasured = 0
-        """Responses with another status than 200; others without a Content-Length."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the status line; the headers only where the status is 200."""
         response, headers = seen.response, seen.headers
-        if seen.bare or response is None:
+        if seen.bare:
             return ()
+        assert response is not None, "there is a head to judge"
         if response.status != 200:
-            self._refusals += 1
+            state.checked[STATUS.id] += 1
             return self._judge_status(seen, response)
         length, label = headers.content_length, headers.content_type
         if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
             length = None  # that it is there is a finding already, and so is that it's wrong
         if length is None:
-            self._unmeasured += 1
+            state.count(LENGTH, -1)
         found: list[Violation] = []
         if length is not None and not _is_right_length(response, length):
             found.append(make_length_violation(seen.exchange, str(response.body_length), length[:40]))
@@ -146,10 +146,9 @@ class HeadCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts."""
-        accepted = self._counts.accepted
-        result.checked[STATUS.id] += accepted + self._refusals
-        result.checked[CONTENT_TYPE.id] += accepted
-        result.checked[LENGTH.id] += accepted - self._unmeasured
+        for target, counts in self._counts.of_target.items():
+            for row in self.requirements:
+                result.count(row, target, counts.accepted_by_http)
 
     def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
         target, status = seen.exchange.request.target, response.status

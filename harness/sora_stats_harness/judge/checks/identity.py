@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ...api.edition_rules import LABELS_GROUP
 from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
+from ..counter_history import MESSAGING_PREFIX
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_ARGUMENTS, NEEDS_TIMES, Level, Requirement
 from ..value_text import format_leaf, format_value
@@ -56,6 +57,7 @@ UNIQUE: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     message="a connection stands twice in one response",
     needs_traffic="a response with several connections",
+    counted="responses",
     masked_by=NO_ID,
 )
 CONSTANT: Final = Requirement(
@@ -63,7 +65,7 @@ CONSTANT: Final = Requirement(
     level=Level.MUST,
     title="A connection keeps its channel, client and bundle",
     reason="They are fixed when the connection is made.",
-    grounds="The page documents these ids as the connection's own. A data channel that is configured anew is a HABIT: it may have been closed and opened again between two responses.",
+    grounds="The page documents these ids as the connection's own. A data channel that is configured anew is PROVEN, or a HABIT where the application may have closed and opened it again.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what} changed",
@@ -78,6 +80,7 @@ FORM: Final = Requirement(
     source="public captures; Clockwork Base32",
     message="the connection_id has another form",
     masked_by=NO_ID,
+    counted="connections",
 )
 
 CONNECTION_ID_PATTERN: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{25}[048CGMRW]")
@@ -92,15 +95,13 @@ _ID_NAMES: Final = ("channel_id", "client_id", "bundle_id")
 class SampleIdentityCheck(Check):
     """A sample is of the connection, or of the client, that was asked for, and stands once in its response."""
 
-    requirements = (ASKED, CLIENT, UNIQUE)
+    requirements: tuple[Requirement, ...] = (ASKED, CLIENT, UNIQUE)
     stage = Stage.IDENTITY
 
     def __init__(self, counts: ExchangeCounts) -> None:
         self._counts = counts
         self._counted: tuple[str, int] | None = None
         """The last response that was counted for `UNIQUE`."""
-        self._others = 0
-        """Samples of another connection than the one that the request has named, or without its channel."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample's ids with the request's arguments, and with the samples before."""
@@ -108,7 +109,7 @@ class SampleIdentityCheck(Check):
         asked, target = request.asked, request.target
         if target is Target.CONNECTION and (wanted := asked.connection_id) is not None:
             if seen.connection_id != wanted or sample.channel_id != asked.channel_id:
-                self._others += 1
+                state.checked[ASKED.id] += 1
                 found = _compare(seen, state, ASKED, "connection_id", wanted)
                 if found is not None:
                     return (found,)
@@ -123,7 +124,8 @@ class SampleIdentityCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples about one connection."""
-        result.checked[ASKED.id] += self._others + self._counts.named_samples
+        for target, counts in self._counts.of_target.items():
+            result.count(ASKED, target, counts.named_samples)
 
     def _look_for_another(self, seen: Observed, state: State) -> Iterable[Violation]:
         body = seen.body
@@ -187,7 +189,7 @@ def _kept_response(seen: Observed, state: State) -> tuple[EvidenceExchange, ...]
 class FormCheck(Check):
     """A connection_id has the form that others rely on."""
 
-    requirements = (FORM,)
+    requirements: tuple[Requirement, ...] = (FORM,)
     stage = Stage.NEW_CONNECTION
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
@@ -214,7 +216,7 @@ class FormCheck(Check):
 class ConstantCheck(Check):
     """A connection keeps its ids, and an open data channel its configuration."""
 
-    requirements = (CONSTANT,)
+    requirements: tuple[Requirement, ...] = (CONSTANT,)
     stage = Stage.CONFIGURATION
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
@@ -226,7 +228,7 @@ class ConstantCheck(Check):
         connection, sample = seen.connection, seen.sample
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)
-        if identity != connection.identity or connection.first is None:
+        if identity != connection.identity:
             found = self._compare_identity(seen, connection, identity)
         if sample.configuration is not connection.last_configuration:
             connection.last_configuration = sample.configuration
@@ -236,14 +238,16 @@ class ConstantCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples that were compared."""
-        result.checked[CONSTANT.id] += self._counts.comparable_samples
+        for target, counts in self._counts.of_target.items():
+            result.count(CONSTANT, target, counts.comparable_samples)
 
     def _compare_identity(
         self, seen: Observed, connection: ConnectionState, identity: tuple[str | None, str | None, str | None]
     ) -> list[Violation]:
-        if connection.identity is None or connection.first is None:
+        if connection.identity is None:
             connection.identity, connection.first = identity, seen.evidence
             return []
+        assert connection.first is not None, "it came with the identity"
         merged = []
         found = []
         for name, old, new in zip(_ID_NAMES, connection.identity, identity, strict=True):
@@ -276,7 +280,7 @@ class ConstantCheck(Check):
             before = known.get(label)
             if before is None:
                 known[label] = mine
-            elif mine != before:
+            else:
                 found += self._changes_of_label(seen, label, before, mine)
                 known[label] = tuple(new if new is not None else old for old, new in zip(before, mine, strict=True))
         return found
@@ -297,6 +301,6 @@ class ConstantCheck(Check):
                     actual=format_leaf(new),
                     fault="reconfigured",
                     facts={"what": f"{field.name} of an open data channel"},
-                    level=Level.HABIT,
+                    level=Level.HABIT if label.startswith(MESSAGING_PREFIX) else Level.PROVEN,
                     proof=(last, seen.evidence),
                 )

@@ -10,6 +10,7 @@ from ..check import Check, Observed, Stage, Violation
 from ..counter_history import CounterDecrease
 from ..edition_decoder import EditionDecoder
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
+from .channels import CHANNEL_PRESENT, make_channel_violation
 
 if TYPE_CHECKING:
     from ..evidence import EvidenceExchange
@@ -29,13 +30,11 @@ MONOTONIC: Final = Requirement(
     masked_by="a value that is no integer, or a sample of another connection than was asked for",
 )
 
-MANY_VERSIONS: Final = 8
-
 
 class MonotonicCheck(Check):
-    """Holds every sample against the largest counters that were known before its request was sent."""
+    """Holds every sample, and its data channels, against what was known before its request was sent."""
 
-    requirements = (MONOTONIC,)
+    requirements: tuple[Requirement, ...] = (MONOTONIC, CHANNEL_PRESENT)
     stage = Stage.COUNTERS
 
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
@@ -49,12 +48,20 @@ class MonotonicCheck(Check):
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
-        if len(history.versions) > MANY_VERSIONS:
-            history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        if sample.deviations and any(each.path[:1] == (LABELS_GROUP,) for each in sample.deviations):
+            history.forget_gaps(evidence)
         if not falls:
-            return ()
+            return self._channel_violations(seen) if history.gaps else ()
         connection.decreased_counters.update((fall.block, fall.counter) for fall in falls)
         return [self._violation(seen, fall) for fall in falls]
+
+    def _channel_violations(self, seen: Observed) -> list[Violation]:
+        path = self._decoder.edition_path_of_label
+        return [
+            make_channel_violation(gap, seen, path(gap.label) or (LABELS_GROUP, gap.label))
+            for gap in seen.connection.counter_history.gaps
+        ]
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Count what the connections that leave have seen."""
@@ -87,9 +94,13 @@ class MonotonicCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
-        result.checked[MONOTONIC.id] += self._counts.comparable_samples
+        for target, counts in self._counts.of_target.items():
+            result.count(MONOTONIC, target, counts.comparable_samples)
+            result.count(CHANNEL_PRESENT, target, min(counts.comparable_samples, counts.labelled_samples))
         if result.coverage.late:
-            result.late = (*result.late, MONOTONIC.id)
+            result.late = (*result.late, MONOTONIC.id, CHANNEL_PRESENT.id)
+        if result.coverage.forgotten:
+            result.forgotten = (*result.forgotten, MONOTONIC.id, CHANNEL_PRESENT.id)
         reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
         if reopened := reopened + self._reopened:
             times = "once" if reopened == 1 else f"{reopened} times"

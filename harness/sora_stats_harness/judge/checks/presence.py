@@ -60,7 +60,7 @@ class _Memory:
 class PresenceCheck(Check):
     """Connections that a node lists are found on it, and in what it lists of the whole cluster; those found are listed."""
 
-    requirements = (PRESENT, LISTED, UNION)
+    requirements: tuple[Requirement, ...] = (PRESENT, LISTED, UNION)
     stage = Stage.PRESENCE
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
@@ -154,9 +154,10 @@ class PresenceCheck(Check):
                         f"all connections of {server} were replaced at once{times}: it was restarted, or several servers "
                         "respond at this URL"
                     )
-                result.checked[PRESENT.id] = result.checked.get(PRESENT.id, 0) + presence.checked
+                for target, checked in presence.checked.items():
+                    result.count(PRESENT, target, checked)
             for found in memory.found.values():
-                result.checked[LISTED.id] = result.checked.get(LISTED.id, 0) + found.checked
+                result.count(LISTED, ALL, found.checked)
 
     def _note_absence(self, nodes: dict[str, NodePresence], exchange: EvidenceExchange, had: Collection[str]) -> None:
         request = exchange.request

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import Counters
-from ..requirement import Level
+from ..requirement import Level, Requirement
 from ..value_text import format_value
 from .relation_table import RELATION_REQUIREMENTS
 from .relations import RelationFilter, ResolvedRelation, is_violated_between
@@ -55,6 +57,8 @@ class RelationCheck(Check):
     def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
         self._filter = RelationFilter(rows)
         self._unconfirmed = 0
+        self._settled = Counter[tuple[Requirement, Target | None]]()
+        """What was checked in the samples of connections that are settled."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Decide what is pending, and look at this sample."""
@@ -83,24 +87,31 @@ class RelationCheck(Check):
             for pending in connection.pending_violations:
                 yield self._settle(pending, connection_id)
             connection.pending_violations.clear()
-            for row in self._applicable(connection.counter_history.current_maxima.blocks):
-                state.count(row.requirement, connection.samples - connection.relation_samples)
-            connection.relation_samples = connection.samples
+            self._settled.update(self._count_checked(connection))
+            connection.relation_samples = connection.samples_of.copy()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Each relation that says anything of a connection was checked in all its samples."""
         result.coverage.relations_unconfirmed += self._unconfirmed
-        checked = result.checked
+        checked = self._settled.copy()
         for state in states:
             for _, connection in state:
-                samples = connection.samples - connection.relation_samples
-                for row in self._applicable(connection.counter_history.current_maxima.blocks) if samples else ():
-                    checked[row.requirement.id] = checked.get(row.requirement.id, 0) + samples
+                checked.update(self._count_checked(connection))
             if state.unusable:
                 unusable = {
                     row.requirement.id for row in self._filter.rows if any(map(state.is_unusable, row.counters))
                 }
                 result.unusable = (*result.unusable, *unusable)
+        for (requirement, target), samples in checked.items():
+            result.count(requirement, target, samples)
+
+    def _count_checked(self, connection: ConnectionState) -> Counter[tuple[Requirement, Target | None]]:
+        """By relation and target, the samples that were not counted yet."""
+        samples = connection.unchecked_samples(connection.relation_samples)
+        if not any(samples.values()):
+            return Counter()
+        rows = self._applicable(connection.counter_history.current_maxima.blocks)
+        return Counter({(row.requirement, target): count for row in rows for target, count in samples.items()})
 
     def _settle(self, pending: PendingViolation, connection_id: str) -> Violation:
         self._unconfirmed += 1

@@ -93,7 +93,7 @@ def is_violated_between(
     if sides is None:
         return False
     left, right = sides
-    if row.operator == "==" and row.is_exact(blocks):
+    if row.is_exact(blocks):
         if left < right:
             low = None if before is None else sum_terms(row.right, before)
             return None if low is None else left < low
@@ -170,7 +170,7 @@ class RelationFilter:
     """
 
     def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
-        self.rows = tuple(rows)
+        self.rows: tuple[ResolvedRelation, ...] = tuple(rows)
         groups: dict[tuple[int, ...], list[ResolvedRelation]] = {}
         for row in rows:
             groups.setdefault(_needed_counters([row]), []).append(row)

@@ -121,7 +121,7 @@ SHAPE_REQUIREMENTS: Final = {
 class ShapeCheck(Check):
     """The shape of a body and of every sample in it."""
 
-    requirements = tuple(SHAPE_REQUIREMENTS.values())
+    requirements: tuple[Requirement, ...] = tuple(SHAPE_REQUIREMENTS.values())
     stage = Stage.SHAPE
 
     def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
@@ -152,9 +152,9 @@ class ShapeCheck(Check):
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts, which are the same for all but one."""
-        for row in self.requirements:
-            count = self._counts.labelled_samples if row is ENUM else self._counts.samples
-            result.checked[row.id] = result.checked.get(row.id, 0) + count
+        for target, counts in self._counts.of_target.items():
+            for row in self.requirements:
+                result.count(row, target, counts.labelled_samples if row is ENUM else counts.samples)
 
     def _add_violations(
         self,

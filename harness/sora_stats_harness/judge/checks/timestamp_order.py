@@ -44,7 +44,7 @@ class TimestampOrderCheck(Check):
             not compared. None where nobody knows.
     """
 
-    requirements = (TIMESTAMP_ORDER,)
+    requirements: tuple[Requirement, ...] = (TIMESTAMP_ORDER,)
     stage = Stage.OVERLAPS
 
     def __init__(self, blocks: tuple[CounterBlock, ...], tear_ns: int | None) -> None:
@@ -76,10 +76,9 @@ class TimestampOrderCheck(Check):
     def finish(self, state: State) -> Iterable[Violation]:
         """Report what was held back."""
         for connection_id, connection in state.leaving.items():
-            if connection.timestamp_violations:
-                if not connection.decreased_counters:
-                    yield from self._held_back(connection_id, connection)
-                connection.timestamp_violations.clear()
+            if not connection.decreased_counters:
+                yield from self._held_back(connection_id, connection)
+            connection.timestamp_violations.clear()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Exchanges that came too late were put in no order."""

@@ -4,14 +4,16 @@ The check that a connection's current network level has been counted: the one re
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
 from ..edition_decoder import CounterBlock, Counters
-from ..requirement import DOCUMENTATION_SOURCE
+from ..requirement import DOCUMENTATION_SOURCE, Requirement
 from .relation_check import LEVEL_BY_FAULT, UNCONFIRMED, known_before
 from .relation_table import relation_row
 
@@ -52,13 +54,15 @@ class UnstableLevelCheck(Check):
         blocks: The edition's blocks of counters.
     """
 
-    requirements = (UNSTABLE_LEVEL,)
+    requirements: tuple[Requirement, ...] = (UNSTABLE_LEVEL,)
     stage = Stage.RELATIONS
 
     def __init__(self, blocks: Sequence[CounterBlock]) -> None:
         self._group = next((block.index for block in blocks if block.path == GROUP_PATH), None)
         self._block = find_level_block(blocks)
         self._unconfirmed = 0
+        self._settled = Counter[Target | None]()
+        """Samples of connections that are settled."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Decide what is pending, and look at this sample's level."""
@@ -95,18 +99,19 @@ class UnstableLevelCheck(Check):
                 yield _violation(pending, connection_id, "unconfirmed", (pending.exchange,))
             connection.pending_levels.clear()
             if self._says_anything(connection.counter_history.current_maxima.blocks):
-                state.count(UNSTABLE_LEVEL, connection.samples - connection.level_samples)
-            connection.level_samples = connection.samples
+                self._settled.update(connection.unchecked_samples(connection.level_samples))
+            connection.level_samples = connection.samples_of.copy()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """It was checked in all samples of connections that ever had a level counted."""
         result.coverage.relations_unconfirmed += self._unconfirmed
-        count = result.checked.get(UNSTABLE_LEVEL.id, 0)
+        checked = self._settled.copy()
         for state in states:
             for _, connection in state:
                 if self._says_anything(connection.counter_history.current_maxima.blocks):
-                    count += connection.samples - connection.level_samples
-        result.checked[UNSTABLE_LEVEL.id] = count
+                    checked.update(connection.unchecked_samples(connection.level_samples))
+        for target, samples in checked.items():
+            result.count(UNSTABLE_LEVEL, target, samples)
         if any(path[: len(GROUP_PATH)] == GROUP_PATH for state in states for path in state.unusable):
             result.unusable = (*result.unusable, UNSTABLE_LEVEL.id)
 

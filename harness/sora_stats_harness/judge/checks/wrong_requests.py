@@ -119,7 +119,7 @@ class _ExpectedResponse:
 class WrongRequestCheck(Check):
     """How a server refuses requests that are wrong on purpose."""
 
-    requirements = (NO_5XX, JSON_OR_EMPTY, *ERROR_SHAPES.values())
+    requirements: tuple[Requirement, ...] = (NO_5XX, JSON_OR_EMPTY, *ERROR_SHAPES.values())
     stage = Stage.WRONG_REQUESTS
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
@@ -343,11 +343,13 @@ def _first_difference(
         return None if isinstance(value, dict) else path
     if type(expected) is not type(value):
         return path
-    if isinstance(expected, dict) and isinstance(value, dict):
+    if isinstance(expected, dict):
+        assert isinstance(value, dict), "they are of one type"
         if unlike := sorted(expected.keys() ^ value.keys()):
             return (*path, unlike[0])
         pairs: Iterable[tuple[str | int, object, object]] = ((key, expected[key], value[key]) for key in expected)
-    elif isinstance(expected, list) and isinstance(value, list):
+    elif isinstance(expected, list):
+        assert isinstance(value, list), "they are of one type"
         if len(expected) != len(value):
             return path
         pairs = ((i, *pair) for i, pair in enumerate(zip(expected, value, strict=True)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from typing import Any, Final
 
 import gevent
@@ -58,8 +59,8 @@ class WindowCounts:
         self.errors: Counter[str] = Counter()
         self.server_errors: Counter[str] = Counter()
         self.unfinished: Counter[str] = Counter()
-        self.send_delay = Histogram()
-        self.receive_delay = Histogram()
+        self.send_delay: Histogram = Histogram()
+        self.receive_delay: Histogram = Histogram()
         """Of what was due in the window or read in it: of what is due in a jam nothing may be read at all."""
         self.users_exhausted = False
 
@@ -83,7 +84,7 @@ class ActiveStep:
         """Requests that may be under way."""
         self.begins_ns = begins_ns
         self.is_over = False
-        self.next_number = 0
+        self.next_number: int = 0
         self.ended = 0
         self.window_edges_ns: list[int] = [begins_ns + int(SETTLING_TIME_S * 1e9)]
         """Where windows begin; the last one's end is the last."""
@@ -129,7 +130,7 @@ class SteppedSession(LoadSession):
         self._last_read_ns = self._recent_receive_delay_ns = 0
         """When the last response was read, and how late the latest of the last ones was."""
         self._idle_users: list[Any] = []  # Any: gevent's Waiter, of which there are no types
-        self.on_judged = self._record_exchange
+        self.on_judged: Callable[[Exchange, str | None], None] | None = self._record_exchange
 
     @property
     def idle_users(self) -> int:

@@ -359,6 +359,32 @@ def _build_clock_jump(parameters: FaultParameters) -> Fault:
     return make_sample_fault(lambda _, sample: shift_timestamp(sample, by_s))
 
 
+@FAULTS.fault("forgets-a-channel", "a data channel is missing now and then", "identity.channel", own={"every": "5"})
+def _build_forgets_a_channel(parameters: FaultParameters) -> Fault:
+    """One that the server itself has opened, and only where it was used."""
+
+    def forget(_: ReceivedRequest, sample: SampleObject) -> None:
+        channels = sample.get("data_channel", {})
+        used = [name for name, each in channels.items() if name[0] != "#" and each.get("total_sent_bytes", 1)]
+        if len(used) > 1:
+            del channels[used[0]]
+
+    return make_sample_fault(forget, parameters.strikes())
+
+
+@FAULTS.fault("stamped-an-hour-ago", "one connection is stamped an hour ago, and always has been", "clock.offset")
+def _build_stamped_an_hour_ago(parameters: FaultParameters) -> Fault:
+    """The third connection that is seen: no listing begins with it."""
+    seen: dict[str, None] = {}
+
+    def shift(_: ReceivedRequest, sample: SampleObject) -> None:
+        seen.setdefault(sample["connection_id"])
+        if len(seen) > 2 and sample["connection_id"] == [*seen][2]:
+            shift_timestamp(sample, -3600)
+
+    return make_sample_fault(shift)
+
+
 FAULTS.fault("stamps-back", "timestamps go back now and then", "clock.order", own={"by": "0.9", "every": "2"})(
     lambda parameters: make_sample_fault(
         lambda _, sample: shift_timestamp(sample, -parameters.seconds("by")), parameters.strikes()

@@ -1,0 +1,257 @@
+"""
+Translates what is written for people, where it is written; everything else in the harness is English.
+
+A verdict, its findings and every error are made in English, with their values in place, and verdict.json has them so. A
+report that is made later from the file has to speak Japanese as well, and must not depend on who made the file. So the
+message behind a text is recognised by its template: `{field} fell by {amount}` in the catalogue is found in `rtp.total_sent_rtp
+fell by 2`, and its translation is filled with the same values. A text that the catalogue doesn't know stays as it is: ids,
+values of a server, command lines.
+
+The catalogues are gettext's: `locale/ja.po`, compiled to `locale/ja.mo` by `make generate`. In English nothing is loaded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+LANGUAGES: Final = ("en", "ja")
+
+LANGUAGE: Final = ContextVar("language", default="en")
+"""The language of the run."""
+
+MAX_CACHED: Final = 10_000
+"""Texts whose translation is kept."""
+
+MAX_SPLIT_CHARACTERS: Final = 4000
+"""A longer text is translated as a whole, or not at all."""
+
+PLACEHOLDER: Final = re.compile(r"\{(\w+)(:n|:count|:any)?\}")
+"""In a template: `{count:n}` stands for a number, `{sample:count}` for a number and a noun, `{name}` for any text,
+where there is enough text around it, and else for a word; `{name:any}` says that there is enough."""
+
+_NUMBERS: Final = {":n": r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?|-", ":count": r"[\d,]+ [a-z][a-z ]*?"}
+_BOUNDARY: Final = re.compile(r"[\s,;(]")
+_LETTER: Final = re.compile(r"[A-Za-z]{2}")
+_EDGES: Final = re.compile(r"([\s,;:(]*)(.*?)([\s,;:.(]*)", re.DOTALL)
+_ASIDE: Final = re.compile(r"(\S.*?) \((.*)\)", re.DOTALL)
+_ENDS: Final = {".": "。", ",": "、", ". ": "。", ", ": "、", "; ": "。"}
+_GAP: Final = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff]) (?=[\u3040-\u30ff\u4e00-\u9fff])")
+"""A blank between characters of Japanese; around a value in Latin letters it stays."""
+
+_SEPARATORS: Final = (
+    ("\n", "\n"),
+    ("  ", "  "),
+    (". ", "。"),
+    ("; ", "。"),
+    (": ", ": "),
+    (", ", "、"),
+    (" and ", "と"),
+)
+"""Between the parts of a text that was put together, and what stands there in Japanese; the strongest first."""
+
+_OF_LISTS: Final = (", ", " and ")
+"""Separators that stand in sentences as well."""
+
+_SENTENCE_ENDS: Final = ("す", "ん", "い", "た", "か")
+"""Last characters of sentences in Japanese; what ends otherwise is a word, followed by a comma."""
+
+MIN_SURE_LETTERS: Final = 7
+"""Characters that a template must have outside of its placeholders, so that these may stand for whatever there is."""
+
+
+def take_language(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, list[str]]:
+    """
+    The language of a command, and its words without `--lang`, which may stand anywhere.
+
+    Without that option the environment decides, as POSIX has it, and English where it names no language that is known. A word
+    that is no language is left for the command line to refuse.
+
+    >>> take_language(["conform", "--lang", "ja"], {"LANG": "C"}), take_language([], {"LANG": "ja_JP.UTF-8"})
+    (('ja', ['conform']), ('ja', []))
+    >>> take_language(["simulate", "--", "sh", "--lang=ja"], {"LANG": "ja_JP.UTF-8", "LC_ALL": "C"})
+    ('en', ['simulate', '--', 'sh', '--lang=ja'])
+    """
+    locale = next(filter(None, map(environment.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
+    language = re.split(r"[_.@-]", locale, maxsplit=1)[0].lower()
+    language = language if language in LANGUAGES else "en"
+    end = words.index("--") if "--" in words else len(words)
+    own = list(words[:end])
+    for place, word in enumerate(own):
+        given = [word[len("--lang=") :]] if word.startswith("--lang=") else own[place + 1 : place + 2]
+        if word.startswith("--lang=") or word == "--lang":
+            if given and given[0] in LANGUAGES:
+                language = given[0]
+                del own[place : place + (1 if "=" in word else 2)]
+            break
+    return language, [*own, *words[end:]]
+
+
+@contextmanager
+def use_language(language: str) -> Iterator[None]:
+    """Translate into this language, here and in what is called from here."""
+    token = LANGUAGE.set(language)
+    try:
+        yield
+    finally:
+        LANGUAGE.reset(token)
+
+
+def translate(text: str) -> str:
+    """A text in the language of the run; the text itself where the catalogue doesn't know it."""
+    language = LANGUAGE.get()
+    return text if language == "en" else _catalogue(language).translate(text)
+
+
+@cache
+def _catalogue(language: str) -> Catalogue:
+    import gettext
+
+    with (Path(__file__).parent / "locale" / f"{language}.mo").open("rb") as file:
+        messages: dict[str, str] = gettext.GNUTranslations(file)._catalog  # type: ignore[attr-defined]  # no public list
+    return Catalogue({key: value for key, value in messages.items() if key})
+
+
+class _Template(NamedTuple):
+    letters: int
+    """Characters outside of placeholders: the more, the surer."""
+    literal: str
+    """The longest piece of the text that is always there."""
+    pattern: re.Pattern[str]
+    translation: str
+
+
+class Catalogue:
+    """
+    Messages of one language.
+
+    Args:
+        messages: The translation of each message; `{name}` stands for any text, `{name:n}` for a number.
+
+    >>> words = {"{field} fell by {amount:n}": "{field} が {amount} 減った", "no sample was judged": "サンプルがなかった"}
+    >>> Catalogue(words).translate("rtp.total_sent_rtp fell by 2; no sample was judged")
+    'rtp.total_sent_rtp が 2 減った。サンプルがなかった'
+    """
+
+    def __init__(self, messages: Mapping[str, str]) -> None:
+        self._messages = messages
+        self._templates = sorted(
+            (_compile(key, value) for key, value in messages.items() if PLACEHOLDER.search(key)),
+            key=lambda template: -template.letters,
+        )
+        self._cache: dict[str, str] = {}
+
+    def translate(self, text: str) -> str:
+        """A text's translation, or the text."""
+        if (known := self._cache.get(text)) is None:
+            known = self._translate(text)
+            if len(self._cache) < MAX_CACHED:
+                self._cache[text] = known
+        return known
+
+    def _translate(self, text: str) -> str:
+        if not _LETTER.search(text):
+            return text
+        before, core, after = split_edges(text)
+        done = self._find(core) or (self._translate_parts(core) if len(core) <= MAX_SPLIT_CHARACTERS else core)
+        if done == core:
+            return text
+        return f"{_ENDS.get(before, before)}{done}{_ENDS.get(after[:1], after[:1])}{after[1:]}"
+
+    def _find(self, core: str) -> str | None:
+        """The translation of a whole message, its values translated as well."""
+        if (exact := self._messages.get(core) or self._messages.get(core[:1].lower() + core[1:])) is not None:
+            return exact
+        if "\n" in core or "  " in core:
+            return None  # lines, or columns
+        for template in self._templates:
+            if template.literal in core and (match := template.pattern.fullmatch(core)) is not None:
+                values: dict[str, str] = {}
+                for names, value in match.groupdict().items():
+                    values |= self._values(names.split("__"), value)
+                return _fill(template.translation, values)
+        return None
+
+    def _values(self, names: list[str], text: str) -> dict[str, str]:
+        """What stands for placeholders without anything between them: all but the first are messages, or empty."""
+        values = {}
+        for name in names[:0:-1]:
+            if self._find(split_edges(text)[1]) is not None:
+                break
+            starts = [found.start() for found in _BOUNDARY.finditer(text) if found.start()]
+            start = next((place for place in starts if self._find(split_edges(text[place:])[1])), len(text))
+            values[name] = self.translate(text[start:])
+            text = text[:start]
+        return values | {names[0]: self.translate(text)}
+
+    def _is_known(self, part: str, done: str) -> bool:
+        """Whether an element of a list was translated, or is a word or a number: no part of a sentence."""
+        return part != done or " " not in part.strip() or self._find(split_edges(part)[1]) is not None
+
+    def _translate_parts(self, core: str) -> str:
+        """A text that was put together from messages: a list, a sentence with an aside, a line of a table."""
+        for separator, instead in _SEPARATORS:
+            if separator == "; " and (aside := _ASIDE.fullmatch(core)) is not None:
+                done = [self.translate(aside[1]), self.translate(aside[2])]
+                if done != [*aside.groups()]:
+                    return f"{done[0]} ({done[1]})"
+            parts = core.split(separator, 1 if separator == ": " else -1)
+            if separator == ". " and not all(part[:1].isupper() for part in parts[1:]):
+                continue
+            done = [*map(self.translate, parts)] if len(parts) > 1 else parts
+            if done != parts and (separator not in _OF_LISTS or all(map(self._is_known, parts, done))):
+                if instead == "。":
+                    return (
+                        "".join(f"{part}{'。' if part.endswith(_SENTENCE_ENDS) else '、'}" for part in done[:-1])
+                        + done[-1]
+                    )
+                return instead.join(done)
+        return core
+
+
+def _fill(translation: str, values: Mapping[str, str]) -> str:
+    return _GAP.sub("", PLACEHOLDER.sub(lambda found: values.get(found[1], ""), translation))
+
+
+def split_edges(text: str) -> tuple[str, str, str]:
+    """
+    A text without the punctuation around it, which depends on where it stands; and that.
+
+    >>> split_edges("; see verdict.json."), split_edges(" (at 3)")
+    (('; ', 'see verdict.json', '.'), (' (', 'at 3', ')'))
+    """
+    match = _EDGES.fullmatch(text)
+    assert match is not None
+    before, core, after = match.groups()
+    if before.endswith("(") and core.endswith(")") and core.count(")") > core.count("("):
+        return before, core[:-1], f"){after}"
+    return before, core, after
+
+
+def _compile(message: str, translation: str) -> _Template:
+    """A template as a pattern; in a short one a value is a single word, since it would fit too much."""
+    pieces = PLACEHOLDER.split(message)  # text, name, format, text, …
+    letters = sum(len(piece.replace(" ", "")) for piece in pieces[::3])
+    any_text = ".*?" if letters >= MIN_SURE_LETTERS or ":any" in pieces else r"\S*?"
+    names, forms = pieces[1::3], [*pieces[2::3], ":n"]
+    follows = {name: forms[place + 1] not in _NUMBERS and name not in names[:place] for place, name in enumerate(names)}
+    pattern, run, seen = re.escape(pieces[0]), "", set[str]()
+    for name, form, text in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True):
+        if name in seen:
+            pattern += f"(?P={name})"
+        elif form in _NUMBERS:
+            pattern += f"(?P<{name}>{_NUMBERS[form]})"
+        elif not text and follows[name]:
+            run += f"{name}__"
+            continue
+        else:
+            pattern += f"(?P<{run}{name}>{any_text})"
+            run = ""
+        seen.add(name)
+        pattern += re.escape(text)
+    return _Template(letters, max(pieces[::3], key=len), re.compile(pattern, re.DOTALL), translation)

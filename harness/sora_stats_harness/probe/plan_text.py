@@ -1,0 +1,57 @@
+"""Says what a conformance run will send, before it does: requests and bytes a second, and the wrong requests."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..api.exchange import Target
+from .conformance_plan import ConformancePlan
+from .conformance_run import CONNECTIONS_PER_ROUND, SEQUENTIAL_SAMPLES
+from .wrong_requests import build_wrong_requests
+
+ROUNDS_WITH_WRONG_REQUESTS: Final = 2
+
+
+def count_wrong_requests(plan: ConformancePlan) -> int:
+    """How many requests of a run are wrong on purpose."""
+    if not plan.send_wrong_requests:
+        return 0
+    return ROUNDS_WITH_WRONG_REQUESTS * len(build_wrong_requests(plan.server, targets=plan.targets)) + (
+        plan.send_large_request and Target.CONNECTION in plan.targets
+    )
+
+
+def estimate_bytes_per_s(plan: ConformancePlan, listing_bytes: int, connections: int) -> float:
+    """
+    Bytes of bodies a second that a run receives at most, from what one listing takes.
+
+    A round asks for some connections one by one, lists all of them a few times, and does both at the same time.
+    """
+    each = listing_bytes / max(1, connections)
+    singles = SEQUENTIAL_SAMPLES * min(CONNECTIONS_PER_ROUND, connections) + 2 * plan.concurrency
+    listings = (4 + len(plan.servers) + plan.concurrency) * (Target.ALL in plan.targets)
+    mean = (singles * each + listings * listing_bytes) / max(1, singles + listings)
+    return min(plan.rate * mean, plan.bytes_per_s)
+
+
+def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None = None) -> str:
+    """
+    Say what a run sends.
+
+    Args:
+        listing: The bytes of one, and how many connections are in it; None where nobody has asked yet.
+    """
+    most = f"{plan.bytes_per_s / 1e6:.0f} MB/s"
+    traffic = f"at most {most}" if listing is None else f"about {_megabytes(estimate_bytes_per_s(plan, *listing))} MB/s"
+    wrong = count_wrong_requests(plan)
+    least, most_s = plan.duration_s, plan.time_limit_s
+    duration = f"{least:g} s," if least == most_s else f"{least:g} to {most_s:g} s,"
+    return (
+        f"at most {plan.rate:g} requests/s, {traffic}, {wrong or 'no'} wrong requests, "
+        f"for {duration} until enough was seen"
+    )
+
+
+def _megabytes(per_s: float) -> str:
+    megabytes = per_s / 1e6
+    return "0.1" if megabytes < 0.1 else f"{megabytes:.1f}" if megabytes < 10 else f"{megabytes:.0f}"

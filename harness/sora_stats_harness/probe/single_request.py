@@ -1,0 +1,158 @@
+"""
+Sends single requests before a run: to see what is there, to wait for a server that is starting, to find the edition.
+
+Nothing of it counts: the judge that such a request needs is thrown away. Where Locust has replaced sockets,
+`load.edition_probe` sends instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from ..api.edition import DEFAULT_EDITION, load_edition
+from ..api.exchange import Exchange, Headers, Request, Target, make_valid_request
+from ..api.server_address import Peer
+from ..judge.pipeline import Judge
+from .doctor import Visit, visit_server
+from .interrupt import InterruptHandler
+from .prober import Prober
+from .run_settings import RunSettings
+
+LOOK_INTERVAL_S: Final = 0.3
+"""Between two looks at a server."""
+
+_INTERRUPT_POLL_S: Final = 0.1
+
+
+class PeerAsk(Protocol):
+    """Sends single requests, each over a connection of its own."""
+
+    peer: Peer
+    """What the last one's connection told."""
+
+    def __call__(self, request: Request) -> Exchange | None:
+        """Send one request; None where it was given up."""
+
+
+def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | None = None) -> Exchange | None:
+    """
+    Send one request.
+
+    Args:
+        prober: Is closed at the end.
+        interrupt: Gives the request up at once.
+
+    Returns:
+        None where it was given up.
+    """
+
+    async def ask() -> Exchange | None:
+        loop = asyncio.get_running_loop()
+        async with prober:
+            asking = asyncio.create_task(prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
+            if interrupt is not None:
+                interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
+            try:
+                return await asking
+            except asyncio.CancelledError:
+                return None
+            finally:
+                if interrupt is not None:
+                    interrupt.set_callback(None)
+
+    return asyncio.run(ask())
+
+
+class ProberAsk:
+    """
+    Sends single requests by probers, and knows what their connections told.
+
+    Args:
+        new_prober: Makes one for each.
+    """
+
+    def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler | None = None) -> None:
+        self._new_prober = new_prober
+        self._interrupt = interrupt
+        self.peer: Peer = Peer()
+        """What the last one's connection told."""
+
+    def __call__(self, request: Request) -> Exchange | None:
+        """Send one request; None where it was given up."""
+        prober = self._new_prober()
+        exchange = ask_once(prober, request, self._interrupt)
+        self.peer = prober.peer(request.server)
+        return exchange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VisitPlan:
+    """How to look at a server before a run."""
+
+    request: Request
+    """For a listing, or where the gate may ask for none, about a connection."""
+    command: str
+    """What to type next, without the URL."""
+    proxy: str | None = None
+    wait_s: float = 0.0
+    """How long to wait for one that is starting."""
+    looks: int = 1
+    """How often to look before one that responds to nobody, or not as Sora, is given up."""
+
+    @classmethod
+    def of(cls, settings: RunSettings, headers: Headers, *, command: str, looks: int = 1) -> VisitPlan:
+        """For the server of some settings, which have one."""
+        assert settings.url is not None, "a server"
+        proxy = settings.route().proxy
+        first = next(iter(settings.gate.connections), None)
+        request = make_valid_request(Target.ALL, server=settings.url, headers=headers)
+        if Target.ALL not in settings.gate.targets and first is not None:
+            target = Target.CLIENT if first.connection_id is None else Target.CONNECTION
+            ids = msgspec.structs.asdict(first)
+            request = make_valid_request(target, server=settings.url, headers=headers, **ids)
+        return cls(
+            request=request,
+            command=f"{command}{settings.server_words()}",
+            proxy=None if proxy is None else proxy.url,
+            wait_s=settings.wait_s,
+            looks=looks,
+        )
+
+
+def visit_when_ready(
+    plan: VisitPlan, ask: PeerAsk, interrupt: InterruptHandler, *, say: Callable[[str], object]
+) -> Visit | None:
+    """
+    Ask for a listing; of a server that may be starting again and again.
+
+    Args:
+        say: Is told while it waits.
+
+    Returns:
+        What there is; None where the user has had enough.
+    """
+    began_s = time.monotonic()
+    for number in itertools.count(1):
+        listing = ask(plan.request)
+        if listing is None:
+            return None
+        visit = visit_server(listing, ask, command=plan.command, peer=ask.peer, proxy=plan.proxy)
+        waited_s = time.monotonic() - began_s
+        waits = visit.problem is not None and visit.problem.may_pass and waited_s < plan.wait_s
+        if not waits and (not visit.ends_early or number >= plan.looks):
+            break
+        if waits and visit.problem is not None:
+            say(f"waiting for {visit.server}, {waited_s:.0f} of {plan.wait_s:g} s: {visit.problem.text}")
+        until_s = time.monotonic() + LOOK_INTERVAL_S
+        while not interrupt.is_interrupted and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, _INTERRUPT_POLL_S))
+        if interrupt.is_interrupted:
+            return None
+    return visit

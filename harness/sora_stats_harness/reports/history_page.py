@@ -1,0 +1,244 @@
+"""The history of a server as a page: every run in a table, what was found and fixed, and how its figures went."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from . import charts, summary
+from .comparison_result import FindingChange
+from .html_components import (
+    PageSection,
+    code_text,
+    data_table,
+    page_sections,
+    page_style,
+    small_note,
+    status_badge,
+    table_row,
+)
+from .html_elements import HtmlContent, SafeHtml, html_document, html_element
+from .html_measurements import NO_CHARTS_NOTE
+from .latency_comparison import describe_load
+from .load_tables import response_times
+from .report_formats import REPORT_FORMATS
+from .run_history import HistoryRun, RunHistory
+
+MAX_CHANGES: Final = 50
+"""Findings of one run that are listed; its own report has all of them."""
+
+HISTORY_COLUMNS: Final = (
+    "Release",
+    "Verdict",
+    "Started",
+    "Command",
+    "Findings",
+    "New",
+    "Fixed",
+    "p99 ms",
+    "Capacity/s",
+    "Fields seen",
+)
+
+NO_RELEASE: Final = "(no label)"
+
+
+def history_row(run: HistoryRun) -> list[str]:
+    """The cells of a run, by `HISTORY_COLUMNS`."""
+    verdict = run.verdict
+    return [
+        run.release or NO_RELEASE,
+        verdict.verdict.upper(),
+        moment_text(verdict.started_at),
+        verdict.command,
+        f"{len(verdict.findings):,}",
+        "-" if run.is_first else f"{len(run.new):,}",
+        "-" if run.is_first else f"{len(run.fixed):,}",
+        run.p99_ms,
+        run.capacity,
+        run.fields,
+    ]
+
+
+def moment_text(moment: str) -> str:
+    """
+    A time of verdict.json to the second.
+
+    >>> moment_text("2026-11-30T04:08:21.757Z")
+    '2026-11-30 04:08:21Z'
+    """
+    day, _, time = moment.partition("T")
+    return f"{day} {time.partition('.')[0].removesuffix('Z')}Z" if time else moment
+
+
+def render_history(history: RunHistory, *, beside: Path) -> str:
+    """
+    Write the page.
+
+    Args:
+        history: All runs.
+        beside: The folder in which the page will stand; links to the runs' own reports lead from there.
+    """
+    left_out = [html_element("li", text, limit=1000) for text in history.left_out]
+    sections = [
+        PageSection("runs", f"Runs ({len(history.runs)})", "Runs", _runs(history, beside)),
+        PageSection("trends", "Trends", "Trends", _trends(history.runs)),
+        PageSection("changes", "Changes", "Findings new and fixed", _changes(history.runs)),
+        PageSection(
+            "left-out",
+            f"Left out ({len(left_out)})",
+            f"Left out: {summary.count_with_noun(len(left_out), 'file')}",
+            html_element("ul", left_out) if left_out else None,
+        ),
+    ]
+    title = f"History of {summary.count_with_noun(len(history.runs), 'run')}"
+    return html_document(title, page_style(), [_head(history, title), *page_sections(sections)])
+
+
+def _head(history: RunHistory, title: str) -> SafeHtml:
+    last = max(history.runs, key=lambda run: run.verdict.started_at).verdict
+    counts = Counter[str](run.verdict.verdict for run in history.runs)
+    styles = {"pass": "met", "fail": "fail", "inconclusive": "not_checked"}
+    tiles = [(f"{counts[word]:,}", word, styles[word]) for word in styles if counts[word]]
+    if history.label:
+        tiles.append((f"{len(history.releases()):,}", f"releases, by the label {history.label}", ""))
+    simulated = sum(summary.is_self_test(run.verdict) for run in history.runs)
+    note = f"{summary.count_with_noun(simulated, 'run')} of {len(history.runs):,}: {summary.SELF_TEST_NOTE}"
+    first = moment_text(min(run.verdict.started_at for run in history.runs))
+    return html_element(
+        "header",
+        html_element("p", note, class_="self-test") if simulated else None,
+        html_element("h1", title),
+        html_element("p", f"The last one, of {last.subject}: {summary.verdict_headline(last)}", class_="headline"),
+        html_element(
+            "ul",
+            [
+                html_element(
+                    "li", html_element("strong", number), " ", html_element("span", text), class_=style or None
+                )
+                for number, text, style in tiles
+            ],
+            class_="tiles",
+        ),
+        html_element(
+            "ul",
+            [html_element("li", text) for text in (f"from {first}", f"to {moment_text(last.started_at)}")],
+            class_="facts",
+        ),
+        class_=f"verdict {last.verdict}",
+    )
+
+
+def _runs(history: RunHistory, beside: Path) -> HtmlContent:
+    right = range(4, len(HISTORY_COLUMNS))
+    rows = []
+    for run in history.runs:
+        release, word, started, command, *figures = history_row(run)
+        rows.append(
+            table_row(
+                release,
+                status_badge(word, run.verdict.verdict),
+                _report_link(run, started, beside),
+                [command, html_element("small", run.verdict.subject)],
+                *figures,
+                right=right,
+            )
+        )
+    return [
+        data_table("By release and time", HISTORY_COLUMNS, rows, right=right),
+        small_note(
+            "New and fixed: against the run before of the same command, edition and kind of subject. Fixed is what that "
+            "run found, and this one looked for and did not find."
+        ),
+    ]
+
+
+def _report_link(run: HistoryRun, text: str, beside: Path) -> HtmlContent:
+    """To the run's own page, where there is one."""
+    page = run.path.with_name(REPORT_FORMATS["html"].file_name or "")
+    moment = html_element("time", text)
+    if not page.exists():
+        return moment
+    path = os.path.relpath(page.resolve(), beside.resolve())
+    return html_element("a", moment, href=quote(path, safe="/"))
+
+
+def _moment(run: HistoryRun) -> SafeHtml:
+    return html_element("time", moment_text(run.verdict.started_at))
+
+
+def _changes(runs: Sequence[HistoryRun]) -> HtmlContent:
+    rows = []
+    for run in runs:
+        changes = [*run.new, *run.fixed]
+        rows += [_change(run, each) for each in changes[:MAX_CHANGES]]
+        if len(changes) > MAX_CHANGES:
+            more = f"… and {len(changes) - MAX_CHANGES:,} more, in verdict.json"
+            rows.append(table_row(run.release or NO_RELEASE, _moment(run), "", "", "", "", more))
+    if not rows:
+        return html_element("p", "None.")
+    columns = ("Release", "Started", "Change", "Level", "Requirement", "Where", "What it says")
+    return data_table("Against the run before of the same kind", columns, rows)
+
+
+def _change(run: HistoryRun, each: FindingChange) -> SafeHtml:
+    return table_row(
+        run.release or NO_RELEASE,
+        _moment(run),
+        status_badge(each.change, "fail" if each.change == "new" else "met"),
+        each.level,
+        code_text(each.requirement),
+        code_text(f"{each.target or 'a wrong request'} {each.field or 'the complete response'}"),
+        each.message,
+    )
+
+
+def _trends(runs: Sequence[HistoryRun]) -> HtmlContent:
+    """Charts of p99 and capacity over the runs that have them; a line for what is comparable."""
+    p99, capacity = defaultdict[str, list[charts.ChartPoint]](list), defaultdict[str, list[charts.ChartPoint]](list)
+    for place, run in enumerate(runs, start=1):
+        load, found = run.verdict.load, run.verdict.capacity
+        times = None if load is None else response_times(load.latency)
+        if load is not None and times is not None and "99" in times.percentiles:
+            p99[describe_load(run.verdict)].append((place, times.percentiles["99"] / 1000))
+        if found is not None and found.interval[0]:
+            low, high = found.interval
+            capacity[f"{found.scenario or 'capacity'}, passed"].append((place, low))
+            if high is not None:
+                capacity[f"{found.scenario or 'capacity'}, failed"].append((place, high))
+    drawn = [
+        ("p99", "p99 of response time", "ms", p99),
+        ("capacity", "Capacity: highest rate that passed, lowest that failed", "requests a second", capacity),
+    ]
+    shown = [each for each in drawn if any(len(points) > 1 for points in each[3].values())]
+    if not shown:
+        return None
+    if not charts.charts_available():
+        return small_note(NO_CHARTS_NOTE)
+    labels = _axis_labels(runs)
+    figures = [
+        charts.line_chart(
+            f"trend-{name}",
+            [charts.ChartLine(line, points) for line, points in lines.items()],
+            title=f"{title}: {next(iter(lines))}" if len(lines) == 1 else title,
+            about=f"Over {len(runs):,} runs, in the order of the table.",
+            axes=charts.Axes("run", unit, labels, zero=True),
+        )
+        for name, title, unit, lines in shown
+    ]
+    return html_element("div", figures, class_="charts")
+
+
+def _axis_labels(runs: Sequence[HistoryRun]) -> list[tuple[float, str]]:
+    """Where each release begins; of very many as many as there is room for."""
+    starts = [
+        (float(place), run.release or f"{place}")
+        for place, run in enumerate(runs, start=1)
+        if place == 1 or not run.release or run.release != runs[place - 2].release
+    ]
+    step = -(-len(starts) // 6)
+    return starts[::step]

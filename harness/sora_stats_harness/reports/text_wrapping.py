@@ -1,0 +1,58 @@
+"""Breaks text for a terminal: between words, and between the characters of a language that has no blanks."""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from typing import Final
+from unicodedata import combining, east_asian_width
+
+_WIDE: Final = "\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
+_CLOSING: Final = "、。」』）：；ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"
+"""What no line begins with."""
+
+_WORD: Final = re.compile(rf"[「『（(]*(?:[{_WIDE}][{_CLOSING}):,.\]]*|[^\s{_WIDE}]+[{_CLOSING}]*)\s*|\s+")
+
+
+def columns(text: str) -> int:
+    """
+    How wide a text is on a terminal.
+
+    >>> columns("Sora"), columns("統計")
+    (4, 4)
+    """
+    if text.isascii():
+        return len(text)
+    return sum(0 if combining(each) else 2 if east_asian_width(each) in "FW" else 1 for each in text)
+
+
+def break_points(text: str, width: int) -> list[int]:
+    """
+    Where lines of at most `width` columns begin, but for the first; a longer word has a line to itself.
+
+    >>> break_points("a long line", 6), break_points("応答がない。", 8)
+    ([7], [4])
+    """
+    column, breaks = 0, []
+    for word in _WORD.finditer(text):
+        if column and column + columns(word[0].rstrip()) > width:
+            breaks.append(word.start())
+            column = 0
+        column += columns(word[0])
+    return breaks
+
+
+def wrap_text(text: str, width: int) -> list[str]:
+    """The lines of a text."""
+    places = [0, *break_points(text, width), len(text)]
+    return [text[start:end].rstrip() for start, end in pairwise(places)]
+
+
+def longest_word(text: str) -> int:
+    """Columns that can't be broken."""
+    return max((columns(word[0].rstrip()) for word in _WORD.finditer(text)), default=0)
+
+
+def pad(text: str, width: int) -> str:
+    """A text with blanks behind it, up to so many columns."""
+    return text + " " * (width - columns(text))
