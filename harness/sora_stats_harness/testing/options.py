@@ -226,7 +226,9 @@ def add_gate_file(config: pytest.Config) -> Path | None:
         raise UsageError(
             f"{path} is not there: create it, and be it empty, to name items of the gate on a command line"
         )
-    if path.is_file() and path not in (_argument_path(folder, arg) for arg in config.args):
+    # Not where a folder that holds it is collected: pytest 8 then collects the file and nothing else of the folder.
+    collected = {_argument_path(folder, arg) for arg in config.args}
+    if path.is_file() and collected.isdisjoint((path, *path.parents)):
         config.args.append(str(path))
     return path
 
