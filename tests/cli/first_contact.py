@@ -172,6 +172,9 @@ SITUATIONS: Final = (
         words="conform URL",
         server=says(status(200, "<!doctype html><title>Sora DevTools</title>")),
     ),
+    Situation(title="Something that does not speak HTTP", words="conform URL", server=says(b"SSH-2.0-OpenSSH_9.6\r\n")),
+    Situation(title="A response that does not end", words="conform URL", server=says(json_response(LISTING)[:-100])),
+    Situation(title="JSON that is no list", words="doctor URL", server=says(json_response(b'{"version": "1.0"}'))),
     Situation(title="Nobody is connected", words="doctor URL", server=says(json_response(b"[]"))),
     Situation(
         title="Nobody connects while it probes",

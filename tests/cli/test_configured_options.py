@@ -218,11 +218,11 @@ def test_values_that_an_option_refuses_name_the_file(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("fail_on = 'prooven'", "fail_on: 'prooven' is none of must, proven, habit (did you mean 'proven'?)"),
-        ("fail_on = 'info'", "fail_on: 'info' is none of must, proven, habit"),
+        ("fail_on = 'prooven'", "fail_on: 'prooven' must be one of must, proven, habit (did you mean 'proven'?)"),
+        ("fail_on = 'info'", "fail_on: 'info' must be one of must, proven, habit"),
         (
             "[severity]\n'shape.unknown' = 'shuold'",
-            "severity: shape.unknown: 'shuold' is none of must, proven, habit, info",
+            "severity: shape.unknown: 'shuold' must be one of must, proven, habit, info",
         ),
         (
             "[severity]\n'shape.unknwon' = 'must'",

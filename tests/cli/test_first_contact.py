@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from .first_contact import MAX_LINES, PAGE, SITUATIONS, Situation, run, section
@@ -18,5 +20,12 @@ def test_a_situation_is_told_as_the_page_shows_it(number: int, situation: Situat
 
 
 def test_the_page_has_these_situations_and_no_other() -> None:
-    """Twenty-six of them."""
-    assert PAGE.read_text(encoding="utf-8").count("\n## ") == len(SITUATIONS) == 26
+    """Twenty-nine of them."""
+    assert PAGE.read_text(encoding="utf-8").count("\n## ") == len(SITUATIONS) == 29
+
+
+def test_no_command_advises_itself() -> None:
+    """What failed would fail again; another option, or a wait, makes it another command."""
+    for text in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
+        if "Exit code 0" not in text and (command := re.search(r"^\$ (sora-harness .*)$", text, re.MULTILINE)):
+            assert f"{command[1]}\n" not in text.replace(command[0], "", 1)

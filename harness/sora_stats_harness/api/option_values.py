@@ -43,7 +43,7 @@ def parse_interval(text: str) -> float:
 def parse_choice(text: str, choices: Sequence[str]) -> str:
     """Take one of a few words."""
     if text not in choices:
-        raise UsageError(f"{text!r} is none of {', '.join(choices)}{suggest_nearest(text, choices)}")
+        raise UsageError(f"{text!r} must be one of {', '.join(choices)}{suggest_nearest(text, choices)}")
     return text
 
 

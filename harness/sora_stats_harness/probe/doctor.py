@@ -32,6 +32,14 @@ PROXY_SERVERS: Final = re.compile(
 _TITLE: Final = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _MAX_TEXT: Final = 120
 
+_INCOMPLETE_ADVICE: Final = {
+    ErrorCode.PROTOCOL: "check host and port: what listens there does not speak HTTP as Sora does",
+    ErrorCode.TOO_LARGE: "check host and port: no list of connections is that large",
+}
+"""What to do where no complete response came, though something did."""
+
+_CUT_ADVICE: Final = "look at the server's log, and at what stands in between: the response began, and did not end"
+
 Ask = Callable[[Request], Exchange | None]
 """Sends one request; None where the user has had enough."""
 
@@ -206,7 +214,7 @@ def _transport_problem(listing: Exchange, ask: Ask, command: str, *, is_connecte
     if error.code is ErrorCode.RESET and listing.response is None:
         advice = f"look at what listens there: it takes connections, and gives no response; {command} {here} --wait 30s waits"
         return Problem(row="reachable", text=said, advice=advice, may_pass=True)
-    return Problem(row="Sora", text=said, advice=f"{command} {here}", ends_early=False)
+    return Problem(row="Sora", text=said, advice=_INCOMPLETE_ADVICE.get(error.code, _CUT_ADVICE), ends_early=False)
 
 
 def _responds(ask: Ask, listing: Exchange, server: str) -> bool:
@@ -247,13 +255,15 @@ def _response_problem(listing: Exchange, command: str) -> Problem | None:
         advice = "check host and port: Sora's API has a port of its own (the documentation's example has 3000)"
         return Problem(row="gateway", text=text, advice=advice)
     found = connections_in_response(server, response)
-    if found is None:
+    if found is None or response.body.lstrip().startswith(b"{"):
         text = f"no: status {status}, {_printable(kind)}, {len(response.body):,} bytes: no list of connections"
-        return Problem(row="Sora", text=text, advice=f"{command} {here} shows what is wrong", ends_early=False)
+        advice = "check host and port: a list of connections is expected here"
+        return Problem(row="Sora", text=text, advice=advice, ends_early=False)
     if not found:
         if response.body.strip() not in (b"[]", b""):
             text = "no: a list, but nothing in it has the ids of a connection"
-            return Problem(row="Sora", text=text, advice=f"{command} {here} shows what is wrong", ends_early=False)
+            advice = "check that this is Sora: each connection in its list has ids"
+            return Problem(row="Sora", text=text, advice=advice, ends_early=False)
         text = "yes: status 200, JSON; but nobody is connected"
         advice = "connect a client, e.g. by Sora DevTools in a browser, or Zakuro; then "
         return Problem(row="Sora", text=text, advice=f"{advice}{command} {here}", ends_early=False, is_empty=True)

@@ -11,7 +11,9 @@ _WIDE: Final = "\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
 _CLOSING: Final = "、。」』）：；ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"
 """What no line begins with."""
 
-_WORD: Final = re.compile(rf"[「『（(]*(?:[{_WIDE}][{_CLOSING}):,.\]]*|[^\s{_WIDE}]+[{_CLOSING}]*)\s*|\s+")
+_WORD: Final = re.compile(
+    rf"\([^\s()]+ [0-9]+\)\s*|[「『（(]*(?:[{_WIDE}][{_CLOSING}):,.\]]*|[^\s{_WIDE}]+[{_CLOSING}]*)\s*|\s+"
+)
 
 
 def columns(text: str) -> int:
@@ -30,8 +32,8 @@ def break_points(text: str, width: int) -> list[int]:
     """
     Where lines of at most `width` columns begin, but for the first; a longer word has a line to itself.
 
-    >>> break_points("a long line", 6), break_points("応答がない。", 8)
-    ([7], [4])
+    >>> break_points("a long line", 6), break_points("応答がない。", 8), break_points("fail (exit 1)", 11)
+    ([7], [4], [5])
     """
     column, breaks = 0, []
     for word in _WORD.finditer(text):
