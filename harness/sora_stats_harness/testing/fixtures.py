@@ -108,6 +108,15 @@ def sora_simulator_settings() -> dict[str, Any]:  # Any: as Simulator takes them
     return {}
 
 
+def _run_simulator(
+    request: pytest.FixtureRequest, simulators: RunningSimulators, settings: dict[str, Any]
+) -> Iterator[Simulator]:
+    with fail_in_one_line():
+        running = simulators.run_for(request, settings)
+    with running as simulator:
+        yield simulator
+
+
 @pytest.fixture
 def sora_simulator(
     request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
@@ -119,10 +128,7 @@ def sora_simulator(
     `@pytest.mark.parametrize("sora_simulator", [{...}, {...}], indirect=True)`, with any argument that
     `sora_stats_harness.simulator.server.Simulator` takes. By default connections neither join nor leave.
     """
-    with fail_in_one_line():
-        running = _sora_simulators.run_for(request, sora_simulator_settings)
-    with running as simulator:
-        yield simulator
+    yield from _run_simulator(request, _sora_simulators, sora_simulator_settings)
 
 
 @pytest.fixture(scope="module")
@@ -130,10 +136,7 @@ def sora_module_simulator(
     request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
 ) -> Iterator[Simulator]:
     """A simulator for all tests of a module, as the module's `pytestmark` sets it up; each test finds it as new."""
-    with fail_in_one_line():
-        running = _sora_simulators.run_for(request, sora_simulator_settings)
-    with running as simulator:
-        yield simulator
+    yield from _run_simulator(request, _sora_simulators, sora_simulator_settings)
 
 
 @pytest.fixture(scope="session")
@@ -141,10 +144,7 @@ def sora_session_simulator(
     request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
 ) -> Iterator[Simulator]:
     """A simulator for all tests of a session, as the fixture `sora_simulator_settings` sets it up; as new for each test."""
-    with fail_in_one_line():
-        running = _sora_simulators.run_for(request, sora_simulator_settings)
-    with running as simulator:
-        yield simulator
+    yield from _run_simulator(request, _sora_simulators, sora_simulator_settings)
 
 
 @pytest.fixture
