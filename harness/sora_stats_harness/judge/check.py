@@ -126,7 +126,7 @@ class Observed(msgspec.Struct, gc=False):
         return None if counters is None or counters[place[1]] < 0 else counters[place[1]]
 
 
-class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Violation(msgspec.Struct, frozen=True, gc=False):
     """One violation as a check gives it; the requirement's row words it."""
 
     requirement: Requirement
