@@ -23,8 +23,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from operator import eq, itemgetter, le
+from itertools import compress, pairwise
+from operator import eq, is_not, itemgetter, le
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -119,12 +119,15 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
         while (before := chain[-1].previous) is not None:
             chain.append(before)
         chain.reverse()
-        labels = [*self.labels]
-        steps = [[*version.blocks, *map(version.labels.get, labels)] for version in chain]
-        keys: list[int | str] = [*range(len(self.blocks)), *labels]
-        held_before = chain[0].held or {}
-        found = _find_all_first_holders(steps, [version.holder for version in chain], [*map(held_before.get, keys)])
-        self.held = {key: each for key, each in zip(keys, found, strict=True) if each is not None}
+        first = chain[0]
+        held = {key: each for key, each in (first.held or {}).items() if self.counters_of(key) is not None}
+        changed = [*map(is_not, first.blocks, self.blocks)]
+        labels = [label for label, counters in self.labels.items() if counters is not first.labels.get(label)]
+        keys: list[int | str] = [*compress(range(len(changed)), changed), *labels]
+        steps = [[*compress(version.blocks, changed), *map(version.labels.get, labels)] for version in chain]
+        found = _find_all_first_holders(steps, [version.holder for version in chain], [*map(held.get, keys)])
+        held.update((key, each) for key, each in zip(keys, found, strict=True) if each is not None)
+        self.held = held
         self.previous = None
         self.depth = 0
 
