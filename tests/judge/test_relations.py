@@ -65,7 +65,7 @@ def test_a_torn_read_lies_between_its_neighbours(
 
 def test_a_relation_says_three_terms_of_a_side_and_how_many_more() -> None:
     """With their factors; three are said whole."""
-    texts = {row.text for row in ROWS.values()}
+    texts = {row.text for row in resolve_relations(BLOCKS)}
     assert {text for text in texts if text.startswith("8 x rtcp.total_sent_rtcp")} == {
         "8 x rtcp.total_sent_rtcp <= rtcp.total_sent_rtcp_byte_size"
     }
