@@ -9,9 +9,9 @@ import pytest
 
 from sora_stats_harness.api.exchange import (
     ErrorCode,
-    Exchange,
     Excerpt,
     ExcerptPart,
+    Exchange,
     Request,
     Response,
     Target,
@@ -90,8 +90,8 @@ def test_findings_of_too_many_kinds_are_counted(monkeypatch: pytest.MonkeyPatch)
     """A note says how many are not listed."""
     monkeypatch.setattr(findings, "MAX_FINGERPRINTS", 2)
     talk = Talk()
-    wrong = {f"dtls__{name}": "1" for name in ("total_received_dtls", "total_sent_dtls")}
-    talk.add(ask(), 0, MS, connection(**wrong, sctp__total_received_sctp="1", sctp__total_sent_sctp="1"))
+    names = [f"{group}__total_{way}_{group}" for group in ("dtls", "sctp") for way in ("received", "sent")]
+    talk.add(ask(), 0, MS, connection(IDS[0], 0, **dict.fromkeys(names, "1")))
     assert "2 findings of further kinds are counted, but not listed" in talk.end().coverage.notes
 
 
