@@ -78,6 +78,9 @@ def test_an_edition_may_have_no_data_channels() -> None:
     assert (decoder.label_plan, decoder.label_counters, decoder.label_others) == (None, (), ())
     assert shapes(of, rtp={"total_one": 1}) == []
     assert shapes(of, rtp={"total_one": 1}, data_channel={"#a": {}}) == [("shape.unknown", "/data_channel")]
+    of = edition(after="[groups.data_channel]\noptional = true\n")
+    assert shapes(of) == shapes(of, data_channel={}) == []
+    assert shapes(of, data_channel={"#a": {}}) == [("shape.unknown", "/data_channel/#a")]
 
 
 def test_labels_that_no_group_stands_for_are_unknown() -> None:

@@ -43,8 +43,9 @@ def judge_raw_value(
     field: FieldDefinition | None, learned: bool, path: Path, wire: Path, text: bytes, index: int | None
 ) -> tuple[Any, ShapeDeviation | None]:  # Any: a sound leaf's value, None where it is not
     if not text:
-        missing = learned and field is not None and field.presence is not FieldPresence.CONDITIONAL
-        return None, shape.absent_leaf_deviation(field, path, wire) if missing and field is not None else None
+        if field is None or field.presence is FieldPresence.CONDITIONAL:
+            return None, None
+        return None, shape.absent_leaf_deviation(field, path, wire)
     if learned and field is not None:
         value = parse_raw_value(text, path, index)
         deviation = shape.check_leaf(field, path, wire, value)
