@@ -172,7 +172,7 @@ class StageWalk:
         state.checked = self._checked_of[target]
         self._target_counts = self._counts_of[target]
         seen.evidence = self._evidence.add_exchange(exchange)
-        assert exchange.response is not None, "a body is all that there is"
+        assert exchange.response is not None  # a body is all that there is
         self._judge_body(seen, exchange.response.body, target, state)
         self._evidence.settle(_go_on)
 
