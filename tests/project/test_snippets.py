@@ -119,4 +119,3 @@ def test_what_pip_is_to_install_is_there() -> None:
     for place, what in given:
         from_elsewhere = what.startswith((".", "dist/")) or " @ git+https://git.example/" in what
         assert from_elsewhere or re.split(r"[^\w.-]", what)[0].lower() in known, (place, what)
-
