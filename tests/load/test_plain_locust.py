@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 import pytest
 
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 HEAD: Final = """
 from locust import HttpUser, constant, events, task
@@ -49,7 +49,7 @@ def locust(folder: Path, url: str, text: str, *options: str, lasts_s: int = 3) -
     (folder / "locustfile.py").write_text(HEAD + text)
     command = [sys.executable, "-m", "locust", "-f", str(folder / "locustfile.py"), "--headless", "--only-summary"]
     command += ["--host", url, "-u", "4", "-r", "100", "-t", f"{lasts_s}s", "--sora-interval", "20ms", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = forked.run(command, timeout=120)
     return done.returncode, done.stdout + done.stderr
 
 
