@@ -15,6 +15,7 @@ import ctypes
 import gc
 import json
 import os
+import pkgutil
 import runpy
 import signal
 import socket
@@ -26,24 +27,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
-PRELOADED: Final = {
-    "locust": (
-        "sora_stats_harness.load.worker",
-        "sora_stats_harness.cli.load",
-        "sora_stats_harness.cli.capacity",
-        "sora_stats_harness.cli.check",
-        "locust.main",
-    ),
-    "plain": (
-        "sora_stats_harness.cli.conform",
-        "sora_stats_harness.cli.check",
-        "sora_stats_harness.cli.simulate",
-        "sora_stats_harness.simulator.server",
-    ),
-}
-"""What each kind of parent has imported."""
+import sora_stats_harness
+from sora_stats_harness.cli import COMMANDS_ON_LOCUST
 
-ON_LOCUST: Final = ("load", "capacity")
 OF_PYTHON: Final = ("PYTHON", "LC_", "LANG", "SORA_HARNESS_PURE")
 """How environment variables begin that are read while Python starts or imports."""
 
@@ -57,13 +43,14 @@ def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:  # A
 
 
 def run(
-    command: Sequence[str], *, timeout: float = 120, **options: Any
+    command: Sequence[str], *, text: str | None = None, timeout: float = 120, **options: Any
 ) -> subprocess.CompletedProcess[str]:  # Any: the same
-    """The same until it ends, with what it printed."""
+    """The same until it ends, with `text` on stdin; gives what it printed."""
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    streams |= {} if text is None else {"stdin": subprocess.PIPE}
     with start(command, **streams | options) as process:
         try:
-            out, said = process.communicate(timeout=timeout)
+            out, said = process.communicate(text, timeout=timeout)
         except BaseException:
             process.kill()
             raise
@@ -135,7 +122,9 @@ def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> st
     ):
         return None
     module, word = command[2], command[3] if len(command) > 3 else ""
-    if module in ("locust", "sora_stats_harness.load.worker") or (module == "sora_stats_harness" and word in ON_LOCUST):
+    if module in ("locust", "sora_stats_harness.load.worker") or (
+        module == "sora_stats_harness" and word in COMMANDS_ON_LOCUST
+    ):
         return "locust"
     return "plain" if module == "sora_stats_harness" else None
 
@@ -158,9 +147,14 @@ def _read(connection: socket.socket, length: int) -> bytes:
 def _serve(kind: str, connection: socket.socket) -> str | None:
     """Fork whenever asked to. Gives in each child the module that it is to run, and None at the end."""
     fork, waitpid, close = os.fork, os.waitpid, os.close  # before gevent replaces them
-    for name in PRELOADED[kind]:
-        import_module(name)
-    if kind == "locust":
+    is_locust = kind == "locust"
+    if is_locust:
+        import_module("locust.main")
+    left_out = {"__main__", "pytest_plugin", "testing"} | (set() if is_locust else {"load"})
+    for found in pkgutil.walk_packages(sora_stats_harness.__path__, "sora_stats_harness."):
+        if found.name.split(".")[1] not in left_out:
+            import_module(found.name)
+    if is_locust:
         import gevent
 
         gevent.get_hub().destroy(destroy_loop=True)  # urllib3 makes a socket when it is imported
