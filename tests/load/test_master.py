@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 from tests.hostile import closed_port
 
 from .build import OnOtherMachines
@@ -26,7 +27,7 @@ CAPACITY = ("capacity", "--scenario", "drill", "--slo", "p50<200ms", "--window",
 def start(*words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """One of them."""
     command = [sys.executable, "-m", "sora_stats_harness", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return forked.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +15,7 @@ from sora_stats_harness.judge.measured_results import ALL_TARGETS
 from sora_stats_harness.load.request_metrics import TimelineInterval
 from sora_stats_harness.load.timeline_csv import COLUMNS, TimelineCsv
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 ONE, LISTING = "GetStatsConnection", "GetStatsAllConnections"
 
@@ -84,7 +84,7 @@ def test_all_requests_of_a_run_are_in_it(processes: int, tmp_path: Path) -> None
             "--output",
             str(tmp_path / "o"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = forked.run(command, timeout=120)
     load = json.loads(done.stdout)["load"]
     told = rows(path)
     discovered = processes

@@ -16,7 +16,7 @@ from sora_stats_harness.load.capacity.load_window import LoadWindow, violated_sl
 from sora_stats_harness.load.capacity.merged_window import merge_windows, serialize_window
 from sora_stats_harness.load.histogram import Histogram, merge_histograms
 from sora_stats_harness.load.slo import parse_slo
-from tests import hostile
+from tests import forked, hostile
 from tests.load.build import Halved
 
 from .test_command import LAX, command, verdict
@@ -110,11 +110,10 @@ def test_a_waived_finding_fails_no_step(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
     """Exit 3: nothing is told of what it would have seen."""
-    with subprocess.Popen(
+    with forked.start(
         command(*LAX, "--start", "20", "--max-rate", "40", "--processes", "2", "--output", str(tmp_path), "--json"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         try:
             assert process.stderr is not None
