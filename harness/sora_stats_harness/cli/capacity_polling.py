@@ -96,7 +96,7 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
         }
         with run.stack:
             visit = run.visit_for_load()
-            if visit is not None and visit.ends_early:
+            if visit is not None and visit.ends_search:
                 return run.end_early(visit, early_scope(arguments, run), options_of_run)
             try:
                 survey.measure_simulators(sizes) if url is None else survey.measure_server(url)
@@ -218,7 +218,7 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
         }
         with run.stack:
             visit = run.visit_for_load()
-            if visit is not None and visit.ends_early:
+            if visit is not None and visit.ends_search:
                 return run.end_early(visit, early_scope(arguments, run), options_of_run)
             server, address = resolve_target(arguments, url, run.stack)
             notes = run.edition_notes(visit, address)

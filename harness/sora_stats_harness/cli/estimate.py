@@ -11,6 +11,7 @@ from . import options
 from .framework import Arguments, Command, flag, group, with_value
 
 if TYPE_CHECKING:
+    from ..probe.doctor import Visit
     from ..probe.interrupt import InterruptHandler
 
 EXAMPLES: Final = """\
@@ -72,28 +73,34 @@ def run(arguments: Arguments) -> int:
                 interrupt=run.interrupt,
                 watch=lambda sent: run.progress.show(0, f"request {sent} of {MAX_ESTIMATE_REQUESTS}"),
             )
-        found = estimate_polling_cost(exchanges, PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval))
-        aborted = _no_response_reason(exchanges) if found is None else None
+        visit = _visit(run, exchanges) if settings.url is not None else None
+        found = None
+        if visit is None or not visit.ends_early:
+            polling = PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval)
+            found = estimate_polling_cost(exchanges, polling)
+        aborted = None
+        if found is None:
+            aborted = _no_response_reason(exchanges) if visit is None or visit.problem is None else visit.reason
         facts = run.facts(
             subject=server,
             scope=ESTIMATE_SCOPE,
             ending=RunEnding(interrupted=run.interrupt.is_interrupted, aborted=aborted),
             options={"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster},
             notes=notes,
-            diagnosis=_diagnose(run, exchanges) if settings.url is not None and found is None else None,
+            diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, judge, replace(facts, estimate=found))
 
 
-def _diagnose(run: common.JudgedRun, exchanges: list[Any]) -> dict[str, str]:  # Any: Exchange, not imported here
-    """What stands at a URL from which nothing of use came."""
+def _visit(run: common.JudgedRun, exchanges: list[Any]) -> Visit | None:  # Any: Exchange, not imported here
+    """What the first response shows of the server."""
     from ..probe.doctor import visit_server
     from ..probe.single_request import ProberAsk
 
     if not exchanges:
-        return {}
+        return None
     ask = ProberAsk(run.new_prober, run.interrupt)
-    return run.diagnose(visit_server(exchanges[0], ask, command="sora-harness doctor"))
+    return visit_server(exchanges[0], ask, command="sora-harness doctor")
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:
