@@ -12,13 +12,14 @@ The catalogues are gettext's: `locale/ja.po`, compiled to `locale/ja.mo` by `mak
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 LANGUAGES: Final = ("en", "ja")
 
@@ -92,6 +93,11 @@ def take_language(words: Sequence[str], environment: Mapping[str, str]) -> tuple
     return language, [*own, *words[end:]]
 
 
+def environment_language() -> str:
+    """The language of a run that has no option for it."""
+    return take_language((), os.environ)[0]
+
+
 @contextmanager
 def use_language(language: str) -> Iterator[None]:
     """Translate into this language, here and in what is called from here."""
@@ -117,13 +123,22 @@ def _catalogue(language: str) -> Catalogue:
     return Catalogue({key: value for key, value in messages.items() if key})
 
 
-class _Template(NamedTuple):
-    letters: int
-    """Characters outside of placeholders: the more, the surer."""
-    literal: str
-    """The longest piece of the text that is always there."""
-    pattern: re.Pattern[str]
-    translation: str
+class _Template:
+    """A message with placeholders; its pattern is compiled when a text might be of it."""
+
+    def __init__(self, message: str, translation: str) -> None:
+        pieces = PLACEHOLDER.split(message)  # text, name, format, text, …
+        self.letters: int = sum(len(piece.replace(" ", "")) for piece in pieces[::3])
+        """Characters outside of placeholders: the more, the surer."""
+        self.literal: str = max(pieces[::3], key=len)
+        """The longest piece of the text that is always there."""
+        self.translation = translation
+        self._pieces = pieces
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What the texts of the message match."""
+        return _compile(self._pieces, self.letters)
 
 
 class Catalogue:
@@ -141,7 +156,7 @@ class Catalogue:
     def __init__(self, messages: Mapping[str, str]) -> None:
         self._messages = messages
         self._templates = sorted(
-            (_compile(key, value) for key, value in messages.items() if PLACEHOLDER.search(key)),
+            (_Template(key, value) for key, value in messages.items() if PLACEHOLDER.search(key)),
             key=lambda template: -template.letters,
         )
         self._cache: dict[str, str] = {}
@@ -233,10 +248,8 @@ def split_edges(text: str) -> tuple[str, str, str]:
     return before, core, after
 
 
-def _compile(message: str, translation: str) -> _Template:
+def _compile(pieces: list[str], letters: int) -> re.Pattern[str]:
     """A template as a pattern; in a short one a value is a single word, since it would fit too much."""
-    pieces = PLACEHOLDER.split(message)  # text, name, format, text, …
-    letters = sum(len(piece.replace(" ", "")) for piece in pieces[::3])
     any_text = ".*?" if letters >= MIN_SURE_LETTERS or ":any" in pieces else r"\S*?"
     names, forms = pieces[1::3], [*pieces[2::3], ":n"]
     follows = {name: forms[place + 1] not in _NUMBERS and name not in names[:place] for place, name in enumerate(names)}
@@ -254,4 +267,4 @@ def _compile(message: str, translation: str) -> _Template:
             run = ""
         seen.add(name)
         pattern += re.escape(text)
-    return _Template(letters, max(pieces[::3], key=len), re.compile(pattern, re.DOTALL), translation)
+    return re.compile(pattern, re.DOTALL)

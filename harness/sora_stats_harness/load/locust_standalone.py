@@ -23,6 +23,7 @@ from ..api.edition import DEFAULT_EDITION, Edition
 from ..api.edition import load_edition as load_edition
 from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
 from ..api.exchange import TARGET_OF_OPERATION, Target, TransportError
+from ..api.language import environment_language, translate, use_language
 from ..api.option_values import FAIL_ON_LEVELS, parse_choice, parse_interval
 from ..api.server_address import ServerAddress
 from ..api.server_url import normalize_server_url
@@ -45,50 +46,67 @@ from .slo_results import end_with_slos, judge_slos
 
 def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse one
     """Add our options to Locust's."""
-    group = parser.add_argument_group("Sora statistics")
+    with use_language(environment_language()):
+        _add_options(parser)
+
+
+def _add_options(parser: Any) -> None:  # Any: as above
+    group = parser.add_argument_group(translate("Sora statistics"))
     group.add_argument(
         "--sora-interval",
         type=_parse_seconds,
         metavar="SECONDS",
         env_var="SORA_INTERVAL",
-        help="from one sending of a user to its next; 0: at once after the response (default: the scenario's)",
+        help=translate(
+            "from one sending of a user to its next; 0: at once after the response (default: the scenario's)"
+        ),
     )
     group.add_argument(
-        "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
+        "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help=translate("the field list to judge by")
     )
     group.add_argument(
         "--sora-fail-on",
         type=_parse_fail_on,
         default=FAIL_ON_LEVELS[1],
         metavar="|".join(FAIL_ON_LEVELS),
-        help=f"the lowest level of a finding that fails (default: {FAIL_ON_LEVELS[1]})",
+        help=translate(f"the lowest level of a finding that fails (default: {FAIL_ON_LEVELS[1]})"),
     )
-    group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports there as well")
+    group.add_argument("--sora-output", default="", metavar="DIR", help=translate("write the reports there as well"))
     parser.add_argument(  # a group has no include_in_web_ui, and the page can't show a list
         "--sora-slo",
         action="append",
         default=[],
         metavar="SLO",
         include_in_web_ui=False,
-        help="fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%% (repeatable)",
+        help=translate("fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%% (repeatable)"),
     )
     parser.set_defaults(web_host="127.0.0.1")  # Locust's own default lets everybody in who can reach the machine
     for name in ("--sora-run", "--sora-spool", "--sora-clock", "--sora-workers"):  # the master's word to its workers
         parser.add_argument(name, default="", help=argparse.SUPPRESS, include_in_web_ui=False)
 
 
+def say_error(text: object) -> None:
+    """Write one line to stderr, in the language of the environment."""
+    sys.stderr.write(f"sora-harness: {_in_language(str(text))}\n")
+
+
+def _in_language(text: str) -> str:
+    with use_language(environment_language()):
+        return translate(text)
+
+
 def _parse_seconds(text: str) -> float:
     try:
         return parse_interval(text)
     except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(_in_language(str(error))) from None
 
 
 def _parse_fail_on(text: str) -> str:
     try:
         return parse_choice(text, FAIL_ON_LEVELS)
     except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+        raise argparse.ArgumentTypeError(_in_language(str(error))) from None
 
 
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
@@ -126,7 +144,7 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
 
 def _refuse_test(environment: Any, error: UsageError) -> None:  # Any: as above
     if not hasattr(environment, "sora_exit_code"):  # the first user of many
-        sys.stderr.write(f"sora-harness: {error}\n")
+        say_error(error)
         add_exit_code(environment, ExitCode.USAGE)
         gevent.spawn(environment.runner.quit)
 
@@ -339,13 +357,18 @@ def print_load_report(environment: Any, report: VerdictReport | None) -> None:  
     if report is None:
         return
     sys.stdout.flush()
+    with use_language(environment_language()):
+        _write_load_report(environment, report)
+    sys.stderr.flush()
+
+
+def _write_load_report(environment: Any, report: VerdictReport) -> None:  # Any: as above
     sys.stderr.write(terminal.render_terminal(report, colour=False))
     output = str(getattr(environment.parsed_options, "sora_output", ""))
     if output:
         try:
             files.check_report_folder(Path(output))
             files.write_reports(report, Path(output))
-            sys.stderr.write(f"reports in {output}/\n")
+            sys.stderr.write(translate(f"reports in {output}/\n"))
         except (OSError, HarnessError) as error:
-            sys.stderr.write(f"sora-harness: the reports could not be written: {error}\n")
-    sys.stderr.flush()
+            say_error(f"the reports could not be written: {error}")

@@ -365,7 +365,7 @@ def _targets_text(exchanges: Sequence[Exchange]) -> str:
         if each.response is None or each.error is not None:
             failed.append(f"{name} (no complete response)")
         elif each.response.status != 200:
-            failed.append(f"{name} (status {each.response.status})")
+            failed.append(f"{name} (status {each.response.status:d})")
         elif not connections_in_response(each.request.server, each.response):
             failed.append(f"{name} (no connection in it)")
         else:
