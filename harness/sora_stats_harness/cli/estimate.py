@@ -39,7 +39,6 @@ def run(arguments: Arguments) -> int:
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
-    from ..probe.edition_detection import detect_by_server
     from ..probe.polling_estimate import (
         ESTIMATE_SCOPE,
         MAX_ESTIMATE_REQUESTS,
@@ -54,12 +53,7 @@ def run(arguments: Arguments) -> int:
     with common.JudgedRun(arguments, "estimate") as run:
         with run.stack:
             server = settings.url or common.start_simulator(arguments, run.stack)[0]
-            began_s = time.monotonic()
-            notes = common.detect_edition(
-                arguments, lambda: detect_by_server(server, run.headers, run.new_prober(), run.interrupt)
-            )
-            if notes:
-                _pause_between_requests(time.monotonic() - began_s, run.interrupt)
+            notes = _find_edition(arguments, run, server)
             judge = Judge(
                 load_edition(arguments.settings.edition),
                 checks=load_check_files(settings.checks),
@@ -101,6 +95,19 @@ def _visit(run: common.JudgedRun, exchanges: list[Any]) -> Visit | None:  # Any:
         return None
     ask = ProberAsk(run.new_prober, run.interrupt)
     return visit_server(exchanges[0], ask, command="sora-harness doctor")
+
+
+def _find_edition(arguments: Arguments, run: common.JudgedRun, server: str) -> list[str]:
+    """Find the edition where it is `auto`, by one request more; gives notes."""
+    from ..probe.edition_detection import detect_by_server
+
+    began_s = time.monotonic()
+    notes = common.detect_edition(
+        arguments, lambda: detect_by_server(server, run.headers, run.new_prober(), run.interrupt)
+    )
+    if notes:
+        _pause_between_requests(time.monotonic() - began_s, run.interrupt)
+    return notes
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:
