@@ -228,12 +228,16 @@ def _plan_text(
         ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
         how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
     else:
-        interval = f"every {spec.interval_s:g} s" if spec.interval_s else "at once after each response"
-        how = f"{spec.users} users (closed model), each sending {interval}"
+        when = (
+            f"each sending every {spec.interval_s:g} s"
+            if spec.interval_s
+            else "each sending at once after each response"
+        )
+        how = f"{spec.users} users (closed model), {when}"
     sockets = "" if spec.sockets is None else f", over {spec.sockets} connections"
     if not spec.keep_alive:
         sockets += ", a new connection for each request"
-    several = "" if plan is None else f" from {plan.description}"
+    several = "" if plan is None else f", from {plan.description}"
     stop = " or ".join(each.text for each in limits)
     gate = f"; has to keep {', '.join(each.text for each in slos)}" if slos else ""
     return (

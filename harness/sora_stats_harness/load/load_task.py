@@ -206,7 +206,7 @@ def _run_with_workers(
             timeline=timeline,
         )
         trouble = workers.trouble()
-    task.say(f"judging together what {task.processes} workers saw")
+    task.say(f"judging together what {task.processes:d} workers saw")
     judged = judge_workers(
         JudgingRules(edition, task.spec.checks, task.spec.tear_s, task.spec.severity),
         workers.results,

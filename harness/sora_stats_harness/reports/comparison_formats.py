@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
@@ -109,9 +110,9 @@ def comparison_headline(comparison: RunComparison) -> str:
         return comparison.reason
     allowed = comparison.policy.no_worse_than
     parts = [f"no figure is worse by more than {allowed * 100:.4g} %"] if allowed is not None else []
-    for change, word in (("new", "new"), ("fixed", "fixed")):
-        count = sum(each.change == change for each in comparison.findings)
-        parts += [f"{summary.count_with_noun(count, f'{word} finding')}"] if count else []
+    changes = Counter(each.change for each in comparison.findings)
+    parts += [summary.count_with_noun(changes["new"], "new finding")] if changes["new"] else []
+    parts += [summary.count_with_noun(changes["fixed"], "fixed finding")] if changes["fixed"] else []
     parts += [f"{summary.count_with_noun(len(comparison.fields_gone), 'field')} gone"] if comparison.fields_gone else []
     parts += [f"{summary.count_with_noun(len(comparison.fields_new), 'new field')}"] if comparison.fields_new else []
     for outcome in ("slower", "faster"):

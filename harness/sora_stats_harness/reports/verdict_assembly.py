@@ -153,7 +153,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
 
 def _saw_nothing(verdict: VerdictName, ending: RunEnding, result: JudgeResult) -> bool:
     """Whether nothing of Sora was seen, and no run to its end has findings to show."""
-    return result.coverage.samples == 0 and (
+    return not result.coverage.connections and (
         verdict == "inconclusive" or (verdict == "fail" and ending.aborted is not None)
     )
 
