@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 FALLS = """
 import pytest
 @pytest.mark.sora_simulator(faults=["counter-falls:every=2"])
