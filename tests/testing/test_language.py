@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["pytester"]
+
 FALLS = """
 import pytest
 @pytest.mark.sora_simulator(faults=["counter-falls:every=2"])
@@ -44,7 +46,14 @@ def test_findings_and_mistakes_are_told_in_japanese(pytester: pytest.Pytester) -
 def test_the_gate_is_told_in_japanese_and_written_in_english(pytester: pytest.Pytester) -> None:
     """Header, diagnosis, reasons and the verdict's line; verdict.json and the names of items don't change."""
     done = pytester.runpytest_subprocess(
-        "--sora-conformance", "--sora-url", "http://127.0.0.1:1", "--sora-report", "out", "-rs", "-p", "no:cacheprovider"
+        "--sora-conformance",
+        "--sora-url",
+        "http://127.0.0.1:1",
+        "--sora-report",
+        "out",
+        "-rfs",
+        "-p",
+        "no:cacheprovider",
     )
     text = done.stdout.str()
     assert "sora: http://127.0.0.1:1、エディション doc-2024、10 秒" in text
