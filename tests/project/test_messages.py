@@ -149,3 +149,14 @@ def test_errors_are_in_japanese(words: list[str], text: str, capsys: pytest.Capt
         assert main(words) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert text in line
+
+
+def test_a_diagnosis_is_told_in_japanese() -> None:
+    """Every line that docs/FIRST_CONTACT.md shows has its translation."""
+    page = (messages.ROOT / "docs" / "FIRST_CONTACT.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    text = "\n".join(blocks).replace("\n      ", " ").replace("wrong version number", "")
+    lines = text.splitlines()
+    with language.use_language("ja"):
+        told = [language.translate(line) for line in lines if not line.startswith(("$", "==", "[", "url", "durr"))]
+    assert english_lines("\n".join(told)) == []

@@ -224,7 +224,7 @@ class Catalogue:
     def _translate_parts(self, core: str) -> str:
         """A text that was put together from messages: a list, a sentence with an aside, a line of a table."""
         head, colon, rest = core.partition(": ")
-        if colon and (known := self._find(rest)) is not None:
+        if colon and "  " not in head and (known := self._find(rest)) is not None:
             return f"{self.translate(head)}: {known}"
         for separator, instead in _SEPARATORS:
             if separator == "; " and (aside := split_aside(core)) is not None and "; " not in aside[0]:
