@@ -32,7 +32,11 @@ def picture_lines(picture: ViolationPicture, width: int) -> list[str]:
     for place, each in enumerate(picture.exchanges):
         if each.is_wrong and place:
             lines += _bound_lines(picture, axis, width)
-        names = [f"{each.name}  {each.target}", *([f"   at {each.node}"] if each.node else []), f"   {translate(each.detail)}"]
+        names = [
+            f"{each.name}  {each.target}",
+            *([f"   at {each.node}"] if each.node else []),
+            f"   {translate(each.detail)}",
+        ]
         whole = f"{names[0]}{''.join(name.removeprefix('  ') for name in names[1:-1])}, {translate(each.detail)}"
         lines += [whole] if columns(whole) <= width else names
         lines.append(_bar_line(each, axis))
