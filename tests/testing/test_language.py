@@ -51,7 +51,7 @@ def test_the_gate_is_told_in_japanese_and_written_in_english(pytester: pytest.Py
         "http://127.0.0.1:1",
         "--sora-report",
         "out",
-        "-rs",
+        "-rfs",
         "-p",
         "no:cacheprovider",
     )

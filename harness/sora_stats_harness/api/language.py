@@ -133,6 +133,8 @@ class _Template:
         """Characters outside of placeholders: the more, the surer."""
         self.literal: str = max(pieces[::3], key=len)
         """The longest piece of the text that is always there."""
+        self.free: int = sum(form not in _NUMBERS for form in pieces[2::3])
+        """Placeholders that stand for more than numbers: the fewer, the surer."""
         self.translation = translation
         self._pieces = pieces
 
@@ -165,7 +167,7 @@ class Catalogue:
         self._messages = messages
         self._templates = sorted(
             (_Template(key, value) for key, value in messages.items() if PLACEHOLDER.search(key)),
-            key=lambda template: -template.letters,
+            key=lambda template: (-template.letters, template.free),
         )
         self._cache: dict[str, str] = {}
 
@@ -222,7 +224,7 @@ class Catalogue:
     def _translate_parts(self, core: str) -> str:
         """A text that was put together from messages: a list, a sentence with an aside, a line of a table."""
         head, colon, rest = core.partition(": ")
-        if colon and (known := self._find(rest)) is not None:
+        if colon and "  " not in head and (known := self._find(rest)) is not None:
             return f"{self.translate(head)}: {known}"
         for separator, instead in _SEPARATORS:
             if separator == "; " and (aside := split_aside(core)) is not None and "; " not in aside[0]:

@@ -248,8 +248,10 @@ def _response_problem(listing: Exchange, command: str) -> Problem | None:
         return problem
     if status in (404, 405, 410):
         advice = "check the URL: is there a path at which a proxy has the API, or another server on this port?"
-        what = "this URL takes no POST" if status == 405 else "nothing at this URL"
-        return Problem(row="gateway", text=f"{status}: {what}{_page_title(response)}", advice=advice)
+        text = (
+            f"{status}: {'this URL takes no POST' if status == 405 else 'nothing at this URL'}{_page_title(response)}"
+        )
+        return Problem(row="gateway", text=text, advice=advice)
     if status in GATEWAY_STATUSES:
         text = f"{status}: a gateway responds, and the server behind it does not{_page_title(response)}"
         advice = f"start Sora behind the gateway; to wait for it: {command} {here} --wait 30s"
