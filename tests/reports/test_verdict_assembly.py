@@ -59,6 +59,13 @@ def test_who_saw_the_simulator_says_so(kind: str, judged_from: str, shown: str) 
     assert report.verdict.subject_kind == shown
 
 
+@pytest.mark.parametrize(("findings", "code"), [([], 4), ([verdicts.entry("shape.required")], 1)])
+def test_a_run_that_broke_off_says_so_also_where_a_finding_decides(findings: list[FindingEntry], code: int) -> None:
+    """The harness is at fault, and what it had found counts."""
+    verdict = verdicts.build(verdicts.Counted(findings), broken="the run broke off: a bug").verdict
+    assert (verdict.exit_code, verdict.aborted) == (code, "the run broke off: a bug")
+
+
 def test_no_secret_is_in_a_verdict() -> None:
     """Whatever string it stood in: messages, values, notes, labels, options and command lines are all gone through."""
     text = "token sesame-4711 refused"

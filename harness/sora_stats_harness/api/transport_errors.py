@@ -47,9 +47,9 @@ def classify_transport_error(error: BaseException) -> TransportError:
             if cause.errno in numbers:
                 return TransportError(code=code, detail=describe_error(cause))
     for kind, code in _CODE_BY_EXCEPTION:
-        for cause in causes:
-            if isinstance(cause, kind):
-                return TransportError(code=code, detail=describe_error(cause))
+        for each in causes:
+            if isinstance(each, kind):
+                return TransportError(code=code, detail=describe_error(each))
     if system:  # whatever else keeps a socket from the server: as far away as a closed port
         worded = next((cause for cause in system if cause.strerror), error)
         return TransportError(code=ErrorCode.REFUSED, detail=describe_error(worded))
