@@ -72,6 +72,11 @@ LOW: Row = (11, 23, 20, 0)
             id="the narrower is named, behind",
         ),
         pytest.param(
+            [at(0, wide=9), at(11 * SECOND, wide=3), at(22 * SECOND, SECOND + 9)],
+            [(1, 2, SECOND + 6)],
+            id="of two intervals, the one that it contradicts",
+        ),
+        pytest.param(
             [at(0, wide=3), at(20, wide=9), at(40, SECOND + 9)], [(0, 2, SECOND + 6)], id="a wider one says nothing"
         ),
         pytest.param(

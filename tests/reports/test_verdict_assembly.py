@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sora_stats_harness.api.secret_redaction import Secrets
+from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.reports import verdict_assembly as assemble
 
 from . import verdicts

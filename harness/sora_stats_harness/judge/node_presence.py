@@ -66,7 +66,7 @@ class NodePresence:
     def __init__(self) -> None:
         self._first: dict[str, EvidenceExchange] = {}
         """By connection, the first listing that had it."""
-        self._client: dict[tuple[str, str], set[str]] = {}
+        self._client: dict[tuple[str | None, str | None], set[str]] = {}
         self._pending: dict[str, list[UnresolvedAbsence]] = {}
         self._waiting = 0
         self._members: frozenset[str] = frozenset()
@@ -92,8 +92,7 @@ class NodePresence:
         for connection_id, channel_id, client_id in samples:
             if connection_id not in self._first:
                 self._first[connection_id] = exchange
-                if channel_id is not None and client_id is not None:
-                    self._client.setdefault((channel_id, client_id), set()).add(connection_id)
+                self._client.setdefault((channel_id, client_id), set()).add(connection_id)
                 continue
             for target, sightings in self._found.items():
                 if (found := sightings.get(connection_id)) is not None:
@@ -151,7 +150,7 @@ class NodePresence:
         self._waiting += 1
 
     def add_client_absences(
-        self, exchange: EvidenceExchange, channel_id: str, client_id: str, had: Collection[str]
+        self, exchange: EvidenceExchange, channel_id: str | None, client_id: str | None, had: Collection[str]
     ) -> None:
         """A response about a client: whatever of it was listed, and is not in the response, is missing."""
         for connection_id in self._client.get((channel_id, client_id), ()):

@@ -14,9 +14,8 @@ from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
 from .check_runner import CheckRunner, Observer
 from .connection_state import ConnectionState
-from .counter_history import CounterMaxima
 from .coverage import CoverageTracker
-from .evidence import EvidenceExchange, EvidenceStore
+from .evidence import EvidenceStore
 from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts, TargetCounts
 from .response_head import HeaderReader
@@ -155,8 +154,9 @@ class StageWalk:
         self.strict_response = None
         self._evidence.settle(pause or _go_on)
         state.exchanges_until_expiry -= 1
-        if state.exchanges_until_expiry <= 0 or exchange.received_ns > state.expiry_due_ns:
-            self._forget(state.find_expired(), state)
+        if state.exchanges_until_expiry <= 0 or state.last_received_ns > state.expiry_due_ns:
+            state.expire(state.find_expired())
+            self.settle_leaving(state)
 
     def _judge_incomplete(self, seen: Observed, state: State) -> None:
         exchange = seen.exchange
@@ -173,8 +173,8 @@ class StageWalk:
         state.checked = self._checked_of[target]
         self._target_counts = self._counts_of[target]
         seen.evidence = self._evidence.add_exchange(exchange)
-        if exchange.response is not None:
-            self._judge_body(seen, exchange.response.body, target, state)
+        assert exchange.response is not None  # a body is all that there is
+        self._judge_body(seen, exchange.response.body, target, state)
         self._evidence.settle(_go_on)
 
     def _judge_body(
@@ -230,8 +230,7 @@ class StageWalk:
         counts.samples += len(samples)
         if not body.scanned or (seen.bare and seen.rewritten):
             counts.unsearched_bodies += 1
-        if body.slow:
-            counts.slow_samples += body.slow
+        counts.slow_samples += body.slow
         deviates = bool(body.duplicates or body.deviations)
         known_absences = self._coverage.known_absences
         for sample in samples:
@@ -260,9 +259,8 @@ class StageWalk:
             connection = self._begin_connection(seen.connection_id, state)
         seen.connection = connection
         history = connection.counter_history
-        known: CounterMaxima[EvidenceExchange] | None = history.versions[-1]
-        if known is None or known.known_ns >= exchange.sent_ns:
-            known = history.maxima_before(exchange.sent_ns)
+        newest = history.versions[-1]
+        known = newest if newest.known_ns < exchange.sent_ns else history.maxima_before(exchange.sent_ns)
         if known is not None and known.holder is not None:
             seen.known = known
             self._target_counts.comparable_samples += 1
@@ -303,12 +301,6 @@ class StageWalk:
     def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
         self._counts.add_connection(connection_id, returned=connection_id in state.expired)
         return state.add_connection(connection_id)
-
-    def _forget(self, connection_ids: Sequence[str], state: State) -> None:
-        if not connection_ids:
-            return
-        state.expire(connection_ids)
-        self.settle_leaving(state)
 
     def settle_leaving(self, state: State) -> None:
         """Settle what waits for the connections of which no more is heard."""
