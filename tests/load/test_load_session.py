@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 import gevent
@@ -14,11 +13,9 @@ from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import Exchange, Response, Target, make_valid_request
 from sora_stats_harness.api.server_address import ServerAddress
 from sora_stats_harness.load.http_connection import MAX_UNSLICED_BODY_BYTES, resolve_server
-from sora_stats_harness.load.load_run import run_load
 from sora_stats_harness.load.load_session import LoadSession
 from sora_stats_harness.load.load_spec import LoadSpec
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
-from sora_stats_harness.load.request_metrics import RequestMetrics, TimelineInterval
 from sora_stats_harness.simulator.world import SimulatedWorld
 
 SERVER = "http://127.0.0.1:3000"
@@ -73,44 +70,3 @@ def test_whoever_has_a_large_response_waits_for_its_turn_to_be_judged(session: L
     assert first.ready() and second.ready()
     assert session.judge.pending_count == 0
     assert session.metrics.judged == 3
-
-
-class _Breaking:
-    """A generator that counts no more after a while: the harness has a fault."""
-
-    def __init__(self) -> None:
-        self.is_drained = False
-
-    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
-        return None
-
-    def start(self) -> int:
-        return time.monotonic_ns()
-
-    def counts(self) -> dict[str, int]:
-        raise RuntimeError("a bug")
-
-    def recent_metrics(self) -> RequestMetrics:
-        return RequestMetrics()
-
-    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
-        return []
-
-    def trouble(self) -> str | None:
-        return None
-
-    def drain(self, give_up: Callable[[], bool]) -> None:
-        self.is_drained = True
-
-
-class _Uninterrupted:
-    is_interrupted = False
-    gives_up = False
-
-
-def test_a_fault_of_the_harness_ends_a_run_that_is_drained_and_reported() -> None:
-    """What was seen by then is judged: it is not lost with the exception."""
-    generator = _Breaking()
-    end = run_load(generator, duration_s=60, limits=(), interrupt=_Uninterrupted())
-    assert end.broken is not None and end.broken.startswith("the run broke off: RuntimeError: a bug")
-    assert generator.is_drained and end.aborted is None and not end.interrupted

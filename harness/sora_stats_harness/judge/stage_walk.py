@@ -108,8 +108,7 @@ class StageWalk:
         """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
         open_from_ns = next(iter(open_sent_ns), horizon_ns)
         seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places, open_from_ns)
-        request, response = exchange.request, exchange.response
-        target = request.target
+        request, response, target = exchange.request, exchange.response, exchange.request.target
         state.checked = self._checked_of[target]
         counts = self._target_counts = self._counts_of[target]
         state.last_received_ns = exchange.received_ns
