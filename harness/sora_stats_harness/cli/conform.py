@@ -81,13 +81,15 @@ def run(arguments: Arguments) -> int:
                 plan, judge, run.new_prober(), interrupt=run.interrupt, watch=_make_watcher(run.progress, plan)
             )
             if recorder is not None:
-                recorder.mark_early_end(interrupted=result.interrupted, aborted=result.aborted)
+                recorder.mark_early_end(interrupted=result.interrupted, aborted=result.broken or result.aborted)
         if recorder is not None and recorder.problem is not None:
             notes.append(recorder.problem)
         facts = run.facts(
             subject=plan.server,
             scope=plan.scope,
-            ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted, weak=result.weak),
+            ending=RunEnding(
+                interrupted=result.interrupted, aborted=result.aborted, broken=result.broken, weak=result.weak
+            ),
             options=verdict_options,
             notes=[*result.notes, *notes],
             diagnosis=run.diagnose(visit),

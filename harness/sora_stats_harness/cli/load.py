@@ -98,7 +98,9 @@ def run(arguments: Arguments) -> int:
         facts = run.facts(
             subject=server,
             scope=spec.scope,
-            ending=end_with_slos(RunEnding(interrupted=done.interrupted, aborted=done.aborted), results),
+            ending=end_with_slos(
+                RunEnding(interrupted=done.interrupted, aborted=done.aborted, broken=done.broken), results
+            ),
             options=spec.verdict_options(load.processes) | {"slo": [slo.text for slo in slos]},
             notes=[*notes, *done.notes, *_load_notes(load)],
             diagnosis=run.diagnose(visit),

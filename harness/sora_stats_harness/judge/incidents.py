@@ -372,7 +372,7 @@ def _restart_with_new_ids(seen: IncidentEvidence) -> Iterator[Incident]:
 
 def _silence(seen: IncidentEvidence) -> list[FindingEntry]:
     """Requests to a server that was away."""
-    away = (ErrorCode.REFUSED, ErrorCode.RESET, ErrorCode.TIMEOUT)
+    away = (ErrorCode.REFUSED, ErrorCode.RESET, ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE)
     return [
         entry
         for entry in seen.findings(COMPLETE.id)

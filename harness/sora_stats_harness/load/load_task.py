@@ -101,6 +101,7 @@ class LoadOutcome:
     """None where it never began."""
     interrupted: bool
     aborted: str | None
+    broken: str | None
     notes: list[str]
 
     @property
@@ -133,7 +134,7 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
         outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
         if recorder is not None:
-            recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.aborted)
+            recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.broken or outcome.aborted)
             recorder.mark_span(outcome.span)
     if recorder is not None and recorder.problem is not None:
         outcome.notes.append(recorder.problem)
@@ -183,6 +184,7 @@ def _run_in_process(
         began_ns=end.began_ns,
         interrupted=end.interrupted,
         aborted=end.aborted or session.outage_text,
+        broken=end.broken,
         notes=session_notes(session),
     )
 
@@ -232,6 +234,7 @@ def _run_with_workers(
         began_ns=end.began_ns,
         interrupted=end.interrupted or judged.interrupted,
         aborted="; ".join(reasons) or None,
+        broken=end.broken,
         notes=[*judged.notes, *silent],
     )
 

@@ -181,7 +181,7 @@ def run_gate(task: GateTask) -> VerdictReport:
         edition=edition,
         subject=plan.server,
         scope=plan.scope,
-        ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
+        ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted, broken=result.broken),
         started_at=started_at,
         labels=run.labels,
         options={
