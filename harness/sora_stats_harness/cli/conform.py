@@ -56,7 +56,6 @@ def run(arguments: Arguments) -> int:
         UsageError: Options that contradict each other, or a value that cannot be used.
         SimulatorError: The embedded simulator did not start.
     """
-    from ..judge.verdict_decision import RunEnding
     from ..probe.conformance_run import run_conformance
     from ..probe.single_request import ProberAsk
 
@@ -87,9 +86,7 @@ def run(arguments: Arguments) -> int:
         facts = run.facts(
             subject=plan.server,
             scope=plan.scope,
-            ending=RunEnding(
-                interrupted=result.interrupted, aborted=result.aborted, broken=result.broken, weak=result.weak
-            ),
+            ending=result.ending,
             options=verdict_options,
             notes=[*result.notes, *notes],
             diagnosis=run.diagnose(visit),

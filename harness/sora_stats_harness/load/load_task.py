@@ -14,6 +14,7 @@ from ..api.exchange import monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..api.server_route import Route
+from ..judge.verdict_decision import RunEnding
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
@@ -103,6 +104,11 @@ class LoadOutcome:
     aborted: str | None
     broken: str | None
     notes: list[str]
+
+    @property
+    def ending(self) -> RunEnding:
+        """How it ended, for its verdict."""
+        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken)
 
     @property
     def span(self) -> RunSpan:

@@ -21,6 +21,7 @@ from typing import Final
 
 from ..api.errors import describe_break
 from ..api.exchange import Exchange, Request, Target, make_valid_request
+from ..judge.verdict_decision import RunEnding
 from .completion import CompletionTracker, ConformanceJudge
 from .conformance_plan import ConformancePlan
 from .discovery import KnownConnection, connections_in_response
@@ -69,6 +70,11 @@ class ConformanceResult:
     exchanges: int = 0
     errors: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def ending(self) -> RunEnding:
+        """The same for its verdict."""
+        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken, weak=self.weak)
 
 
 def run_conformance(
