@@ -235,14 +235,17 @@ def bugs(shrink: int) -> Lines:
     assert not stale, f"equivalent_mutants.txt has entries about nothing: {stale}"
     known = planted.equivalents()
     chosen = code_mutants.drawn(planted.ONE_IN * shrink)
-    outcomes = planted.run_apart("--one-in", str(planted.ONE_IN * shrink))
-    unnoticed = [bug for bug, noticed_by in outcomes.items() if noticed_by is None]
+    outcomes = planted.run_apart("--one-in", str(planted.ONE_IN * shrink), *(["--equivalent"] if shrink == 1 else []))
+    unnoticed = [bug for bug, noticed_by in outcomes.items() if noticed_by is None and bug not in known]
     assert not unnoticed, "nobody notices:\n" + "\n".join(unnoticed)
+    noticed = [f"{bug}: {noticed_by}" for bug, noticed_by in outcomes.items() if noticed_by and bug in known]
+    assert not noticed, "is said to be equivalent, and is noticed:\n" + "\n".join(noticed)
     yield (
         f"{len(chosen):,} bugs, one in {planted.ONE_IN * shrink} of the {len(code_mutants.mutants()):,} that can be made of "
         f"{len(code_mutants.modules())} modules by one small change, drawn by the hash of their ids. Each is planted alone, "
-        "and the tests of the judge and the oracle that reach it are run until one fails. Equivalent: the judge says the "
-        "same whatever happens, for the reason in tests/oracle/equivalent_mutants.txt."
+        "and the tests of the judge and the oracle that reach it are run until one fails: without the accelerator, and if "
+        "none does, with it. Equivalent: no verdict shows it, for the reason in tests/oracle/equivalent_mutants.txt; these "
+        "are planted as well, and that a test notices one is an error."
     )
     yield ""
     yield "| operator | bugs | equivalent | noticed | not noticed |"

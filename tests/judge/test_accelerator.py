@@ -326,6 +326,28 @@ def test_every_leaf_with_every_value_is_read_the_same() -> None:
     assert pair.counted["deviating"] > some_of(500), pair.counted
 
 
+@pytest.mark.parametrize(("red", "related"), [(5331, True), (5332, False)])
+def test_relations_of_a_counter_that_is_let_through_are_looked_at_in_python(red: int, related: bool) -> None:
+    """The accelerator does not know its value: what it says of the other relations is not enough."""
+    document = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_bytes())
+    del document["sctp"]["total_pruned_sctp_data_chunk"]
+    assert document["rtp"]["total_received_rtp"] == 5331
+    document["rtp"]["total_received_rtp_red"] = float(red)
+    reader = SampleReader(DOC)
+    for _ in range(3):
+        (sample,) = reader.read(json.dumps(document).encode(), many=False, scan=False).samples
+    assert sample.related is related
+
+
+def test_a_repeated_key_is_found_where_a_body_is_taken_in_slices() -> None:
+    """The accelerator has seen it, though nobody asked for a look."""
+    text = LABELLED.replace(b'"rate"', b'"rate":1,"rate"', 1)
+    reader = SampleReader(SMALL)
+    *_, parsed = reader.read_in_slices(b"[%b]" % text, many=True, scan=False)
+    assert parsed is not None
+    assert parsed.duplicates == [(0, "cc", "rate")]
+
+
 def _paths(value: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:  # Any: JSON
     for key, below in value.items():
         yield (*above, key)

@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Response, Target
@@ -356,3 +357,15 @@ def test_where_proofs_are_many_two_exchanges_share_what_one_may_take() -> None:
     assert second is not None
     assert (b'"fault":1' in first.body, b'"fault":1' in second.body) == (False, True)
     assert len(first.body) + len(second.body) <= limit * 3 // 8 // SHARED_PROOFS
+
+
+def test_a_large_request_is_kept_while_there_is_room() -> None:
+    """Its proof is the response; how the request was made is told by its probe."""
+    sent = msgspec.structs.replace(list_all(), body=bytes(1 << 20))
+    kept = []
+    for limit in (8 << 20, 1 << 20):
+        exchange = msgspec.structs.replace(made(b"<html>"), request=sent)
+        (proof,) = EvidenceStore(limit).prove((exchange,), exchange)
+        kept.append(proof.request.body)
+    assert [body == sent.body for body in kept] == [True, False]
+    assert kept[1] is None

@@ -312,7 +312,7 @@ def _is_decidable(field: FieldDefinition) -> bool:
 
     The decoder knows no limits beyond 63 bits, and neither bytes nor times.
     """
-    if (field.minimum or 0) > LARGEST_LIMIT or (field.maximum or 0) > LARGEST_LIMIT:
+    if any(limit is not None and limit > LARGEST_LIMIT for limit in (field.minimum, field.maximum)):
         return False
     if len(field.path) > 1 or field.name not in CONNECTION_TEXTS:
         return field.max_bytes is None and field.form is None

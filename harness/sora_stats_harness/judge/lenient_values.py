@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Raw
 
@@ -15,9 +15,6 @@ from .edition_decoder import Json, LenientLeaf
 from .shape_deviations import ShapeDeviation
 
 Path = tuple[str, ...]
-
-MAX_UNCHECKED_DIGITS: Final = 18
-"""A whole number of up to so many digits is nothing special to any decoder."""
 
 
 class NeedsSlowPath(Exception):
@@ -33,6 +30,8 @@ class LenientPlace:
     """The block that its counter is in; None where it is none."""
     absence: ShapeDeviation | None
     """What it comes to where nothing stands there."""
+    field: FieldDefinition | None
+    """The documented leaf that it is, if it was learned: where nothing stands there, that may be wrong as well."""
     alone: frozenset[Path]
     """Its path and no other."""
     text: bytes = b""
@@ -46,8 +45,9 @@ def judge_raw_value(
     field: FieldDefinition | None, learned: bool, path: Path, wire: Path, text: bytes, index: int | None
 ) -> tuple[Any, ShapeDeviation | None]:  # Any: a sound leaf's value, None where it is not
     if not text:
-        missing = learned and field is not None and field.presence is not FieldPresence.CONDITIONAL
-        return None, shape.absent_leaf_deviation(field, path, wire) if missing and field is not None else None
+        if field is None or field.presence is FieldPresence.CONDITIONAL:
+            return None, None
+        return None, shape.absent_leaf_deviation(field, path, wire)
     if learned and field is not None:
         value = parse_raw_value(text, path, index)
         deviation = shape.check_leaf(field, path, wire, value)
@@ -60,12 +60,12 @@ def judge_raw_value(
 
 
 def _is_plain(text: bytes) -> bool:
-    """Whether a value that was let through is JSON at a glance: a short string, whole number or word."""
+    """Whether a value that was let through is strict JSON at a glance: a short string, whole number or word."""
+    if len(text) > value_text.MAX_SHOWN_CHARACTERS:
+        return False
     if text[:1] == b'"':
-        return len(text) <= value_text.MAX_SHOWN_CHARACTERS and b"\\" not in text and text.isascii()
-    if text.isdigit():
-        return len(text) <= MAX_UNCHECKED_DIGITS and (text[:1] != b"0" or len(text) == 1)
-    return text in (b"true", b"false", b"null")
+        return b"\\" not in text and text.isascii()
+    return text.isdigit() or text in (b"true", b"false", b"null")
 
 
 def parse_raw_value(raw: Raw | bytes, path: Path, index: int | None) -> Json:
