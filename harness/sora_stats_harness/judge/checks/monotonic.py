@@ -57,9 +57,8 @@ class MonotonicCheck(Check):
         return [self._violation(seen, fall) for fall in falls]
 
     def _channel_violations(self, seen: Observed) -> list[Violation]:
-        path = self._decoder.edition_path_of_label
         return [
-            make_channel_violation(gap, seen, path(gap.label) or (LABELS_GROUP, gap.label))
+            make_channel_violation(gap, seen, self._decoder.path_of_known_label(gap.label))
             for gap in seen.connection.counter_history.gaps
         ]
 
@@ -77,7 +76,7 @@ class MonotonicCheck(Check):
             field = wire = (*block.path, block.counters[fall.counter].name)
         else:
             name = decoder.label_counters[fall.counter].name
-            field = (*(decoder.edition_path_of_label(fall.block) or (LABELS_GROUP, fall.block)), name)
+            field = (*decoder.path_of_known_label(fall.block), name)
             wire = (LABELS_GROUP, fall.block, name)
         return Violation(
             requirement=MONOTONIC,
