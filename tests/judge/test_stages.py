@@ -87,11 +87,13 @@ def test_a_length_in_digits_of_another_script_is_none() -> None:
 
 
 def test_findings_of_too_many_kinds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A note says how many are not listed."""
+    """A note says how many are not listed; another requirement's are listed all the same."""
     monkeypatch.setattr(findings, "MAX_FINGERPRINTS", 2)
     talk = Talk()
     names = [f"{group}__total_{way}_{group}" for group in ("dtls", "sctp") for way in ("received", "sent")]
-    talk.add(ask(), 0, MS, connection(IDS[0], 0, **dict.fromkeys(names, "1")))
+    talk.add(ask(), 0, MS, connection(IDS[0], 0, **dict.fromkeys(names, "1"), turn__total_sent_turn_unknown=-1))
+    listed = sorted(each.requirement for each in talk.judge.result().findings)
+    assert listed == ["shape.range", *["shape.type"] * 3]
     assert "2 findings of further kinds are counted, but not listed" in talk.end().coverage.notes
 
 
