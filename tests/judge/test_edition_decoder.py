@@ -132,7 +132,10 @@ def test_an_id_may_be_one_that_only_some_connections_have() -> None:
     """Then the others lack nothing."""
     text = HEAD + "".join(f"{name} = {ID}\n" for name in NAMES)
     conditional = text.replace(f"bundle_id = {ID[:-2]}", f'bundle_id = {ID[:-2]}, presence = "conditional"')
-    of = parse_edition(conditional, origin="odd")
+    labels = (
+        f"[groups.data_channel]\noptional = true\n[groups.data_channel.groups.notify.fields]\ntotal_one = {COUNTER}\n"
+    )
+    of = parse_edition(conditional + labels, origin="odd")
     assert shapes(of, bundle_id=None) == [("shape.type", "/bundle_id")]
     judge = Judge(of)
     lacks = {name: IDS[0] for name in NAMES if name != "bundle_id"} | {"timestamp": "2026-11-24T12:00:00Z"}

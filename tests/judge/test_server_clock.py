@@ -9,6 +9,7 @@ import pytest
 from sora_stats_harness.api.exchange import Exchange
 from sora_stats_harness.judge.evidence import EvidenceExchange
 from sora_stats_harness.judge.server_clock import ClockOffset
+from sora_stats_harness.judge.stamp_order import StampedSample
 
 from .build import SECOND, ask
 
@@ -30,7 +31,7 @@ def jumps(rows: Sequence[Row]) -> tuple[list[tuple[int, int, int]], ClockOffset]
     found = []
     for seq, (sent, received, stamp, resolution) in enumerate(rows):
         evidence = EvidenceExchange(exchange(seq, sent, received))
-        jump = offset.add_timestamp(WALL + stamp, resolution, evidence, WALL)
+        jump = offset.add_timestamp(StampedSample(WALL + stamp, resolution, sent, received, evidence, None), WALL)
         if jump is not None:
             found.append((jump.earlier.exchange.seq, jump.later.exchange.seq, jump.gap_ns))
     return found, offset

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .evidence import EvidenceExchange, EvidenceStore
     from .response_head import RelevantHeaders
     from .sample import ParsedBody, Sample
+    from .stamp_order import StampedSample
     from .state import State
     from .verdict import JudgeResult
 
@@ -98,6 +99,8 @@ class Observed(msgspec.Struct, gc=False):
     connection_id: str = ""
     connection: ConnectionState = None  # type: ignore[assignment]  # every stage of connections has one
     """What is remembered of the sample's connection, before this sample; from `Stage.NEW_CONNECTION` to `Stage.USER`."""
+    stamped: StampedSample | None = None
+    """The sample with its stamp; None where that is not sound."""
     known: CounterMaxima[EvidenceExchange] | None = None
     """The largest counters of the connection that were known before the request was sent."""
     admitted: dict[str, Sample] = {}
@@ -106,6 +109,11 @@ class Observed(msgspec.Struct, gc=False):
     """Whether these are all, and nothing else stood in the body."""
     alone: bool = False
     """Whether there is nothing to compare with: a body from a file."""
+
+    @property
+    def open_from_ns(self) -> int | None:
+        """When the oldest request was sent that may still be under way; None where there is none."""
+        return next(iter(self.open_sent_ns), self.horizon_ns)
 
     @property
     def rewritten(self) -> bool:
@@ -126,7 +134,7 @@ class Observed(msgspec.Struct, gc=False):
         return None if counters is None or counters[place[1]] < 0 else counters[place[1]]
 
 
-class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Violation(msgspec.Struct, frozen=True, gc=False):
     """One violation as a check gives it; the requirement's row words it."""
 
     requirement: Requirement

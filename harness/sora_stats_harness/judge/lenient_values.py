@@ -30,6 +30,8 @@ class LenientPlace:
     """The block that its counter is in; None where it is none."""
     absence: ShapeDeviation | None
     """What it comes to where nothing stands there."""
+    field: FieldDefinition | None
+    """The documented leaf that it is, if it was learned: where nothing stands there, that may be wrong as well."""
     alone: frozenset[Path]
     """Its path and no other."""
     text: bytes = b""

@@ -129,14 +129,14 @@ class NodePresence:
 
     def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """Another response had this connection."""
-        first = self._first.get(connection_id)
-        if first is not None and first.received_ns < exchange.sent_ns:
-            sightings = self._found[exchange.request.target]
+        first, seen = self._first.get(connection_id), exchange.exchange
+        if first is not None and first.exchange.received_ns < seen.sent_ns:
+            sightings = self._found[seen.request.target]
             found = sightings.get(connection_id)
             if found is None:
                 found = sightings[connection_id] = SightingCounts()
             found.newer += 1
-            found.newer_ns = exchange.received_ns
+            found.newer_ns = seen.received_ns
 
     def add_absence(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """A response that should have had this connection did not."""

@@ -104,6 +104,7 @@ class SampleBuilder:
         field = loose.field if loose.learned else None
         made = self._leeway_of[id(loose)] = LenientPlace(
             loose=loose,
+            field=field,
             block=self.codec.block_of[loose.path[:-1]]
             if field is not None and field.kind is FieldKind.COUNTER
             else None,
@@ -149,8 +150,9 @@ class SampleBuilder:
                 self._add_absent_groups(absent, sample)
             if loose:
                 for leeway, raw in zip(self._leeways, raws or self._no_raws, strict=True):
-                    self._judge_lenient_place(leeway, raw or b"", sample)
-                if related and any(row.is_violated(blocks) for row in self._rows_of_learned):
+                    if raw or leeway.field is not None:
+                        self._judge_lenient_place(leeway, raw or b"", sample)
+                if related and self._rows_of_learned and any(row.is_violated(blocks) for row in self._rows_of_learned):
                     sample.related = False
                 level = sample.level
             if level is not None and self._level_block is not None:
@@ -226,11 +228,10 @@ class SampleBuilder:
 
     def _judge_lenient_place(self, leeway: LenientPlace, text: bytes, sample: Sample) -> None:
         """Judge one place that the decoder lets through, and put what is sound where it belongs."""
-        loose = leeway.loose
-        field = loose.field
+        loose, field = leeway.loose, leeway.field
         value: Any = None  # Any: a leaf
         if not text:
-            if field is None or not loose.learned:
+            if field is None:
                 return
             deviation = leeway.absence
             if deviation is not None:
@@ -238,14 +239,14 @@ class SampleBuilder:
         elif text == leeway.text:
             value, deviation = leeway.value, leeway.deviation
         else:
-            value, deviation = judge_raw_value(field, loose.learned, loose.path, loose.path, text, sample.index)
+            value, deviation = judge_raw_value(loose.field, loose.learned, loose.path, loose.path, text, sample.index)
             if (
                 len(text) <= value_text.MAX_SHOWN_CHARACTERS and text[:1] not in b"[{"
             ):  # how deep a value may be depends on where it stands
                 leeway.text, leeway.value, leeway.deviation = text, value, deviation
         if deviation is not None:
             sample.deviations.append(deviation)
-        if field is None or not loose.learned:
+        if field is None:
             return
         if leeway.block is not None:
             counters = list(sample.blocks[leeway.block] or ())

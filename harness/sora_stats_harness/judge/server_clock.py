@@ -17,6 +17,7 @@ from ..api.exchange import Target
 
 if TYPE_CHECKING:
     from .evidence import EvidenceExchange
+    from .stamp_order import StampedSample
 
 JUMP_TOLERANCE_NS: Final = 1_000_000_000
 """How far a clock may be stepped (NTP does so) without a word."""
@@ -68,26 +69,23 @@ class ClockOffset:
         """What the offset must be, in nanoseconds, where all spans agree; None where nothing was seen."""
         return (self._low, self._high) if self._spans else None
 
-    def add_timestamp(
-        self, stamp_ns: int, resolution_ns: int, evidence: EvidenceExchange, wall_minus_clock_ns: int
-    ) -> ClockJump | None:
+    def add_timestamp(self, sample: StampedSample, wall_minus_clock_ns: int) -> ClockJump | None:
         """
-        Take in one stamp.
+        Take in one stamp: true to its resolution, and rounded down.
 
         Args:
-            stamp_ns: When the server says it was read; true to `resolution_ns`, rounded down.
+            sample: What was stamped.
             wall_minus_clock_ns: Wall-clock time less the exchange's own clock, to keep the numbers small.
         """
-        exchange = evidence.exchange
-        low = stamp_ns - exchange.received_ns - wall_minus_clock_ns
-        high = stamp_ns + resolution_ns - exchange.sent_ns - wall_minus_clock_ns
-        spans = self._spans
+        stamp_ns, received_ns, spans = sample.stamp_ns - wall_minus_clock_ns, sample.received_ns, self._spans
+        low = stamp_ns - received_ns
+        high = stamp_ns + sample.resolution_ns - sample.sent_ns
         if spans:
-            self.checked[exchange.request.target] += 1
-            fresh = exchange.received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
+            self.checked[sample.evidence.exchange.request.target] += 1
+            fresh = received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
             if low <= self._low and high >= self._high and fresh:
                 return None  # says nothing new, as most do
-        return self._narrow_bounds(low, high, evidence)
+        return self._narrow_bounds(low, high, sample.evidence)
 
     def _narrow_bounds(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump | None:
         spans, received_ns = self._spans, evidence.exchange.received_ns
