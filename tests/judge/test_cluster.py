@@ -263,6 +263,12 @@ def test_at_the_end_of_a_run_nobody_is_forgotten() -> None:
     assert talk.told() == ["identity.present"]
 
 
+def test_one_node_is_no_cluster() -> None:
+    """Where it is the only one that was named, others may have what it does not list of itself."""
+    steps: list[Step] = [(ALL, (A,)), (ONE, ()), (ALL, (A,))]
+    assert [each.requirement for each in told(*steps, (TWO, ()), (ALL, (A,)), nodes=(SERVER,))[0]] == []
+
+
 @pytest.mark.parametrize(("overlapping", "checked"), [(3, 1), (4, 0)])
 def test_of_each_node_the_last_four_listings_are_remembered(overlapping: int, checked: int) -> None:
     """One lies between two listings of all, those after it overlap the second."""

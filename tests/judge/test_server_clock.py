@@ -130,7 +130,8 @@ def test_a_third_jump_within_ten_minutes_is_a_habit(third_ns: int, is_habit: boo
     offset, found = ClockOffset(), []
     rows = [at(0), (4, 10, 10 + 2 * SECOND, 0), at(300 * SECOND), at(third_ns, 2 * SECOND)]
     for seq, (sent, received, stamp, resolution) in enumerate(rows):
-        found.append(offset.add_timestamp(stamp, resolution, EvidenceExchange(exchange(seq, sent, received)), 0))
+        evidence = EvidenceExchange(exchange(seq, sent, received))
+        found.append(offset.add_timestamp(StampedSample(stamp, resolution, sent, received, evidence, None), 0))
     assert [jump is not None and jump.is_habit for jump in found] == [False, False, False, is_habit]
 
 
