@@ -369,3 +369,16 @@ def test_a_large_request_is_kept_while_there_is_room() -> None:
         kept.append(proof.request.body)
     assert [body == sent.body for body in kept] == [True, False]
     assert kept[1] is None
+
+
+@pytest.mark.parametrize(("last_lasts", "proof"), [(9, [0, 1, 2]), (10, [0, 2])])
+def test_where_the_first_to_have_a_value_was_let_go_the_last_one_proves_it(
+    monkeypatch: pytest.MonkeyPatch, last_lasts: int, proof: list[int]
+) -> None:
+    """It had the value too, unless it overlaps the response that fell."""
+    monkeypatch.setattr(EvidenceExchange, "is_whole", property(lambda held: held.key[1] != 0))
+    talk = Talk()
+    for step, (count, lasts) in enumerate(((7, 5), (7, last_lasts), (6, 20))):
+        sample = connection(stamp_ns=(10 * step + 1) * MS, dtls__total_received_dtls=count)
+        talk.add(ask(), 10 * step * MS, (10 * step + lasts) * MS, sample)
+    assert [[each.seq for each in finding.exchanges] for finding in talk.findings] == [proof]

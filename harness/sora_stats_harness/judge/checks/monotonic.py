@@ -110,6 +110,7 @@ class MonotonicCheck(Check):
 
 def _proof(seen: Observed, earlier: EvidenceExchange) -> tuple[EvidenceExchange, ...]:
     last = seen.connection.last
-    if not earlier.is_whole and last is not None and last is not earlier and last.received_ns < seen.exchange.sent_ns:
+    assert last is not None, "it is held against a sample"
+    if not earlier.is_whole and last is not earlier and last.received_ns < seen.exchange.sent_ns:
         return (earlier, last, seen.evidence)  # the first one's body was let go; this one had the value too
     return (earlier, seen.evidence)
