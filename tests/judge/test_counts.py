@@ -105,15 +105,17 @@ def test_a_length_is_checked_unless_chunks_overrule_it() -> None:
 
 
 def test_a_recording_of_samples_alone_says_nothing_of_http() -> None:
-    """Their shape is judged, and nobody knows how they came."""
+    """Their shape is judged, closed sets where there are data channels, and nobody knows how they came."""
     judge = Judge(DOC)
     talk = Talk()
     for place in range(2):
         document = connection(ONE, (20 * place + 5) * MS)
+        if place == 0:
+            del document["data_channel"]
         exchange = talk.add(ask(ONE), 20 * place * MS, (20 * place + 10) * MS, document)
         judge.judge_recorded(exchange, bare=True)
     result = judge.result()
-    expected = {"shape.type": 2, "counter.monotonic": 1, "http.json": 0, "http.status": 0}
+    expected = {"shape.type": 2, "shape.enum": 1, "counter.monotonic": 1, "http.json": 0, "http.status": 0}
     assert {name: result.checked[name] for name in expected} == expected
     assert judge.subject_kind == "recording"
 
