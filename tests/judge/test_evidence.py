@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import tracemalloc
@@ -23,6 +24,7 @@ from sora_stats_harness.judge.evidence import (
     EvidenceStore,
     PackedBody,
 )
+from sora_stats_harness.judge.findings import FindingAggregator
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.reports.evidence_files import redact_exchanges
@@ -369,3 +371,30 @@ def test_a_large_request_is_kept_while_there_is_room() -> None:
         kept.append(proof.request.body)
     assert [body == sent.body for body in kept] == [True, False]
     assert kept[1] is None
+
+
+@pytest.mark.parametrize(("last_lasts", "proof"), [(9, [0, 1, 2]), (10, [0, 2])])
+def test_where_the_first_to_have_a_value_was_let_go_the_last_one_proves_it(
+    monkeypatch: pytest.MonkeyPatch, last_lasts: int, proof: list[int]
+) -> None:
+    """It had the value too, unless it overlaps the response that fell."""
+    monkeypatch.setattr(EvidenceExchange, "is_whole", property(lambda held: held.key[1] != 0))
+    talk = Talk()
+    for step, (count, lasts) in enumerate(((7, 5), (7, last_lasts), (6, 20))):
+        sample = connection(stamp_ns=(10 * step + 1) * MS, dtls__total_received_dtls=count)
+        talk.add(ask(), 10 * step * MS, (10 * step + lasts) * MS, sample)
+    assert [[each.seq for each in finding.exchanges] for finding in talk.findings] == [proof]
+
+
+def test_a_finding_of_another_process_is_kept_with_its_proof() -> None:
+    """It is in words already, and counts as any."""
+    talk = Talk()
+    for step, count in enumerate((7, 6)):
+        sample = connection(stamp_ns=step * SECOND, dtls__total_received_dtls=count)
+        talk.add(ask(), step * SECOND, step * SECOND + MS, sample)
+    (finding,) = talk.findings
+    merged = FindingAggregator(EvidenceStore())
+    for _ in range(2):
+        merged.add_finding(finding)
+    merged.add_finding(dataclasses.replace(finding, field="/rtp/other", exchanges=()))
+    assert [(each.count, len(merged.evidence_of(each.fingerprint))) for each in merged.entries()] == [(2, 2), (1, 0)]

@@ -182,7 +182,7 @@ class StageWalk:
         """Read and judge a body, and every sample in it."""
         exchange, counts = seen.exchange, self._target_counts
         every = self._scan_every
-        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
+        scan = seen.alone or (every > 0 and exchange.seq % every == 0)
         if pause is None:
             body = self._reader.read(data, target.many, scan)
         else:

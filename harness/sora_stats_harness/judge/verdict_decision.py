@@ -153,7 +153,7 @@ def _requirement_status(
     reason: NotCheckedReason | None = None
     if worst is None:
         status, reason = _unviolated_status(rule, result, scope, {entry.status for entry in entries})
-    checked = result.checked.get(rule.id, 0)
+    checked = 0 if status == "not_applicable" else result.checked.get(rule.id, 0)
     strengths = {
         operation: TargetStrength(checked=times, excludes_above=excluded_share(times))
         for operation, times in sorted(result.checked_by_target.get(rule.id, {}).items())
