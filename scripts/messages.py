@@ -124,8 +124,10 @@ def texts(tree: ast.Module) -> Iterator[str]:
 
 
 def docstrings(tree: ast.Module) -> Iterator[ast.AST]:
-    """Strings that are statements, and those in annotations: nobody sees them."""
+    """Strings that are statements, those in annotations, and what assertions say: nobody sees them."""
     for node in ast.walk(tree):
+        if isinstance(node, ast.Assert) and node.msg is not None:
+            yield from ast.walk(node.msg)
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value
         for name in ("annotation", "returns"):
