@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
@@ -130,7 +131,7 @@ class EvidenceStore:
     """
     All evidence of one judge.
 
-    A quarter of it is for bodies as they came; older ones are packed, to some 10 % of their size. Another quarter is for
+    A quarter of it is for bodies as they came; older ones that are still held are packed, to some 10 % of their size. Another quarter is for
     proofs as large as they come, and three eighths are shared out among those after them, so that the last kind of finding
     has its proof too. What is not used so is for packed bodies.
 
@@ -169,8 +170,7 @@ class EvidenceStore:
         """Hold the exchange that is judged next."""
         held = self._current = EvidenceExchange(exchange)
         self._newest.append(held)
-        response = exchange.response
-        self._newest_bytes += OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
+        self._newest_bytes += _raw_size(exchange)
         return held
 
     def settle(self, pause: Callable[[], None]) -> None:
@@ -180,13 +180,25 @@ class EvidenceStore:
             self._portions.append((self._newest_bytes, [*map(ref, self._newest)]))
             self._raw_bytes += self._newest_bytes
             self._newest, self._newest_bytes = [], 0
-            while self._raw_bytes > self._raw_limit:
-                size, oldest = self._portions.popleft()
-                self._raw_bytes -= size
-                for each in oldest:
-                    if (aged := each()) is not None:
-                        self._pack(aged, pause)
+            if self._raw_bytes > self._raw_limit:
+                self._bound_raw(pause)
             self._release(pause)
+
+    def _bound_raw(self, pause: Callable[[], None]) -> None:
+        """Count what is still held of the bodies as they came, and pack the oldest where that is too much all the same."""
+        portions, self._portions, self._raw_bytes = self._portions, deque(), 0
+        for _, portion in portions:
+            sizes = [0 if (held := each()) is None else _raw_size(held.exchange) for each in portion]
+            if size := sum(sizes):
+                self._portions.append((size, [*compress(portion, sizes)]))
+                self._raw_bytes += size
+        enough = self._raw_limit * 3 // 4  # so that the next look is some time off
+        while self._raw_bytes > (enough if len(self._portions) > 1 else self._raw_limit):
+            size, oldest = self._portions.popleft()
+            self._raw_bytes -= size
+            for each in oldest:
+                if (aged := each()) is not None:
+                    self._pack(aged, pause)
 
     def _pack(self, held: EvidenceExchange, pause: Callable[[], None]) -> None:
         exchange = held.exchange
@@ -329,6 +341,12 @@ class _HeldBody:
                 assert self._known is not None, "what is packed was packed by the store"
                 held.sha256 = packed.hash(self._known, pause)
         return held.sha256
+
+
+def _raw_size(exchange: Exchange) -> int:
+    """The bytes that an exchange is counted with while its body is as it came."""
+    response = exchange.response
+    return OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
 
 
 def _without_body(exchange: Exchange, length: int, sha256: str) -> Exchange:
