@@ -60,14 +60,6 @@ def read_nothing(text: str) -> None:
 
 
 def read_nginx(text: str) -> None:
-    """nginx itself is a thing to install: directives end, blocks close, and names are as it has them."""
-    rest = re.sub(r"#.*", "", text)
-    while (shorter := re.sub(r"[$\w][^;{}]*(?:;|\{\s*\})\s*", "", rest)) != rest:
-        rest = shorter
-    assert rest.strip() == "", rest
-
-
-def read_nginx(text: str) -> None:
     """nginx itself is a thing to install: directives end, and blocks close."""
     rest = re.sub(r"#.*", "", text)
     while (shorter := re.sub(r"[$\w][^;{}]*(?:;|\{\s*\})\s*", "", rest)) != rest:
