@@ -329,12 +329,11 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
             prefix,
         )
     _refuse_unknown_requirements(values, config, f"{prefix}require")
-    severity = Severity(fail_on=values["fail_on"], by_requirement=dict(values["severity"]))
     return RunSettings(
         url=url if has_server else None,
         names_simulator=names_simulator,
         edition=values["edition"],
-        severity=severity,
+        severity=_severity(values),
         require=tuple(values["require"]),
         checks=tuple(values["checks"]),
         headers=tuple(values["headers"]),
@@ -350,7 +349,7 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
         slos=tuple(values["slos"]),
         no_worse_than=values["no_worse_than"],
         baseline=values["baseline"],
-        gate=_gate_settings(values, severity),
+        gate=_gate_settings(values),
         config=config,
         origins=origins,
     )
@@ -371,7 +370,11 @@ def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, st
     return _resolve(setting, given, config, "--")
 
 
-def _gate_settings(values: Mapping[str, Any], severity: Severity) -> GateSettings:  # Any: whatever a setting holds
+def _severity(values: Mapping[str, Any]) -> Severity:  # Any: whatever a setting holds
+    return Severity(fail_on=values["fail_on"], by_requirement=dict(values["severity"]))
+
+
+def _gate_settings(values: Mapping[str, Any]) -> GateSettings:  # Any: whatever a setting holds
     return GateSettings(
         duration_s=values["duration"],
         max_duration_s=values["max_duration"],
@@ -383,7 +386,7 @@ def _gate_settings(values: Mapping[str, Any], severity: Severity) -> GateSetting
         large_request=values["large_request"],
         concurrency=values["concurrency"],
         rate=values["rate"],
-        severity=severity,
+        severity=_severity(values),
     )
 
 
