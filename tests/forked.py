@@ -144,6 +144,18 @@ class _Forked(subprocess.Popen[str]):
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]  # the child's ends
 
 
+class _Watched(_Forked):
+    """A worker in whose parent gevent waits for all children, and tells what became of them."""
+
+    def __init__(self, command: Sequence[str], **options: Any) -> None:  # Any: as subprocess.Popen
+        super().__init__(command, **options)
+        self._watcher = import_module("gevent").get_hub().loop.child(self.pid, ref=False)
+        self._watcher.start(lambda: self._handle_exitstatus(self._watcher.rstatus))  # type: ignore[attr-defined]
+
+    def _internal_poll(self, *_: object) -> int | None:
+        return self.returncode
+
+
 def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> str | None:
     """Which can fork a command, if any."""
     changed = {} if env is None else {name: value for name, value in {**env}.items() if os.environ.get(name) != value}
@@ -242,7 +254,9 @@ def _offer_workers() -> bool:
     started = subprocess.Popen  # gevent's
 
     def start_worker(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:  # Any: as subprocess.Popen
-        return _Forked(command, **options) if WORKER in command else started(command, **options)
+        if WORKER not in command:
+            return started(command, **options)
+        return _Watched(command, **options)
 
     subprocess.Popen = start_worker  # type: ignore[assignment,misc]
     return False
