@@ -83,7 +83,7 @@ def test_a_search_by_two_workers_finds_the_interval(elsewhere: bool, tmp_path: P
     environment = OnOtherMachines(tmp_path / "lib").environment if elsewhere else None
     with Simulator(connections=3, churn=False) as simulator:
         code, told = run(tmp_path, (*CAPACITY, "--start", "40", "--max-rate", "40"), simulator.url, environment)
-    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", []), told["reason"]
     assert (told["capacity"]["interval"], told["capacity"]["at_least"]) == ([40.0, None], True)
 
 

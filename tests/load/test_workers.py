@@ -61,8 +61,7 @@ def terminate(process: Process) -> None:
 
 def kill_one(process: Process) -> None:
     """One of the two is gone at once; then the run is ended."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(forked.workers(process)[0], signal.SIGKILL)
     time.sleep(1.5)  # what it had spooled is on disk within a second, and the other goes on
     process.terminate()
 
@@ -143,10 +142,10 @@ def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path
 
 def stop_one_for_a_while(process: Process) -> None:
     """One of the two does not run for four seconds, in which Locust would take it for dead; then it goes on."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGSTOP)
+    worker = forked.workers(process)[0]
+    os.kill(worker, signal.SIGSTOP)
     time.sleep(4)
-    os.kill(int(children[0]), signal.SIGCONT)
+    os.kill(worker, signal.SIGCONT)
 
 
 def test_a_worker_that_was_stopped_is_named_and_goes_on(tmp_path: Path) -> None:

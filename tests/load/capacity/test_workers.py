@@ -118,7 +118,7 @@ def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
         try:
             assert process.stderr is not None
             assert any("/s from 2 workers" in line for line in process.stderr)
-            victim = workers_of(process.pid)[-1]
+            victim = forked.workers(process)[-1]
             os.kill(victim, signal.SIGKILL)
             out, _ = process.communicate(timeout=60)
         finally:
@@ -127,12 +127,6 @@ def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
     assert (process.returncode, told["verdict"]) == (3, "inconclusive")
     assert told["capacity"]["at_least"]
     assert f"(pid {victim}) was killed by signal 9" in json.dumps(told)
-
-
-def workers_of(pid: int) -> list[int]:
-    """The processes that another one started to send."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(each) for each in children if b"load.worker" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 def test_a_counter_that_falls_between_two_workers_ends_the_search(tmp_path: Path) -> None:
