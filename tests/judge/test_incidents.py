@@ -329,6 +329,20 @@ def test_a_cache_over_listings_in_which_others_come_and_go() -> None:
     assert list(incidents_of(poll.talk)) == ["stale-cache"]
 
 
+def test_a_cache_that_shows_a_busy_connection_as_it_was() -> None:
+    """The first stamp to go back is that of an idle connection; the counters of another fall, whose sample is old as well."""
+    poll = Poll()
+    names = ("dtls__total_received_dtls", "dtls__total_sent_dtls", "turn__total_received_stun_unknown")
+    for number in (0, 1):
+        old = poll.sample(number, **dict.fromkeys(names, 100))
+        poll.add(ask(IDS[number]), old)
+        poll.add(ask(IDS[number]), poll.sample(number, **dict.fromkeys(names, 100 + number)))
+        poll.add(ask(IDS[number]), old)
+    found = incidents_of(poll.talk)
+    assert list(found) == ["stale-cache"]
+    assert len(found["stale-cache"].explains) == len(verdict_of(poll.talk.judge).findings) == 4
+
+
 def test_one_counter_and_a_stamp_that_go_back_are_no_cache() -> None:
     """An old response has many old counters: these are two faults."""
     poll = Poll()

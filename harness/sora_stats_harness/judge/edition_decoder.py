@@ -9,6 +9,7 @@ as raw bytes from then on, and so reads a server that is wrong in every response
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
@@ -138,6 +139,12 @@ class EditionDecoder:
         """Whether msgspec takes all names. Else there are no decoders and no plans, and each connection is surveyed."""
         if self.is_usable:
             self._build_decoders()
+
+    def copy(self) -> EditionDecoder:
+        """One that knows the same, and learns by itself."""
+        made = copy.copy(self)
+        made.learned = self.learned.copy()
+        return made
 
     def edition_path_of_label(self, label: str) -> Path | None:
         """The edition's path of a label in a response; None where the label is not documented."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -26,7 +26,7 @@ from .edition_decoder import (
     Json,
     LenientLeaf,
 )
-from .label_samples import take_labels
+from .label_samples import MAX_CACHED_LABELS, take_labels
 from .lenient_values import LenientPlace, NeedsSlowPath, judge_raw_value, parse_raw_value
 from .sample import Sample
 
@@ -127,7 +127,7 @@ class SampleBuilder:
         for leaves, blocks, labels, configuration, related, stamp_ns, absent, raws in connections:
             timestamp, channel_id, client_id, bundle_id, connection_id, level = leaves
             if not self._usual_labels.issuperset(labels):
-                raise NeedsSlowPath
+                self._learn_labels(labels)
             sample = Sample(  # by place: names take three times as long
                 index,
                 timestamp,
@@ -165,6 +165,12 @@ class SampleBuilder:
             if index is not None:
                 index += 1
         return samples
+
+    def _learn_labels(self, labels: Iterable[str]) -> None:
+        if any(self.codec.edition_path_of_label(label) is None for label in labels):
+            raise NeedsSlowPath
+        if len(self._usual_labels) < MAX_CACHED_LABELS:
+            self._usual_labels.update(labels)
 
     def _add_absent_groups(self, absent: list[int], sample: Sample) -> None:
         groups = [self.codec.plans[place].group for place in sorted(absent)]

@@ -10,6 +10,7 @@ accelerator, it does the decoding of the first two, and looks for repeated keys 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -43,8 +44,17 @@ MAX_CONNECTION_BYTES: Final = 16 << 20
 MAX_SEEN_ONCE: Final = 1024
 """Unknown keys that are remembered until they come again: learning one takes as long as decoding a hundred bodies."""
 
+MAX_PREPARED_EDITIONS: Final = 8
+
 _REJECTIONS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, StrictJsonError, NeedsSlowPath)
 """What says that a body has to be surveyed."""
+
+
+@lru_cache(MAX_PREPARED_EDITIONS)
+def _prepare_edition(edition: Edition) -> tuple[EditionDecoder, tuple[ResolvedRelation, ...]]:
+    """What all readers of an edition begin with: each test has a reader of its own."""
+    codec = EditionDecoder(edition)
+    return codec, resolve_relations(codec.blocks)
 
 
 class SampleReader:
@@ -58,8 +68,9 @@ class SampleReader:
 
     def __init__(self, edition: Edition, *, accelerated: bool = True) -> None:
         self.edition = edition
-        self.codec: EditionDecoder = EditionDecoder(edition)
-        self.relations: tuple[ResolvedRelation, ...] = resolve_relations(self.codec.blocks)
+        codec, relations = _prepare_edition(edition)
+        self.codec: EditionDecoder = codec.copy()
+        self.relations: tuple[ResolvedRelation, ...] = relations
         """Those that this edition has all the counters for."""
         self._seen_once: set[tuple[str, ...]] = set()
         """Keys that the edition does not know, and that came once."""

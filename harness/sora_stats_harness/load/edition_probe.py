@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def detect_by_address(
-    address: ServerAddress, headers: Headers, timeout_s: float, interrupt: InterruptHandler
+    address: ServerAddress, headers: Headers, timeout_s: float, interrupt: InterruptHandler | None = None
 ) -> tuple[str, list[str]]:
     """Ask a server for its connections once, as `probe.edition_detection.detect_by_server` does; Ctrl-C ends it."""
     ask = ConnectionAsk(Route(), timeout_s, interrupt)
@@ -43,7 +43,7 @@ class ConnectionAsk:
         interrupt: Gives a request up.
     """
 
-    def __init__(self, route: Route, timeout_s: float, interrupt: InterruptHandler) -> None:
+    def __init__(self, route: Route, timeout_s: float, interrupt: InterruptHandler | None) -> None:
         self._route = route
         self._timeout_s = timeout_s
         self._interrupt = interrupt
@@ -65,7 +65,7 @@ class ConnectionAsk:
             silence_keyboard_interrupt()
             exchange = send_interruptibly(
                 lambda: connection.send(Judge(load_edition(DEFAULT_EDITION)), prepare_request(request)),
-                lambda: self._interrupt.is_interrupted,
+                lambda: self._interrupt is not None and self._interrupt.is_interrupted,
             )
         finally:
             connection.close()

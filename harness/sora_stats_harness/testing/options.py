@@ -19,7 +19,7 @@ import pytest
 
 from ..api.errors import UsageError
 from ..api.language import translate
-from ..api.option_values import FAIL_ON_LEVELS
+from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFIXED_OPTIONS
 from ..api.server_url import (
     SIMULATOR_URL,
     URL_VARIABLE,
@@ -41,13 +41,8 @@ GATE_FILES: Final = ("sora-harness.toml", "pyproject.toml")
 
 _SHARED_OPTIONS: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
-    ("edition", "NAME|FILE", "the field list to judge by (default: doc-2024; auto: the nearest one)"),
+    *PREFIXED_OPTIONS,
     ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
-    ("ca-file", "FILE", "trust the certificates in this file alone"),
-    ("client-cert", "FILE", "show this certificate (PEM), which may hold its key as well"),
-    ("client-key", "FILE", "the key of --sora-client-cert, where that holds none"),
-    ("proxy", "URL", "send everything through this proxy: http://HOST:PORT, or env:VARIABLE with credentials"),
-    ("timeout", "TIME", "for a whole exchange (default: 5)"),
     ("wait", "TIME", "wait so long for a server that is starting (default: 0)"),
     ("duration", "TIME", "how long the gate probes at least (default: 10)"),
     (
@@ -57,24 +52,14 @@ _SHARED_OPTIONS: Final = (
     ),
     ("rate", "N", "the gate sends at most so many requests a second (default: 50; to the simulator 400)"),
     ("targets", "NAMES", "the gate asks for these only, with commas between (default: all three)"),
-    (
-        "fail-on",
-        "|".join(FAIL_ON_LEVELS),
-        "the lowest level of a finding that fails, in the gate and in tests (default: proven)",
-    ),
-    ("tear", "TIME", "how far apart the server stamps a response and reads its counters"),
 )
 _SHARED_FLAGS: Final = (
-    ("insecure", "accept any certificate"),
+    *PREFIXED_FLAGS,
     ("valid-only", "the gate sends no request that is wrong on purpose"),
-    ("trust-config", "let a configuration that was found name checks, and secrets for the server that it names itself"),
 )
 _SHARED_LISTS: Final = (
-    ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
-    ("checks", "FILE.py", "the gate judges by the checks of your own in this file as well (repeatable)"),
-    ("label", "KEY=VALUE", "put into the gate's reports, such as build=123 (repeatable)"),
+    *PREFIXED_LISTS,
     ("node", "URL", "another node of the server's cluster (repeatable)"),
-    ("header", "'NAME: VALUE'", "send this as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
 )
 """Options that `conform` has as well, without `sora-` before the name."""
@@ -101,11 +86,11 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--sora-report", metavar="DIR", help="where the gate writes verdict.json, report.html and the like")
     for name, metavar, text in _SHARED_OPTIONS:
-        add(f"--sora-{name}", metavar=metavar, help=text)
+        add(f"{PREFIX}{name}", metavar=metavar, help=text)
     for name, text in _SHARED_FLAGS:
-        add(f"--sora-{name}", action="store_true", help=text)
+        add(f"{PREFIX}{name}", action="store_true", help=text)
     for name, metavar, text in _SHARED_LISTS:
-        add(f"--sora-{name}", action="append", default=[], metavar=metavar, help=text)
+        add(f"{PREFIX}{name}", action="append", default=[], metavar=metavar, help=text)
     parser.addini("sora_fail_on", "the same as --sora-fail-on, which wins", default=None)
     # None, so that one that is set but empty can be told from one that is not set
     parser.addini("sora_url", "the server, where neither --sora-url nor SORA_URL names one", default=None)
@@ -262,7 +247,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         given["fail_on"] = config.getini("sora_fail_on")
     sources = SettingSources(
         options=given,
-        option_prefix="--sora-",
+        option_prefix=PREFIX,
         config_file=None if file is None else Path(file),
         folder=config.rootpath,
         urls=url_candidates(config),
