@@ -39,9 +39,12 @@ _HIDDEN_OPTIONS: Final = ("sora-run", "sora-spool", "sora-clock", "sora-workers"
 
 
 def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse one
-    """Add our options to Locust's."""
+    """Add our options to Locust's, explained in the language of the environment."""
     with use_language(environment_language()):
         _add_options(parser)
+    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default lets everybody in who can reach the machine
+    for name in _HIDDEN_OPTIONS:
+        parser.add_argument(f"--{name}", default="", help=argparse.SUPPRESS, include_in_web_ui=False)
 
 
 def _add_options(parser: Any) -> None:  # Any: as above
@@ -71,9 +74,8 @@ def _add_options(parser: Any) -> None:  # Any: as above
         )
     slo = ("slo", "SLO", "fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1% (repeatable)")
     for name, metavar, text in (*PREFIXED_LISTS, slo):
-        told = translate(text).replace("%", "%%")
-        add = parser.add_argument
-        add(f"{PREFIX}{name}", action="append", default=[], metavar=metavar, help=told, include_in_web_ui=False)
+        add, text = parser.add_argument, translate(text).replace("%", "%%")
+        add(f"{PREFIX}{name}", action="append", default=[], metavar=metavar, help=text, include_in_web_ui=False)
     for name, text in PREFIXED_FLAGS:
         parser.add_argument(f"{PREFIX}{name}", action="store_true", help=translate(text), include_in_web_ui=False)
     parser.add_argument(
@@ -82,15 +84,6 @@ def _add_options(parser: Any) -> None:  # Any: as above
         help=translate("the configuration (default: that of the current folder)"),
         include_in_web_ui=False,
     )
-    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default lets everybody in who can reach the machine
-    for name in _HIDDEN_OPTIONS:
-        parser.add_argument(f"--{name}", default="", help=argparse.SUPPRESS, include_in_web_ui=False)
-
-
-def in_environment_language(text: str) -> str:
-    """A text for whoever started Locust."""
-    with use_language(environment_language()):
-        return translate(text)
 
 
 def _parse_name(text: str) -> str:
@@ -104,7 +97,8 @@ def _of_option(parse: Any) -> Any:  # Any: takes a text
         try:
             return parse(text)
         except UsageError as error:
-            raise argparse.ArgumentTypeError(in_environment_language(str(error))) from None
+            with use_language(environment_language()):
+                raise argparse.ArgumentTypeError(translate(str(error))) from None
 
     return read
 

@@ -41,7 +41,6 @@ from .locust_settings import (
     LocustSettings,
     address_of_host,
     begin_with_settings,
-    in_environment_language,
     selected_interval_s,
 )
 from .locust_web_page import live_state
@@ -51,7 +50,8 @@ from .slo_results import end_with_slos, judge_slos
 
 def say_error(text: object) -> None:
     """Write one line to stderr, in the language of the environment."""
-    sys.stderr.write(f"sora-harness: {in_environment_language(str(text))}\n")
+    with use_language(environment_language()):
+        sys.stderr.write(f"sora-harness: {translate(str(text))}\n")
 
 
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
