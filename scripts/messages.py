@@ -124,10 +124,12 @@ def texts(tree: ast.Module) -> Iterator[str]:
 
 
 def docstrings(tree: ast.Module) -> Iterator[ast.AST]:
-    """Strings that are statements, and those in annotations: nobody sees them."""
+    """Strings that are statements, and those in assertions and annotations: nobody sees them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value
+        if isinstance(node, ast.Assert) and node.msg is not None:
+            yield from ast.walk(node.msg)
         for name in ("annotation", "returns"):
             if (annotation := getattr(node, name, None)) is not None:
                 yield from ast.walk(annotation)
@@ -244,7 +246,7 @@ def placeholder(node: ast.FormattedValue) -> str:
             if name in COUNTING:
                 return value_of(node.value, ":count").replace(name.strip("_"), noun.replace(" ", "_"), 1)
     spec = ast.unparse(node.format_spec)[2:-1] if node.format_spec is not None else ""
-    is_number = re.fullmatch(r"([<>^]\{?\w*\}?(?=[,dfg]))?[0-9,+]*(\.\d+)?[dfgen%,]?", spec) is not None and spec != ""
+    is_number = re.fullmatch(r"[0-9,+]*(\.\d+)?[dfgen%,]?", spec) is not None and spec != ""
     if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") in ("len", "sum"):
         is_number = True
     return value_of(node.value, ":n" if is_number else "")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from typing import Final
 
 from sora_stats_harness.simulator.strategies import make_connection
 
-from .. import hostile
+from .. import forked, hostile
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "FIRST_CONTACT.md"
 
@@ -236,17 +237,12 @@ def run(situation: Situation) -> tuple[int, list[str]]:
         if situation.file is not None:
             (Path(folder) / situation.file[0]).write_text(situation.file[1], encoding="utf-8")
         environment = {name: value for name, value in os.environ.items() if name not in ("SORA_URL", "GITHUB_ACTIONS")}
-        program = sys.executable + (" -m sora_stats_harness" if situation.program == "sora-harness" else "")
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", f"{program} {situation.words.replace('URL', url, 1)}"],
-            cwd=folder,
-            env=environment | situation.environment | {"PYTHONPATH": str(Path(__file__).parents[2] / "harness")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        words = situation.words.replace("URL", url, 1)
+        if situation.program == "sora-harness":
+            command = [sys.executable, "-m", "sora_stats_harness", *shlex.split(words)]
+        else:
+            command = ["bash", "-o", "pipefail", "-c", f"{sys.executable} {words}"]
+        done = forked.run(command, cwd=folder, env=environment | situation.environment, stderr=subprocess.STDOUT)
     return done.returncode, _settle(done.stdout).splitlines()
 
 

@@ -77,7 +77,6 @@ def run(arguments: Arguments) -> int:
     import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
     from msgspec.structs import replace as replace_fields
 
-    from ..judge.verdict_decision import RunEnding
     from ..load.load_task import run_load_task
     from ..load.slo_results import end_with_slos, judge_slos
 
@@ -98,7 +97,7 @@ def run(arguments: Arguments) -> int:
         facts = run.facts(
             subject=server,
             scope=spec.scope,
-            ending=end_with_slos(RunEnding(interrupted=done.interrupted, aborted=done.aborted), results),
+            ending=end_with_slos(done.ending, results),
             options=spec.verdict_options(load.processes) | {"slo": [slo.text for slo in slos]},
             notes=[*notes, *done.notes, *_load_notes(load)],
             diagnosis=run.diagnose(visit),

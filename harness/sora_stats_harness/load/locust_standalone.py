@@ -37,7 +37,12 @@ from ..reports.verdict_assembly import (
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare, observable_scope
 from .load_users import drain_users
-from .locust_settings import LocustSettings, address_of_host, begin_with_settings, selected_interval_s
+from .locust_settings import (
+    LocustSettings,
+    address_of_host,
+    begin_with_settings,
+    selected_interval_s,
+)
 from .locust_web_page import live_state
 from .run_measurements import LoadPlan, RunMeasurements, RunStopwatch
 from .slo_results import end_with_slos, judge_slos

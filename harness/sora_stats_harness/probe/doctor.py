@@ -206,7 +206,8 @@ def _transport_problem(listing: Exchange, ask: Ask, command: str, *, is_connecte
             row="reachable", text=said, advice="check the name in the URL, and this machine's DNS", may_pass=True
         )
     waits_for_tls = error.code is ErrorCode.TIMEOUT and is_connected and server.startswith("https:")
-    silent = error.code in (ErrorCode.REFUSED, ErrorCode.TIMEOUT, ErrorCode.LOCAL) and listing.response is None
+    away = (ErrorCode.REFUSED, ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT, ErrorCode.LOCAL)
+    silent = error.code in away and listing.response is None
     if silent and not waits_for_tls:
         advice = f"start Sora, or check host and port; to wait for it: {command} {here} --wait 30s"
         return Problem(row="reachable", text=said, advice=advice, may_pass=error.code is not ErrorCode.LOCAL)

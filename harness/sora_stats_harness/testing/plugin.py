@@ -61,11 +61,14 @@ LANGUAGE_KEY: Final[pytest.StashKey[str]] = pytest.StashKey()
 GATE_KEY: Final[pytest.StashKey[ConformanceGate]] = pytest.StashKey()
 SHARED_FOLDER_KEY: Final[pytest.StashKey[Path]] = pytest.StashKey()
 FINDINGS_KEY: Final[pytest.StashKey[SessionFindings]] = pytest.StashKey()
+SESSION_KEY: Final[pytest.StashKey[pytest.Session]] = pytest.StashKey()
 
 WORKER_SHARED_FOLDER: Final = "sora_shared"
 """How the folder that processes share is told to xdist's workers."""
 WORKER_MATCHED_EDITIONS: Final = "sora_editions"
 """And which editions the responses of servers were found to follow."""
+WORKER_FINDINGS: Final = "sora_findings"
+"""How a worker tells what it found, besides by its reports, which another plugin may keep back."""
 
 
 @contextmanager
@@ -112,6 +115,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Refuse settings that can't be used before anything else is done; pytest knows the fixtures by now."""
+    session.config.stash[SESSION_KEY] = session
     gate = session.config.stash.get(GATE_KEY, None)
     if gate is None or hasattr(session.config, "workerinput"):
         return
@@ -131,8 +135,20 @@ def pytest_configure_node(node: Any) -> None:  # Any: xdist's, which may not be 
         node.workerinput[WORKER_MATCHED_EDITIONS] = [[url, *found] for url, found in matched.items()]
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Leave nothing behind."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # Any: as above
+    """Note what a worker of xdist found."""
+    for node_id, line in getattr(node, "workeroutput", {}).get(WORKER_FINDINGS, ()):
+        node.config.stash[FINDINGS_KEY].add(node_id, [line])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> Generator[None, None, None]:
+    """Set the exit status once more, after hooks of others that may have set it as well, and leave nothing behind."""
+    yield
+    session, findings = config.stash.get(SESSION_KEY, None), config.stash.get(FINDINGS_KEY, None)
+    if session is not None and findings is not None and not hasattr(config, "workerinput"):
+        session.exitstatus = findings.exit_status(session.exitstatus)
     if LANGUAGE_KEY in config.stash:
         LANGUAGE.set(config.stash[LANGUAGE_KEY])
     shared = config.stash.get(SHARED_FOLDER_KEY, None)
@@ -201,10 +217,10 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     """Set the exit status by all that was found."""
-    config = session.config
-    if hasattr(config, "workerinput"):  # the process that started this one decides
+    config, findings = session.config, session.config.stash[FINDINGS_KEY]
+    if (told := getattr(config, "workeroutput", None)) is not None:  # the process that started this one decides
+        told[WORKER_FINDINGS] = [*findings]
         return (yield)
-    findings = config.stash[FINDINGS_KEY]
     gate = config.stash.get(GATE_KEY, None)
     if gate is not None and (reason := gate.failure_reason()) is not None:
         findings.add(gate.verdict_node_id, [reason])
