@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -14,6 +13,7 @@ from typing import Final, Literal
 
 from sora_stats_harness.load.scenarios import SCENARIOS
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 from tests.hostile import closed_port
 
 LOCUSTFILES: Final = Path(__file__).parents[2] / "locustfiles"
@@ -118,7 +118,7 @@ def _ports(port: str, *, ours: bool) -> list[str]:
 def _run_all(*commands: Sequence[str]) -> None:
     """Run them side by side; each ends by itself."""
     with tempfile.TemporaryFile() as said:
-        started = [subprocess.Popen([sys.executable, "-m", *words], stdout=said, stderr=said) for words in commands]
+        started = [forked.start([sys.executable, "-m", *words], stdout=said, stderr=said) for words in commands]
         try:
             codes = [each.wait(600) for each in started]
         finally:

@@ -9,7 +9,7 @@ from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER, Headers, Target
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
-from ..judge.checks.wrong_requests import ERROR_SHAPES
+from ..judge.checks.wrong_requests import ERROR_SHAPES, shape_id
 from ..judge.requirements import (
     DEFAULT_SEVERITY,
     OBSERVED_BY_CLIENTS,
@@ -20,7 +20,7 @@ from ..judge.requirements import (
 )
 from ..judge.verdict_decision import RunScope
 from .discovery import KnownConnection
-from .wrong_requests import build_wrong_requests
+from .wrong_requests import LARGE_BODY_ROW, build_wrong_requests
 
 SERVER_RATE: Final = 50.0
 """Requests a second at most against a server that we did not start, unless the user asks for more."""
@@ -158,6 +158,8 @@ class ConformancePlan:
         if {Target.CONNECTION, Target.CLIENT}.isdisjoint(self.targets):
             ids.add(LISTED.id)
         if self.send_wrong_requests:
-            sent = {request.probe for request in build_wrong_requests(self.server, targets=self.targets, large=True)}
+            sent = {request.probe for request in build_wrong_requests(self.server, targets=self.targets)}
+            if Target.CONNECTION in self.targets:
+                sent.add(shape_id(LARGE_BODY_ROW))  # whose 8 MB are built where they are sent
             ids |= ERROR_SHAPES.keys() - sent
         return frozenset(ids)

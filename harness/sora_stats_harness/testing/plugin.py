@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import pytest
 
 from ..api.errors import HarnessError
+from ..api.language import LANGUAGE, environment_language, translate, use_language
 from ..api.server_url import pick_server_url
 from . import options
 from .edition_match import MATCHED_EDITIONS_KEY
@@ -55,6 +56,8 @@ MARKER_LINES: Final = (
     "churn, and whatever else Simulator takes",
 )
 
+LANGUAGE_KEY: Final[pytest.StashKey[str]] = pytest.StashKey()
+"""The language before this session."""
 GATE_KEY: Final[pytest.StashKey[ConformanceGate]] = pytest.StashKey()
 SHARED_FOLDER_KEY: Final[pytest.StashKey[Path]] = pytest.StashKey()
 FINDINGS_KEY: Final[pytest.StashKey[SessionFindings]] = pytest.StashKey()
@@ -74,7 +77,7 @@ def _as_pytest_usage_error() -> Iterator[None]:
     try:
         yield
     except HarnessError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(translate(str(error))) from None
 
 
 # The gate.
@@ -82,15 +85,18 @@ def _as_pytest_usage_error() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options `--sora-…`."""
-    options.add_options(parser)
+    with use_language(environment_language()):
+        options.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marks, and add the gate's file to what is collected, where the gate is wanted."""
+    config.stash[LANGUAGE_KEY] = LANGUAGE.get()
+    LANGUAGE.set(environment_language())
     config.stash[FINDINGS_KEY] = SessionFindings()
     config.pluginmanager.register(_ReportReader(config, config.stash[FINDINGS_KEY]), "sora-reports")
     for line in MARKER_LINES:
-        config.addinivalue_line("markers", line)
+        config.addinivalue_line("markers", translate(line))
     with _as_pytest_usage_error():
         pick_server_url([(config.getoption("sora_url"), "--sora-url")])
         gate_file = options.add_gate_file(config)
@@ -143,6 +149,8 @@ def pytest_unconfigure(config: pytest.Config) -> Generator[None, None, None]:
     session, findings = config.stash.get(SESSION_KEY, None), config.stash.get(FINDINGS_KEY, None)
     if session is not None and findings is not None and not hasattr(config, "workerinput"):
         session.exitstatus = findings.exit_status(session.exitstatus)
+    if LANGUAGE_KEY in config.stash:
+        LANGUAGE.set(config.stash[LANGUAGE_KEY])
     shared = config.stash.get(SHARED_FOLDER_KEY, None)
     if shared is not None and not hasattr(config, "workerinput"):
         shutil.rmtree(shared, ignore_errors=True)
@@ -172,7 +180,8 @@ def pytest_collection_modifyitems(
         items.extend(collect_absent_file(session, gate))
     collected = [*items]
     if not session.testsfailed and not any(isinstance(item, GateItem) for item in items):
-        raise pytest.UsageError(f"the gate was asked for, but something keeps pytest from collecting {gate.path}")
+        text = f"the gate was asked for, but something keeps pytest from collecting {gate.path}"
+        raise pytest.UsageError(translate(text))
     yield
     reselect_verdict(config, collected, items)
 
@@ -194,9 +203,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"sora: {report.verdict.verdict}")
         terminalreporter.write(format_verdict_table(report, colour=terminalreporter.hasmarkup))
         if gate.settings.report is not None:
-            terminalreporter.write_line(f"reports in {gate.settings.report}")
+            terminalreporter.write_line(translate(f"reports in {gate.settings.report}"))
     if lines := findings.unfailed_lines(terminalreporter):
-        terminalreporter.section("sora: found, so the session fails")
+        terminalreporter.section(translate("sora: found, so the session fails"))
         for line in lines:
             terminalreporter.write_line(line)
     if report is not None or len(findings):

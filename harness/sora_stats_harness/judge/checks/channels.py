@@ -127,12 +127,11 @@ class ExclusiveLimitsCheck(Check):
 
     def _violation(self, seen: Observed, label: str, leaves: tuple[Any, ...]) -> Violation:  # Any: leaves of any type
         assert self._places is not None, "it has both"
-        path = self._decoder.edition_path_of_label(label) or (LABELS_GROUP, label)
         retransmits, life_time = (leaves[place] for place in self._places)
         return Violation(
             requirement=EXCLUSIVE,
             exchange=seen.exchange,
-            field=(*path, LIFE_TIME),
+            field=(*self._decoder.path_of_known_label(label), LIFE_TIME),
             place=seen.place(LABELS_GROUP, label, LIFE_TIME),
             connection_id=seen.connection_id or None,
             expected="one of the two",
