@@ -4,13 +4,13 @@ What the rules of incidents look at: findings, the exchanges that prove them, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import msgspec
 
-from ..api.exchange import Exchange
+from ..api.exchange import TARGET_OF_OPERATION, Exchange
 from .timestamps import parse_timestamp_ns
 from .verdict import DocumentationDrift, FindingEntry, JudgeResult
 
@@ -100,3 +100,9 @@ def cache_headers(proof: Sequence[Exchange]) -> str:
     shown = [(name, value) for name in CACHE_HEADERS if (value := response.header(name))]
     hits = [(name, value) for name, value in shown if value != "0" and "miss" not in value.lower()]
     return ", ".join(f"{name}: {value[:40]}" for name, value in hits)
+
+
+def targets_of(groups: Iterable[Sequence[FindingEntry]]) -> str:
+    """The targets that findings are about, in words."""
+    targets = {entry.target for rows in groups for entry in rows if entry.target}
+    return "all targets" if len(targets) == len(TARGET_OF_OPERATION) else " and ".join(sorted(targets))

@@ -7,12 +7,12 @@ no status: an incident only says what to look at first. A finding belongs to at 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from statistics import median
 from typing import Final
 
-from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Exchange, Request
+from ..api.exchange import TARGET_HEADER, ErrorCode, Exchange, Request
 from .checks.clock import FROZEN, OFFSET
 from .checks.clock import ORDER as CLOCK_ORDER
 from .checks.cluster import UNION
@@ -22,7 +22,7 @@ from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
 from .checks.shape import GROUP, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .incident import Incident
-from .incident_evidence import IncidentEvidence, cache_headers, is_page, is_repeated, is_stamped_earlier
+from .incident_evidence import IncidentEvidence, cache_headers, is_page, is_repeated, is_stamped_earlier, targets_of
 from .lone_targets import compared_targets, find_lone_counter_target, find_lone_targets
 from .shared_faults import group_shared_faults
 from .verdict import FindingEntry
@@ -169,7 +169,7 @@ def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
         why = GATEWAY_STATUSES.get(status, "its body is a page for people")
         targets = {entry.target for entry in entries}
         about = (
-            f" of {_targets_of([entries])}"
+            f" of {targets_of([entries])}"
             if None not in targets and targets < seen.result.coverage.by_target.keys()
             else ""
         )
@@ -280,7 +280,7 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     ]
     yield _incident(
         "stale-cache",
-        f"Responses of {_targets_of([entries])} are stale: they show what was before, on "
+        f"Responses of {targets_of([entries])} are stale: they show what was before, on "
         f"{_times(connections, 'connection')}{f' ({headers})' if headers else ''}.",
         "Turn off caching (proxy_cache, a CDN) for this URL: a cache in front of POST requests repeats old statistics.",
         [*entries, *later],
@@ -437,7 +437,7 @@ def _undocumented_field(seen: IncidentEvidence) -> Iterator[Incident]:
     what = "undocumented field stands" if len(shared) == 1 else "undocumented fields stand"
     yield _incident(
         "undocumented-field",
-        f"{len(shared):,} {what} in the responses of {_targets_of(shared.values())}: {_name_fields(shared)}{of}.",
+        f"{len(shared):,} {what} in the responses of {targets_of(shared.values())}: {_name_fields(shared)}{of}.",
         "Take the edition that has them (--edition), extend yours, or waive shape.unknown for these fields.",
         [entry for rows in shared.values() for entry in rows],
     )
@@ -452,7 +452,7 @@ def _another_connection(seen: IncidentEvidence) -> Iterator[Incident]:
         if mistaken and old:
             yield _incident(
                 "another-connection",
-                f"{_targets_of([mistaken])} responded {_times(_occurrences(mistaken), 'time')} about another {noun} than was "
+                f"{targets_of([mistaken])} responded {_times(_occurrences(mistaken), 'time')} about another {noun} than was "
                 "asked for, and at other times with what was true before.",
                 "Look for a cache, or a lookup, whose key lacks the arguments of the request.",
                 [*mistaken, *old],
@@ -469,7 +469,7 @@ def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
         others = {each.field for each in group} - {first.field}
         more = f"; likewise {_name_fields(others)}" if others else ""
         is_asked = any(each.target for each in group)
-        where = f"In responses of {_targets_of([group])}" if is_asked else "In responses to wrong requests"
+        where = f"In responses of {targets_of([group])}" if is_asked else "In responses to wrong requests"
         yield _incident(
             "one-fault",
             f"{where}: {first.message}{more}.",
@@ -478,11 +478,6 @@ def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
             else "Look at the first of these findings: the others most likely follow from it.",
             group,
         )
-
-
-def _targets_of(groups: Iterable[Sequence[FindingEntry]]) -> str:
-    targets = Counter(entry.target for rows in groups for entry in rows if entry.target)
-    return "all targets" if len(targets) == len(TARGET_OF_OPERATION) else " and ".join(sorted(targets))
 
 
 _RULES: Final[tuple[_Rule, ...]] = (
