@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
+from ...api.edition import FieldUnit
 from ...api.edition_rules import LABELS_GROUP
 from ..check import Check, Observed, Stage, Violation
 from ..counter_history import CounterDecrease
@@ -40,6 +41,7 @@ class MonotonicCheck(Check):
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
         self._counts = counts
+        self._messages = [place for place, field in enumerate(decoder.label_counters) if field.unit is FieldUnit.COUNT]
         self._reopened = 0
         """Of connections that have left."""
 
@@ -58,7 +60,7 @@ class MonotonicCheck(Check):
 
     def _channel_violations(self, seen: Observed) -> list[Violation]:
         return [
-            make_channel_violation(gap, seen, self._decoder.path_of_known_label(gap.label))
+            make_channel_violation(gap, seen, self._decoder.path_of_known_label(gap.label), self._messages)
             for gap in seen.connection.counter_history.gaps
         ]
 
