@@ -162,8 +162,10 @@ def test_a_dry_run_says_that_it_is_to_be_found_out_and_sends_nothing() -> None:
         plans = [(*kind, simulator.url, "--dry-run", "--edition") for kind in kinds]
         done = run_each(*((*plan, name) for name in ("auto", "doc-2025") for plan in plans))
         assert len(simulator.requests) == 0
-    for code, said in done[: len(plans)]:
-        assert (code, said.splitlines()[0].endswith(PLANNED)) == (0, True)
+    for kind, (code, said) in zip(kinds, done, strict=False):
+        plan, *more = said.splitlines()
+        assert code == 0 and plan.endswith(PLANNED)
+        assert len(more) == (kind is LOAD) and all("under plain Locust" in line for line in more)
     for code, said in done[len(plans) :]:
         assert code == 0 and "auto" not in said
 

@@ -66,6 +66,35 @@ def test_a_good_simulator_passes_and_everything_sent_is_accounted_for(model: tup
     assert json.loads(again.stdout)["coverage"]["samples"] == told["coverage"]["samples"]
 
 
+BREAKS_OFF = """
+import sys
+import sora_stats_harness.cli.load as load
+from sora_stats_harness.cli import main
+
+def break_off(elapsed_s, spec, counts):
+    if counts["sent"] > 20:
+        raise RuntimeError("a bug")
+    return ""
+
+load._progress_text = break_off
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("fault", [(), ("--fault", "missing-leaf")])
+def test_a_fault_of_the_harness_loses_nothing(fault: tuple[str, ...], tmp_path: Path) -> None:
+    """What was seen by then is judged, recorded and reported: exit 1 for a finding, else 4."""
+    path = tmp_path / "run.jsonl"
+    options = ["--rate", "60", "--duration", "60s", "--record", str(path), *fault, "--json"]
+    command = [sys.executable, "-c", BREAKS_OFF, "load", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    told = json.loads(done.stdout)
+    assert told["aborted"].startswith("the run broke off: RuntimeError: a bug")
+    assert (told["exit_code"], done.returncode) == ((1, 1) if fault else (4, 4))
+    assert told["coverage"]["exchanges"] > 20
+    assert main(["check", str(path)]) == (1 if fault else 3)
+
+
 def test_a_counter_that_falls_is_found_with_both_responses(tmp_path: Path) -> None:
     """Exit 1, and Locust's users go on."""
     code, told, _ = verdict(

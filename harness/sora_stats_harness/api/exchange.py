@@ -156,6 +156,8 @@ class ErrorCode(Enum):
 
     REFUSED = "refused"
     """Nothing listens there."""
+    UNREACHABLE = "unreachable"
+    """No way leads there: the host or its network cannot be reached."""
     DNS = "dns"
     """The name does not resolve."""
     TIMEOUT = "timeout"

@@ -20,7 +20,10 @@ CHUNK_LINE_LIMIT: Final = 4096
 """Bytes of a chunk's size line, extensions included."""
 
 MAX_PIECES: Final = 1024
-"""Of a body, until they are joined."""
+"""Small ones of a body, until they are joined."""
+
+LARGE_PIECE_BYTES: Final = 16 * 1024
+"""A piece that is left as it came: to join such takes as much memory again as they hold."""
 
 SPARE_BYTES: Final = 64
 """Offered behind a body's own memory, so that what follows it is noticed."""
@@ -107,19 +110,21 @@ def whole_chunked_body(data: Bytes) -> bytes | None:
 
 
 class BodyPieces(list[bytes]):
-    """What has come of a body. Many pieces become one: a small one alone takes 40 bytes more than it holds."""
+    """What has come of a body. Many small pieces become one: each alone takes 40 bytes more than it holds."""
 
     def __init__(self) -> None:
         super().__init__()
         self._joined = 0
-        """Of the pieces those that are many in one."""
+        """Of the pieces those that are many in one, or large."""
 
     def add(self, piece: bytes) -> None:
         """Take the next one."""
-        self.append(piece)
-        if len(self) - self._joined > MAX_PIECES:
+        loose, is_large = len(self) - self._joined, len(piece) >= LARGE_PIECE_BYTES
+        if loose > MAX_PIECES or (is_large and loose):
             self[self._joined :] = [b"".join(self[self._joined :])]
             self._joined += 1
+        self.append(piece)
+        self._joined += is_large
 
 
 class ChunkedBody:

@@ -87,6 +87,8 @@ class Observed(msgspec.Struct, gc=False):
     """Whether there was no HTTP: a recording of samples alone."""
     counter_places: Mapping[tuple[str, ...], tuple[int, int]]
     """By path, the block of each counter and its place there."""
+    open_from_ns: int | None = None
+    """When the oldest request was sent that may still be under way; None where there is none."""
     response: Response | None = None
     """The complete response; None before `Stage.HTTP`, and where there is none."""
     headers: RelevantHeaders = None  # type: ignore[assignment]  # a response has some
@@ -109,11 +111,6 @@ class Observed(msgspec.Struct, gc=False):
     """Whether these are all, and nothing else stood in the body."""
     alone: bool = False
     """Whether there is nothing to compare with: a body from a file."""
-
-    @property
-    def open_from_ns(self) -> int | None:
-        """When the oldest request was sent that may still be under way; None where there is none."""
-        return next(iter(self.open_sent_ns), self.horizon_ns)
 
     @property
     def rewritten(self) -> bool:

@@ -24,7 +24,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
-from operator import eq, is_not, itemgetter, le
+from operator import is_not, itemgetter, le
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -76,8 +76,10 @@ class LabelGap(Generic[EvidenceT]):
     """A response that had that."""
     holder: EvidenceT
     """The one that lacks it."""
-    is_idle: bool = False
-    """Whether its counters are just the same afterwards."""
+    since_ns: int
+    """Since when no response had shown its counters to start again."""
+    after: Counters = ()
+    """What its counters are afterwards."""
 
 
 class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
@@ -183,6 +185,7 @@ class CounterHistory(Generic[EvidenceT]):
 
     __slots__ = (
         "_absent_since_ns",
+        "_label_since_ns",
         "_last_absence_ns",
         "_prune_threshold",
         "first",
@@ -207,6 +210,8 @@ class CounterHistory(Generic[EvidenceT]):
         """How often a data channel was closed and opened again between two samples, both of which have it."""
         self._absent_since_ns: dict[str, int] = {}
         """For each label ever seen, when the last sample without it had arrived."""
+        self._label_since_ns: dict[str, int] = {}
+        """For each label, when the first sample of it had arrived whose counters all later ones carry on."""
         self._last_absence_ns = EARLIEST_NS
         """The latest of these."""
         self._prune_threshold = 8
@@ -358,7 +363,9 @@ class CounterHistory(Generic[EvidenceT]):
                 if top is known:
                     top = known.copy()
                 top[label] = mine
-                self.first_labels.setdefault(label, mine)
+                if label not in self.first_labels:
+                    self.first_labels[label] = mine
+                    self._label_since_ns[label] = received_ns
         return top
 
     def _find_gaps(
@@ -375,13 +382,15 @@ class CounterHistory(Generic[EvidenceT]):
             if label in labels and sent_ns > floors[label]:
                 gap = waiting.pop(label)
                 if all(map(le, gap.before, labels[label])):
-                    self.gaps.append(replace(gap, is_idle=all(map(eq, gap.before, labels[label]))))
+                    self.gaps.append(replace(gap, after=labels[label]))
+                    self._label_since_ns[label] = gap.since_ns
         for label, before in base.labels.items() if base is not None else ():
             counted = max(before, default=0)
             if label not in labels and label not in waiting and counted > 0:
                 assert base is not None, "it has labels"
                 earlier = base.first_evidence(label, tuple(before).index(counted), counted)
-                waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder)
+                since_ns = self._label_since_ns[label]
+                waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder, since_ns=since_ns)
 
     def forget_gaps(self, holder: EvidenceT) -> None:
         """Take back what the last sample lacks: its labels could not be read."""

@@ -154,6 +154,12 @@ class EditionDecoder:
             return (LABELS_GROUP, ANY_LABEL)
         return None
 
+    def path_of_known_label(self, label: str) -> Path:
+        """The same of a label in a sample: it has no others."""
+        path = self.edition_path_of_label(label)
+        assert path is not None, "readers take documented labels only"
+        return path
+
     def accept_deviation(self, path: Path) -> bool:
         """
         Let a deviating leaf, group or unknown key through as raw bytes from now on.

@@ -10,7 +10,14 @@ from ..api.exchange import TARGET_HEADER, Headers, Target
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.checks.wrong_requests import ERROR_SHAPES, shape_id
-from ..judge.requirements import OBSERVED_BY_CLIENTS, REQUIREMENTS, Level, RequiredCapability
+from ..judge.requirements import (
+    DEFAULT_SEVERITY,
+    OBSERVED_BY_CLIENTS,
+    REQUIREMENTS,
+    Level,
+    RequiredCapability,
+    Severity,
+)
 from ..judge.verdict_decision import RunScope
 from .discovery import KnownConnection
 from .wrong_requests import LARGE_BODY_ROW, build_wrong_requests
@@ -58,7 +65,7 @@ class ConformancePlan:
     `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are asked for instead of those
     that a listing shows. A run takes at least `duration_s`, and goes on until it has seen enough, for `max_duration_s`
     at most (None: 60 seconds, or `duration_s` where that is longer). With `until` it goes on until a fault in a larger
-    share would have been seen by each MUST, of each target. `concurrency` is how many requests may overlap,
+    share would have been seen by each MUST, of each target; `severity` says what is one. `concurrency` is how many requests may overlap,
     `rate` how many may be sent a second, and `bytes_per_s` how much may be received.
     """
 
@@ -69,6 +76,7 @@ class ConformancePlan:
     duration_s: float = 10.0
     max_duration_s: float | None = None
     until: float | None = None
+    severity: Severity = DEFAULT_SEVERITY
     concurrency: int = 8
     rate: float = SERVER_RATE
     bytes_per_s: float = SERVER_BYTES_PER_S

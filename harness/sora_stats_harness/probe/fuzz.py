@@ -56,7 +56,7 @@ MAX_SHRINK_S: Final = 60.0
 """And how long that may take: each of them may run into the time-out."""
 
 _ERRORS_UNRELATED_TO_REQUEST: Final = frozenset(
-    {ErrorCode.REFUSED, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED, ErrorCode.LOCAL}
+    {ErrorCode.REFUSED, ErrorCode.UNREACHABLE, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED, ErrorCode.LOCAL}
 )
 """The server never read the request, or the harness gave up."""
 

@@ -253,7 +253,7 @@ def waiver_line(report: WaiverReport) -> str:
     """What became of a waiver, and what it says."""
     count = count_with_noun(report.waived, "finding")
     became = {
-        "used": f"{count} waived until {report.until}",
+        "used": f"{count_with_noun(report.waived, 'finding')} waived until {report.until}",
         "unused": "nothing tripped it: take it out",
         "not_observed": "its requirement was not checked in this run",
         "expired": f"its last day was {report.until}, "
@@ -288,8 +288,8 @@ def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 _DRIFT_WORDS: Final = {
-    "absent": "documented, absent",
-    "undocumented": "present, undocumented",
+    "absent": "documented but absent",
+    "undocumented": "present but undocumented",
     "changed": "otherwise than documented",
     "moved": "moved",
 }
