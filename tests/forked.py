@@ -9,7 +9,6 @@ locale, a system other than Linux.
 
 from __future__ import annotations
 
-import _socket
 import array
 import atexit
 import ctypes
@@ -26,7 +25,7 @@ import time
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket
+from socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 from typing import Any, Final
 
 import sora_stats_harness
@@ -38,13 +37,8 @@ OF_PYTHON: Final = ("PYTHON", "LC_", "LANG", "SORA_HARNESS_PURE")
 FORK, WAITPID, CLOSE, SLEEP = os.fork, os.waitpid, os.close, time.sleep
 """As they are before gevent replaces them."""
 
-PR_SET_NAME: Final = 15
 PR_SET_CHILD_SUBREAPER: Final = 36
 
-HELPER: Final = b"forks-workers"
-"""What a process is called that forks the workers of a command."""
-
-WORKER: Final = "sora_stats_harness.load.worker"
 LENGTH_BYTES: Final = 4
 
 
@@ -70,8 +64,7 @@ def run(
 
 def workers(process: subprocess.Popen[Any]) -> list[int]:  # Any: str or bytes
     """The processes that a command has started, the first one at the front."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_bytes().strip() != HELPER]
+    return list(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
 
 
 class _Parent:
@@ -97,7 +90,7 @@ class _Parent:
 
 def _start_parent(kind: str) -> _Parent:
     """One that lasts as long as this process."""
-    ours, theirs = _socket_pair()
+    ours, theirs = socketpair()
     command = [sys.executable, "-m", "tests.forked", kind, str(theirs.fileno())]
     folder = Path(__file__).parents[1]
     process = subprocess.Popen(command, cwd=folder, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
@@ -109,12 +102,6 @@ def _start_parent(kind: str) -> _Parent:
 
     atexit.register(end)
     return _Parent(ours)
-
-
-def _socket_pair() -> tuple[socket, socket]:
-    """As Python makes them, also where gevent has replaced that."""
-    ours, theirs = _socket.socketpair()
-    return socket(fileno=ours.detach()), socket(fileno=theirs.detach())
 
 
 _parents: Final[dict[str, _Parent]] = {}
@@ -144,18 +131,6 @@ class _Forked(subprocess.Popen[str]):
             self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]  # the child's ends
 
 
-class _Watched(_Forked):
-    """A worker in whose parent gevent waits for all children, and tells what became of them."""
-
-    def __init__(self, command: Sequence[str], **options: Any) -> None:  # Any: as subprocess.Popen
-        super().__init__(command, **options)
-        self._watcher = import_module("gevent").get_hub().loop.child(self.pid, ref=False)
-        self._watcher.start(lambda: self._handle_exitstatus(self._watcher.rstatus))  # type: ignore[attr-defined]
-
-    def _internal_poll(self, *_: object) -> int | None:
-        return self.returncode
-
-
 def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> str | None:
     """Which can fork a command, if any."""
     changed = {} if env is None else {name: value for name, value in {**env}.items() if os.environ.get(name) != value}
@@ -166,7 +141,7 @@ def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> st
     ):
         return None
     module, word = command[2], command[3] if len(command) > 3 else ""
-    if module in ("locust", WORKER) or (module == "sora_stats_harness" and word in COMMANDS_ON_LOCUST):
+    if module == "locust" or (module == "sora_stats_harness" and word in COMMANDS_ON_LOCUST):
         return "locust"
     return "plain" if module == "sora_stats_harness" else None
 
@@ -176,7 +151,7 @@ def _adopt_orphans(are_adopted: bool) -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, int(are_adopted))
 
 
-def _prctl(option: int, value: int | bytes) -> None:
+def _prctl(option: int, value: int) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
 
@@ -230,41 +205,8 @@ def _serve(connection: socket) -> str | None:
             CLOSE(descriptor)
 
 
-def _offer_workers() -> bool:
-    """
-    Have a process that forks workers for this one, in its session, and start them by it.
-
-    Returns:
-        Whether this process is such a worker.
-    """
-    ours, theirs = _socket_pair()
-    if FORK() == 0:
-        ours.close()
-        _prctl(PR_SET_NAME, HELPER)
-        for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(ending, signal.SIG_IGN)
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in range(3):  # whoever reads what the command prints does not wait for this process
-            os.dup2(null, number)
-        if _serve(theirs) is not None:
-            return True
-        os._exit(0)
-    theirs.close()
-    _parents["locust"] = _Parent(ours)
-    started = subprocess.Popen  # gevent's
-
-    def start_worker(command: Sequence[str], **options: Any) -> subprocess.Popen[Any]:  # Any: as subprocess.Popen
-        if WORKER not in command:
-            return started(command, **options)
-        return _Watched(command, **options)
-
-    subprocess.Popen = start_worker  # type: ignore[assignment,misc]
-    return False
-
-
 def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:  # Any: JSON
     """What the kernel and Python do for a new process."""
-    _prctl(PR_SET_NAME, b"python")
     if request["has_session"]:
         os.setsid()
     for number, stream in enumerate(streams):
@@ -294,11 +236,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for who asks
     _import_commands(sys.argv[1])
     module = _serve(socket(fileno=int(sys.argv[2])))
-    asks_server = any(
-        word.startswith("http://") for word in sys.argv
-    )  # without, gevent waits for a simulator, and all others
-    if module == "sora_stats_harness" and "--processes" in sys.argv and asks_server and _offer_workers():
-        module = WORKER
-        del sys.modules[WORKER]  # runpy warns of a module that is there already
     if module is not None:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
