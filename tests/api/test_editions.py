@@ -131,11 +131,11 @@ def test_a_field_that_went_from_one_group_to_another_has_moved() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HEAD.replace("doc-2024", "doc-1999"), "no edition that ships"),
+        (HEAD.replace("doc-2024", "doc-1999"), "not an edition that ships"),
         (HEAD + "[groups.x]\n", "unknown key 'groups'"),
         (HEAD + '[[remove]]\npath = "rtpp.*"\nsource = "x"\n', "remove 1: nothing of doc-2024 is called rtpp.*"),
-        (HEAD + '[[remove]]\npath = "rtp.*"\n', "remove 1: `source` must be a text"),
-        (HEAD + '[[rename]]\nfrom = "rtp.*"\nto = "rtp.x"\nis = "seen"\nsource = "x"\n', "as many * each"),
+        (HEAD + '[[remove]]\npath = "rtp.*"\n', "remove 1: `source` must be a string"),
+        (HEAD + '[[rename]]\nfrom = "rtp.*"\nto = "rtp.x"\nis = "seen"\nsource = "x"\n', "the same number of *"),
         (
             HEAD + '[[rename]]\nfrom = "rtp.total_*"\nto = "rtcp.total_*"\nis = "so"\nsource = "x"\n',
             "`is` must be one of",

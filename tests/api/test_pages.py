@@ -92,11 +92,11 @@ def test_new_fields_are_inferred_and_marked() -> None:
             FieldType.STRING,
             FieldKind.GAUGE,
             FieldUnit.NONE,
-            "Colour (type, kind and unit guessed, for the name tells nothing).",
+            "Colour (type, kind and unit guessed, since the name says nothing about them).",
         ),
     }
     assert len(found.inferred) == 4
-    assert "no edition known here has it, kind and unit are inferred: rtp.colour" in found.notes
+    assert "kind and unit are inferred, since no known edition has it: rtp.colour" in found.notes
 
 
 def test_the_example_is_held_against_the_list() -> None:
@@ -162,11 +162,11 @@ def test_whoever_writes_the_list_it_is_read(page: str) -> None:
         ("• rtp\n• A text\n", "line 2: no field's name: 'A text'"),
         ("• rtp\n  • A text\n    • total_a\n", "line 3: broken nesting: 'total_a' stands below 'A text'"),
         ("• r1\n  • as r0\n", "line 2: r1 is as r0, but no such group"),
-        ("• r0\n  • as r1\n• r1\n  • as r0\n", "line 2: r0 is as r1, which leads round in a circle"),
+        ("• r0\n  • as r1\n• r1\n  • as r0\n", "line 2: r0 is as r1, which leads back to itself"),
         ("• r0\n  • as r1\n• r1\n", "line 2: r0 is as r1, which has no fields"),
         ("• r0\n  • as r1\n  • total_a\n• r1\n  • total_b\n", "line 3: broken nesting: 'total_a' stands below 'r0'"),
         ("• r0\n  • as r1\n  • as r2\n• r1\n  • total_a\n• r2\n  • total_b\n", "line 3: r0 is as r2, and as another"),
-        ("• g\n  • a\n    • as h\n• h\n  • b\n    • as g\n", "groups that stand for groups, on more than"),
+        ("• g\n  • a\n    • as h\n• h\n  • b\n    • as g\n", "groups refer to groups, on more than"),
         (
             "• g0\n  • x\n" + "".join(f"• g{n}\n  • a\n    • as g{n - 1}\n" for n in range(1, 2000)),
             "more than 12 levels",
@@ -185,8 +185,8 @@ def test_whoever_writes_the_list_it_is_read(page: str) -> None:
         (NESTED + "\n</ul>", "line 2: broken nesting: </ul> where no list is open"),
         (NESTED + "\n<li>total_c", "line 2: broken nesting: <li> outside of any list"),
         (NESTED.replace("</ul></li>", "</ol></li>"), "line 1: broken nesting: </ol> where the <ul> of line 1 is open"),
-        ("<ul>\n<ul><li>a</ul></ul>", "line 2: broken nesting: <ul> in a list, and no item"),
-        ("<ul><li>Some text</li></ul>", "line 1: no list in this HTML page has a field's name in it"),
+        ("<ul>\n<ul><li>a</ul></ul>", "line 2: broken nesting: <ul> in a list, but not inside an item"),
+        ("<ul><li>Some text</li></ul>", "line 1: no list in this HTML page contains a field's name"),
         ("just\nwords\n", "line 1: no list with bullets, indentation or HTML tags"),
         ('Nothing\n{"rtp": {"total_a": 1}}\n', "line 1: no list of fields"),
         ("", "is empty"),
@@ -231,11 +231,11 @@ def test_what_a_page_says_beside_its_names_is_told_and_does_no_harm() -> None:
     shown = '{"": 1, "rtp": {"total_a": 1, "a.b": 1, " ": 1, "\\u0007": 1, "total_b": "x", "n": null}}'
     found = imported(f"• rtp\n  • About it\n  • total_a\n\nGet\n{shown}\n")
     assert [field.dotted for field in found.edition.fields] == ["rtp.total_a"]
-    assert "line 2: passed over as a text about rtp: 'About it'" in found.notes
+    assert "line 2: ignored as a text about rtp: 'About it'" in found.notes
     assert [(field.dotted, field.kind, field.type) for field in found.edition.undocumented] == [
         ("rtp.total_b", FieldKind.GAUGE, FieldType.STRING),
     ]
-    assert "rtp.n: its value in the example is of no documented type" in found.notes
+    assert "rtp.n: its value in the example has a type that no field of an edition has" in found.notes
 
 
 HOSTILE: dict[str, Callable[[int], str | bytes]] = {

@@ -230,7 +230,7 @@ def test_values_that_an_option_refuses_name_the_file(folder: Path) -> None:
         ),
         (
             "[severity]\nshape.unknown = 'must'",
-            'severity: an id stands in quotation marks, as in "family.name" = "info"',
+            'severity: an id needs quotation marks, as in "family.name" = "info"',
         ),
     ],
 )
@@ -308,7 +308,7 @@ def test_config_refuses_what_a_run_would(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 BAD_SETTINGS = {
-    "edition": ("edition = 'doc-1999'", "no edition is called 'doc-1999'"),
+    "edition": ("edition = 'doc-1999'", "there is no edition 'doc-1999'"),
     "ca_file": (
         "url = 'http://c:3'\nca_file = 'none.pem'",
         "the certificates in none.pem cannot be read: No such file",

@@ -241,7 +241,7 @@ def test_an_edition_that_there_is_not_is_refused_before_anything_is_sent() -> No
         assert len(simulator.requests) == 0
     for code, said in done:
         assert code == 2
-        assert said.splitlines()[-1].startswith("sora-harness: no edition is called 'doc-1999'")
+        assert said.splitlines()[-1].startswith("sora-harness: there is no edition 'doc-1999'")
 
 
 @pytest.mark.parametrize("command", ["load", "capacity"])

@@ -96,7 +96,7 @@ WRONG: Final = {
     ),
     "no such edition": (
         '@pytest.mark.sora_simulator(edition="doc-1999")\ndef test(sora_simulator): pass',
-        "no edition is called 'doc-1999'*",
+        "there is no edition 'doc-1999'*",
     ),
     "a mark without the fixture": (
         "@pytest.mark.sora_simulator(seed=2)\ndef test(sora_client): pass",
