@@ -142,7 +142,7 @@ def test_a_field_that_went_from_one_group_to_another_has_moved() -> None:
         ),
         (HEAD + '[[rename]]\nfrom = "nothing"\nto = "else"\nis = "seen"\nsource = "x"\n', "is called nothing"),
         (HEAD + '[[standing]]\npaths = ["nope"]\nis = "seen"\nsource = "x"\n', "nope is no field or group"),
-        (HEAD + ADDED + ADDED, "cc.total_new is there already"),
+        (HEAD + ADDED + ADDED, "cc.total_new already exists"),
         (HEAD + ADDED.replace("cc.total_new", "cc"), "both a field and a group"),
         (HEAD + "standing = 3\n", "standing: must be an array of tables"),
     ],

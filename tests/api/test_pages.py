@@ -159,7 +159,7 @@ def test_whoever_writes_the_list_it_is_read(page: str) -> None:
         ("    • rtp\n      • total_a\n  • total_b\n", "line 3: broken nesting"),
         ("• rtp\n  • total_a\n    • total_b\n", "line 3: broken nesting: 'total_b' stands below the counter 'total_a'"),
         ("• rtp\n  • total_a\n  • total_a\n", "line 3: rtp.total_a is listed twice, first in line 2"),
-        ("• rtp\n• A text\n", "line 2: no field's name: 'A text'"),
+        ("• rtp\n• A text\n", "line 2: not a field's name: 'A text'"),
         ("• rtp\n  • A text\n    • total_a\n", "line 3: broken nesting: 'total_a' stands below 'A text'"),
         ("• r1\n  • as r0\n", "line 2: r1 is as r0, but no such group"),
         ("• r0\n  • as r1\n• r1\n  • as r0\n", "line 2: r0 is as r1, which leads back to itself"),
@@ -307,7 +307,7 @@ def test_the_command_writes_an_edition_that_the_others_take(tmp_path: Path, caps
     written = capsys.readouterr()
     assert written.out == ""
     assert written.err.splitlines() == [
-        "374 fields read from API STATS.html, 0 of them in no edition known here",
+        "374 fields read from API STATS.html, 0 of them not in any known edition",
         "in the page's example, not in its list: sctp.total_new",
     ]
     assert edition.load_edition(str(out)).name == "api-stats"
@@ -334,7 +334,7 @@ def test_the_command_takes_stdin_and_a_name_and_prints_to_stdout(
         (["import", "{tmp}"], "cannot be read: Is a directory"),
         (["import", "{tmp}/page", "--output", "{tmp}/no/where"], "cannot be written"),
         (["import", "{tmp}/page", "--json"], "takes only --output and --name"),
-        (["import"], "fields takes no words, or"),
+        (["import"], "fields takes nothing, `diff A B`"),
         (["--output", "x"], "--output and --name belong to"),
     ],
 )

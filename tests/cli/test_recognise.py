@@ -29,7 +29,7 @@ EXAMPLE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 SECOND: Final = 1_000_000_000
 SAID: Final = "--edition auto: the responses are like {} in every field"
 NOTHING: Final = "--edition auto: there was no response to tell by, so doc-2024 was taken"
-PLANNED: Final = "the edition is found out first, by one listing (--edition auto)"
+PLANNED: Final = "first one listing to detect the edition (--edition auto)"
 
 LOAD: Final = (
     "load",
@@ -262,4 +262,4 @@ def test_processes_without_work_are_refused_in_the_same_words() -> None:
     done = run_each(*((*plan, number) for number in ("4", "3") for plan in plans))
     assert [code for code, _ in done] == [2, 2, 0, 0]
     for _, said in done[:2]:
-        assert "--processes 4: there are no more than 3 requests at a time to share among them" in said
+        assert "--processes 4: at most 3, since there are only that many requests at a time" in said

@@ -132,11 +132,11 @@ def test_a_port_that_is_taken_is_one_line() -> None:
         (("load", "--worker", "--master"), "leave --master"),
         (("load", "http://127.0.0.1:9", "--worker"), "its master names"),
         (("capacity", "--worker", "--processes", "2"), "leave --master"),
-        (("load", "--master", "--processes", "2"), "two ways to send"),
+        (("load", "--master", "--processes", "2"), "exclude each other"),
         (("load", "--worker", "--master-host", "nowhere.invalid"), "--master-host nowhere.invalid: "),
         (("load", "--master", "--master-bind-host", "nowhere.invalid"), "--master-bind-host nowhere.invalid: "),
         (("load", "--master", "--expect-workers", "9", "--users", "4"), "no more than 4 requests"),
-        (("capacity", "--master", "--by-size", "--connections", "1,2"), "by size one listing is asked for at a time"),
+        (("capacity", "--master", "--by-size", "--connections", "1,2"), "--by-size requests one listing at a time"),
     ],
 )
 def test_a_worker_is_no_master(words: tuple[str, ...], said: str) -> None:

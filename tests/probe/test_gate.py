@@ -201,9 +201,7 @@ def test_what_only_the_responses_tell_is_refused_after_it(base: Path, folder: Pa
         json.dumps(verdict(base / "reports") | {"subject_kind": "server"}), encoding="utf-8"
     )
     assert main(["check", str(base / "run.jsonl"), "--baseline", "base.json", "--output", "out"]) == 1
-    assert (
-        "is about a server, this run about a simulator; what the reports say is without it" in capsys.readouterr().err
-    )
+    assert "is about a server, this run about a simulator; the reports ignore it" in capsys.readouterr().err
     document = verdict(folder / "out")
     assert document["baseline"] is None and findings(document) == [("shape.required", "new")]
 

@@ -198,7 +198,7 @@ WRONG: Final = [
     ),
     ((*GATE, "--sora-fault=counter-fall"), "*did you mean 'counter-falls'*", "no such fault"),
     ((*GATE, "--sora-require=order"), "*no requirement 'order'*", "no such requirement"),
-    ((*GATE, "--sora-edition=doc-1999"), "*no edition is called 'doc-1999'*", "no such edition"),
+    ((*GATE, "--sora-edition=doc-1999"), "*there is no edition 'doc-1999'*", "no such edition"),
     ((*GATE, "--sora-node=http://127.0.0.1:1"), "*--sora-node goes with a URL*", "nodes of the simulator"),
     ((*GATE, "--sora-header=nothing"), "*not of the form 'Name: value'*", "no header"),
     ((*GATE, "--sora-duration=0"), "*'0' must be a time*", "no time"),

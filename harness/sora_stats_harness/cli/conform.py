@@ -184,7 +184,7 @@ def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run:
     if result.sent == 0 and not result.failures:
         return [f"no made-up request was sent: {result.end_reason}"]
     repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
-    over = f", {result.passed_over} skipped because their kind had failed" if result.passed_over else ""
+    over = f", {result.passed_over} skipped because its kind had failed before" if result.passed_over else ""
     ended = f"; {result.end_reason}" if result.end_reason is not None else ""
     tried = f"{result.sent} of {plan.count} made-up requests were sent{over} ({repeat})"
     if not result.failures:
