@@ -48,7 +48,9 @@ def test_every_form_of_an_editions_page_gives_the_editions_fields(name: str, for
 
 
 def test_a_documentation_page_gives_exactly_the_edition_that_it_is_the_source_of() -> None:
-    """The real page, where SORA_DOC_PAGE names it, or one made from the edition: 374 leaves, each with all its rules."""
+    """
+    The real page, where SORA_DOC_PAGE names it, or one made from the edition: 374 leaves, each with all its rules.
+    """
     real = os.environ.get("SORA_DOC_PAGE")
     data = Path(real).read_bytes() if real else text(DOC, response(DOC, without=_left_out)).encode()
     found = imported(data)
@@ -77,7 +79,9 @@ def test_the_name_alone_tells_the_rules_of_every_field_that_ships() -> None:
 
 
 def test_new_fields_are_inferred_and_marked() -> None:
-    """What no edition has gets its rules from the name, or as little as can be demanded, and its description says so."""
+    """
+    What no edition has gets its rules from the name, or as little as can be demanded, and its description says so.
+    """
     found = imported(
         "• rtp\n  • total_new_bytes\n  • total_wait_us\n  • colour\n• new_id\n\n"
         'A response:\n{"rtp": {"total_new_bytes": 1, "total_wait_us": 1, "colour": "red"}, "new_id": "x"}\n'
@@ -194,7 +198,9 @@ def test_whoever_writes_the_list_it_is_read(page: str) -> None:
     ],
 )
 def test_a_page_that_cannot_be_read_says_where(page: str, said: str) -> None:
-    """Broken nesting, repetition, texts in the place of names, and groups that lead nowhere are refused by their line."""
+    """
+    Broken nesting, repetition, texts in the place of names, and groups that lead nowhere are refused by their line.
+    """
     assert said in complaint(page)
 
 

@@ -16,7 +16,7 @@ from sora_stats_harness.api.strict_json import MAX_DEPTH, MAX_DIGITS, JsonLimitE
         (b" \n", "empty"),
         (b"\xef\xbb\xbf{}", "begins with a byte order mark"),
         (b'["\xff"]', "not UTF-8 at byte 2"),
-        (b"[NaN]", "NaN is no JSON"),
+        (b"[NaN]", "NaN is not JSON"),
         (b"[1,]", "Expecting value at character 3"),
         (b"{} {}", "Extra data at character 3"),
         (b'["\\ud800"]', "a string contains half of a surrogate pair"),

@@ -95,7 +95,9 @@ def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: J
 @pytest.mark.parametrize("judged", EDITIONS)
 @pytest.mark.parametrize("served", EDITIONS)
 def test_a_wrong_edition_fails(served: str, judged: str, tmp_path: Path) -> None:
-    """With --fail-on habit each edition's responses are findings by any other: a pass below says that the guess was right."""
+    """
+    With --fail-on habit each edition's responses are findings by any other: a pass below says that the guess was right.
+    """
     world = SimulatedWorld(edition.load_edition(served), seed=5, connections=3, churn=False)
     world.advance(SECOND)
     samples = [each.read_sample(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections_of_node(0)]

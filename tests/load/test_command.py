@@ -409,7 +409,9 @@ def test_plain_locust_fails_where_a_must_is_violated() -> None:
 
 @pytest.mark.parametrize(("signals", "abandoned"), [(1, 0), (2, 2)])
 def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandoned: int, tmp_path: Path) -> None:
-    """Two users wait for responses that take 2 s: after one Ctrl-C they are judged, after two given up; all are told."""
+    """
+    Two users wait for responses that take 2 s: after one Ctrl-C they are judged, after two given up; all are told.
+    """
     options = [
         "--users",
         "2",

@@ -88,7 +88,9 @@ def test_a_search_by_two_workers_finds_the_interval(elsewhere: bool, tmp_path: P
 
 @pytest.mark.parametrize("expected", ["1", "2"])
 def test_a_worker_that_its_user_ends_reports_and_goes(expected: str, tmp_path: Path) -> None:
-    """Alone it has a share of the run; where another one is waited for it has none yet. The master ends, and names it."""
+    """
+    Alone it has a share of the run; where another one is waited for it has none yet. The master ends, and names it.
+    """
     port = closed_port().rpartition(":")[2]
     with Simulator(connections=3) as simulator:
         options = ("--master", "--expect-workers", expected, "--master-bind-port", port, "--output", str(tmp_path))

@@ -42,7 +42,9 @@ def names(report: list[str], word: str) -> set[str]:
 
 
 def test_gate_passes_beside_other_tests(pytester: pytest.Pytester) -> None:
-    """In a project with a `harness/` of its own, and with Locust's plugin: an item each, header, table, JUnit, reports."""
+    """
+    In a project with a `harness/` of its own, and with Locust's plugin: an item each, header, table, JUnit, reports.
+    """
     pytester.mkpydir("harness").joinpath("__init__.py").write_text("OURS = True\n", encoding="utf-8")
     pytester.makepyfile(
         test_own="""
@@ -95,7 +97,9 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
 
 
 def test_fault_fails_its_own_item_and_the_verdict(pytester: pytest.Pytester) -> None:
-    """A counter that steps back once: `counter.monotonic` fails with where, expected, actual and a command, and no other."""
+    """
+    A counter that steps back once: `counter.monotonic` fails with where, expected, actual and a command, and no other.
+    """
     done = pytester.runpytest_inprocess(*GATE, "--sora-fault", "counter-falls:times=1", "-rf")
     assert done.ret == 1
     assert names(done.outlines, "FAILED") == {"counter.monotonic", "verdict"}
@@ -128,7 +132,10 @@ def test_idle_server_is_no_pass(pytester: pytest.Pytester) -> None:
 
 
 def test_nobody_at_the_url_is_no_pass(pytester: pytest.Pytester) -> None:
-    """A port where nothing listens: `sora::verdict` fails as inconclusive, and `--sora-allow-inconclusive` has been told so."""
+    """
+    A port where nothing listens: `sora::verdict` fails as inconclusive, and `--sora-allow-inconclusive` has been told
+    so.
+    """
     done = pytester.runpytest_inprocess("--sora-conformance", f"--sora-url={hostile.closed_port()}", "-rf")
     assert (done.ret, names(done.outlines, "FAILED")) == (1, {"verdict"})
 
@@ -268,7 +275,9 @@ def test_what_is_known_or_waived_fails_nothing(pytester: pytest.Pytester) -> Non
 
 
 def test_gate_that_breaks_is_tried_once(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong inside of it, the verdict fails with one line, the others are skipped, and none tries again."""
+    """
+    Whatever goes wrong inside of it, the verdict fails with one line, the others are skipped, and none tries again.
+    """
     tried: list[gate_run.GateTask] = []
 
     def run(task: gate_run.GateTask) -> VerdictReport:

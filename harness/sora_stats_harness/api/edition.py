@@ -2,8 +2,8 @@
 Editions: versions of the documented field list, read from files.
 
 An edition is the one source of truth. The JSON Schemas, the fast decoder, the list of counters, the simulator's columns
-and the reference table all come from it, so a change of the documentation is a change of one file. No other module spells
-a field's name, except for a check or relation about that very field.
+and the reference table all come from it, so a change of the documentation is a change of one file. No other module
+spells a field's name, except for a check or relation about that very field.
 """
 
 from __future__ import annotations
@@ -85,7 +85,8 @@ def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
         hint = suggest_nearest(name_or_file, shipped_edition_names())
         hint = "; auto is for commands that see responses" if name_or_file == "auto" else hint
         raise EditionError(
-            f"there is no edition {name_or_file!r}: use one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
+            f"there is no edition {name_or_file!r}: use one of {', '.join(shipped_edition_names())}, or a .toml "
+            f"file{hint}"
         )
     return parse_edition(read_edition_file(name_or_file), origin=name_or_file)
 

@@ -2,11 +2,11 @@
 JSON Schemas generated from an edition.
 
 They serve two readers: users, who find them in schemas/ and point their own tools at them, and the judge's slow path,
-which takes them from here. They allow unknown fields, because a new field is drift and not a broken response. They don't
-require whole groups, since the documentation shows only one connection.
+which takes them from here. They allow unknown fields, because a new field is drift and not a broken response. They
+don't require whole groups, since the documentation shows only one connection.
 
-Every validator compiles them as they are: they avoid look-around, which RE2 refuses, and keywords or formats of our own,
-which Ajv refuses. A field's `$comment` states its kind, its unit, and the most bytes it may have.
+Every validator compiles them as they are: they avoid look-around, which RE2 refuses, and keywords or formats of our
+own, which Ajv refuses. A field's `$comment` states its kind, its unit, and the most bytes it may have.
 """
 
 from __future__ import annotations

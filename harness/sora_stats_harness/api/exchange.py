@@ -93,8 +93,8 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
     Which parts of a body were kept, and what the whole body was.
 
-    Of an array, `connections` keeps some whole elements, and `ids` the `connection_id` of every element; either is an array
-    again. `text` keeps one part that may end anywhere, and may be empty.
+    Of an array, `connections` keeps some whole elements, and `ids` the `connection_id` of every element; either is an
+    array again. `text` keeps one part that may end anywhere, and may be empty.
     """
 
     of: Literal["connections", "ids", "text"]
@@ -185,9 +185,9 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     One request, its response or error, and its times in nanoseconds of one monotonic clock.
 
     `sent_ns` was taken before the first byte was written, `received_ns` after the last was read, so the true interval
-    lies within. `arrived_ns` is the kernel's time of arrival and `intended_ns` the scheduled start, if known. An exchange
-    may have both a partial response and an error. `faults` are the deviations from HTTP/1.1, which `response` doesn't show.
-    `(run, seq)` is unique.
+    lies within. `arrived_ns` is the kernel's time of arrival and `intended_ns` the scheduled start, if known. An
+    exchange may have both a partial response and an error. `faults` are the deviations from HTTP/1.1, which `response`
+    doesn't show. `(run, seq)` is unique.
     """
 
     run: str
@@ -285,8 +285,8 @@ def monotonic_clock_id() -> str:
     """
     Name this machine's monotonic clock: boot, time namespace and kind.
 
-    Two times may be compared only if their clocks have the same name. If the platform doesn't tell one boot from another,
-    the name contains the process, so that times are never compared wrongly.
+    Two times may be compared only if their clocks have the same name. If the platform doesn't tell one boot from
+    another, the name contains the process, so that times are never compared wrongly.
     """
     boot = _read_system_file("/proc/sys/kernel/random/boot_id") or f"process-{os.getpid()}-{time.time_ns()}"
     try:

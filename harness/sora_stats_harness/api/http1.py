@@ -2,11 +2,11 @@
 Reads HTTP/1.1 responses, without a socket: bytes go in, and a response or the reason why there is none comes out.
 
 The contract: `begin` makes the reader ready for a response. `feed` takes what came from the socket, in pieces of any
-size. `end` says that the peer has closed, and `give_up` that we stop reading. As soon as no more bytes are needed, `over`
-is true. Then either `response` is complete and `error` is None, or `error` says what is wrong and `response` is what had
-come by then. `faults` lists all deviations from the standard, and `keep` says whether the connection may be used again.
-Bytes fed after the end are surplus: they are a fault, and never part of a response. The outcome depends only on the
-bytes and on where they end, never on the pieces.
+size. `end` says that the peer has closed, and `give_up` that we stop reading. As soon as no more bytes are needed,
+`over` is true. Then either `response` is complete and `error` is None, or `error` says what is wrong and `response` is
+what had come by then. `faults` lists all deviations from the standard, and `keep` says whether the connection may be
+used again. Bytes fed after the end are surplus: they are a fault, and never part of a response. The outcome depends
+only on the bytes and on where they end, never on the pieces.
 
     head ── 1xx ──> head
       │
@@ -138,8 +138,8 @@ class ResponseReader:
         """
         Memory to receive into instead of calling `feed`, if much of a body of known length is missing; else None.
 
-        Call `advance` with the number of bytes that came, before any other method. The memory is a few bytes longer than
-        the body, so that surplus is noticed.
+        Call `advance` with the number of bytes that came, before any other method. The memory is a few bytes longer
+        than the body, so that surplus is noticed.
         """
         if self._missing < DIRECT_BYTES or self._is_beyond_limit:
             return self._memory.view() if self._missing and self._memory is not None else None

@@ -11,7 +11,9 @@ from .http1_faults import FramingFault
 from .http1_head import FaultList, excerpt, fault, parse_fields, split_lines
 
 SECTION_LIMIT: Final = 100 * 1024
-"""The most bytes before the end of the final head, with interim responses and blank lines; also of a trailer section."""
+"""
+The most bytes before the end of the final head, with interim responses and blank lines; also of a trailer section.
+"""
 
 SECTION_END: Final = re.compile(rb"\n\r?\n")
 """The end of a head or a trailer section, with CRLF or LF alone."""
@@ -190,7 +192,10 @@ class ChunkedBody:
         return None
 
     def _read_odd(self, view: memoryview, at: int) -> tuple[int, int]:
-        """Read an irregular or partial size line; returns the size and the line's end. The size is -1 if there is none (yet)."""
+        """
+        Read an irregular or partial size line; returns the size and the line's end. The size is -1 if there is none
+        (yet).
+        """
         rest = bytes(view[at : at + CHUNK_LINE_LIMIT])
         line = rest
         if self._is_end_due:

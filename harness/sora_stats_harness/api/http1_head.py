@@ -1,9 +1,9 @@
 """
 Parses the head of a response: status, header fields, and where the body ends.
 
-`parse_head` is a pure function. A deviation from the standard is either a fault in the head's list, or, if the head can't
-be relied on, the one fault that is returned instead of a head. Lines and headers are looked at in order, so the same
-bytes always give the same faults in the same order.
+`parse_head` is a pure function. A deviation from the standard is either a fault in the head's list, or, if the head
+can't be relied on, the one fault that is returned instead of a head. Lines and headers are looked at in order, so the
+same bytes always give the same faults in the same order.
 
 Servers repeat the same heads, so heads are cached by their bytes: a head that was seen before is not parsed again, and
 equal heads give the very same object.

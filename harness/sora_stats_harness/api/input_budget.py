@@ -2,9 +2,9 @@
 Limits on every file that a user names, so that none takes the machine's memory or hangs a run.
 
 Files come from servers, colleagues and build artefacts, so any may be a device, a pipe that nobody writes to, or a few
-kilobytes that decompress to gigabytes. `read_small_file` reads small files whole. `recording.input_file` reads recordings
-in pieces, within an `InputBudget`. A file that exceeds a limit ends the command with one line and exit code 2; a line
-that is too long counts as damaged. docs/LIMITS.md lists all limits.
+kilobytes that decompress to gigabytes. `read_small_file` reads small files whole. `recording.input_file` reads
+recordings in pieces, within an `InputBudget`. A file that exceeds a limit ends the command with one line and exit code
+2; a line that is too long counts as damaged. docs/LIMITS.md lists all limits.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """
 Translates texts for people at the point of output; everywhere else the harness works in English.
 
-A verdict, its findings and every error are made in English, with their values filled in, and verdict.json stores them so.
-A report made later from that file must be available in Japanese as well, whoever made the file. So a text is matched
-against the templates of the catalogue: `rtp.total_sent_rtp fell by 2` matches `{field} fell by {amount}`, and the
-translation of that is filled with the same values. A text without a matching template stays as it is: ids, values from
-a server, command lines.
+A verdict, its findings and every error are made in English, with their values filled in, and verdict.json stores them
+so. A report made later from that file must be available in Japanese as well, whoever made the file. So a text is
+matched against the templates of the catalogue: `rtp.total_sent_rtp fell by 2` matches `{field} fell by {amount}`, and
+the translation of that is filled with the same values. A text without a matching template stays as it is: ids, values
+from a server, command lines.
 
 The catalogues are gettext's: `locale/ja.po`, compiled to `locale/ja.mo` by `make generate`. English needs none.
 """

@@ -55,10 +55,10 @@ def check_request_allowed(
     """
     Refuse any request that is not on the list.
 
-    Method and path must be ones that valid requests or probes use. The target header must be absent, or appear once with
-    one of the three statistics targets, or have only invented targets. Values must match exactly, in case and white space.
-    A header counts as the target header in any case, with white space around it, and with `_` for `-`, since servers behind
-    gateways read those as the same.
+    Method and path must be ones that valid requests or probes use. The target header must be absent, or appear once
+    with one of the three statistics targets, or have only invented targets. Values must match exactly, in case and
+    white space. A header counts as the target header in any case, with white space around it, and with `_` for `-`,
+    since servers behind gateways read those as the same.
 
     Raises:
         RequestRefusedError: The request may not be sent; nothing of it has been.
@@ -67,11 +67,13 @@ def check_request_allowed(
     >>> check_request_allowed("POST", "/", [("x-sora-target", "Sora_20171101.DisconnectEverybody")])
     Traceback (most recent call last):
     ...
-    sora_stats_harness.api.errors.RequestRefusedError: refused to send the target 'Sora_20171101.DisconnectEverybody': ...
+    sora_stats_harness.api.errors.RequestRefusedError: refused to send the target 'Sora_20171101.DisconnectEverybody':
+    ...
     """
     if _decode_text(method) not in ALLOWED_METHODS:
         raise RequestRefusedError(
-            f"refused to send the method {_decode_text(method)!r}: only {', '.join(sorted(ALLOWED_METHODS))} are ever sent"
+            f"refused to send the method {_decode_text(method)!r}: only {', '.join(sorted(ALLOWED_METHODS))} are ever "
+            f"sent"
         )
     if not _PATH_AND_PREFIX.fullmatch(_decode_text(path)):
         raise RequestRefusedError(
@@ -105,8 +107,8 @@ def check_bytes_allowed(data: bytes) -> None:
     """
     Refuse bytes unless they are one request that `check_request_allowed` allows.
 
-    Only plain `bytes` are accepted, since a subclass could pretend to have another value. A second request after the first
-    is refused, and so are a Transfer-Encoding and a wrong length, in which one could hide.
+    Only plain `bytes` are accepted, since a subclass could pretend to have another value. A second request after the
+    first is refused, and so are a Transfer-Encoding and a wrong length, in which one could hide.
 
     Takes 0.1 us for bytes that were allowed before.
 

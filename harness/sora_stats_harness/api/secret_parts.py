@@ -1,8 +1,8 @@
 """
 Splits a header's value into its secret parts, and lists the forms in which each may be spelled.
 
-A server that rejects a credential seldom repeats the whole header: it names the token, the decoded password, one cookie,
-or a parameter of a signature.
+A server that rejects a credential seldom repeats the whole header: it names the token, the decoded password, one
+cookie, or a parameter of a signature.
 """
 
 from __future__ import annotations
@@ -54,7 +54,9 @@ def split_secret(value: str) -> set[str]:
 
 
 def encode_secret(part: str) -> set[bytes]:
-    """The forms of a secret in bytes: as it is, in hexadecimal, and in base64 at any offset, with and without padding."""
+    """
+    The forms of a secret in bytes: as it is, in hexadecimal, and in base64 at any offset, with and without padding.
+    """
     data = part.encode("utf-8", "surrogatepass")
     forms = {data, quote_plus(data).encode(), data.hex().encode(), data.hex().upper().encode()}
     for before in range(3):

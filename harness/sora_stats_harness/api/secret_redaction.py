@@ -62,8 +62,8 @@ class Secrets:
     """
     The values that must not be written down, in all the forms in which they could appear.
 
-    A value is split (`api.secret_parts`). Each part is looked for as it is, in hexadecimal, and in base64 at any offset, also
-    with characters escaped by JSON, HTML, percent encoding, or several of them.
+    A value is split (`api.secret_parts`). Each part is looked for as it is, in hexadecimal, and in base64 at any
+    offset, also with characters escaped by JSON, HTML, percent encoding, or several of them.
 
     Args:
         values: Whole header values, tokens, passwords. Values too short to be told from other text are ignored.

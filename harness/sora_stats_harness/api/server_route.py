@@ -114,7 +114,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             why = "its key has a passphrase" if asked else describe_error(error)
             both = "" if self.client_key is None else f" with --client-key {self.client_key}"
             raise UsageError(
-                f"--client-cert {self.client_cert}{both} can't be used: {why}; it takes a certificate and its key as PEM"
+                f"--client-cert {self.client_cert}{both} can't be used: {why}; it takes a certificate and its key as "
+                f"PEM"
             ) from None
 
 

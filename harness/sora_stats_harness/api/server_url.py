@@ -63,8 +63,8 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
         origin: What to call it in an error message, such as `SORA_URL`.
 
     Raises:
-        UsageError: It is empty, as an unset CI secret is; it is not an absolute http or https URL; or it has credentials
-        or a query.
+        UsageError: It is empty, as an unset CI secret is; it is not an absolute http or https URL; or it has
+        credentials or a query.
 
     >>> normalize_server_url("HTTP://Sora.Example:80/")
     'http://sora.example'
@@ -101,7 +101,8 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
 
 def split_server(server: str) -> tuple[str, str, str]:
     """
-    Split a server's name as `normalize_server_url` gives it: scheme, host with port, and the path before each request's.
+    Split a server's name as `normalize_server_url` gives it: scheme, host with port, and the path before each
+    request's.
 
     >>> split_server("https://gateway.example:8443/sora")
     ('https', 'gateway.example:8443', '/sora')

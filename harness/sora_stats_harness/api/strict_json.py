@@ -43,7 +43,9 @@ class JsonLimitError(StrictJsonError):
 
 
 class StrictJsonDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed document. Numbers with a fraction or an exponent are Decimals; of a repeated key the last value counts."""
+    """
+    A parsed document. Numbers with a fraction or an exponent are Decimals; of a repeated key the last value counts.
+    """
 
     value: Any  # Any: whatever JSON can hold
     duplicates: tuple[Path, ...]
@@ -55,10 +57,11 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
     Parse bytes strictly; `depth` is the number of containers around the value.
 
     Raises:
-        StrictJsonError: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the value,
+        StrictJsonError: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the
+        value,
             or not JSON at all.
-        JsonLimitError: None of this was found, but containers nested deeper than 100, a number of more than 4,300 digits,
-        or an exponent of more than 18 digits.
+        JsonLimitError: None of this was found, but containers nested deeper than 100, a number of more than 4,300
+        digits, or an exponent of more than 18 digits.
 
     >>> parse_strict_json(b'{"a": 1, "a": 2}')
     StrictJsonDocument(value={'a': 2}, duplicates=(('a',),))

@@ -1,8 +1,8 @@
 """
 The command line: the list of commands, and how each command ends.
 
-A command's module is imported only when the command is called, so `--help` stays fast; `COMMANDS` has the overview's line
-about each command. If a command fails, its caller sees one line and an exit code, never a traceback.
+A command's module is imported only when the command is called, so `--help` stays fast; `COMMANDS` has the overview's
+line about each command. If a command fails, its caller sees one line and an exit code, never a traceback.
 """
 
 from __future__ import annotations

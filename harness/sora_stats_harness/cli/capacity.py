@@ -1,5 +1,6 @@
 """
-`sora-harness capacity`: how much load a server takes, what a listing costs by size, and whether polling hurts the media.
+`sora-harness capacity`: how much load a server takes, what a listing costs by size, and whether polling hurts the
+media.
 
 A server that the harness did not start never gets more requests than `--max-rate` allows, which has no default then.
 """
@@ -44,8 +45,8 @@ def run(arguments: Arguments) -> int:
     Search for the capacity, or measure what the other options ask for; judge and report.
 
     Returns:
-        The exit code of the verdict; also 1 if no rate that was tried keeps the objectives, or if polling had an effect on
-        the media.
+        The exit code of the verdict; also 1 if no rate that was tried keeps the objectives, or if polling had an effect
+        on the media.
 
     Raises:
         UsageError: A run without bounds, or a value that cannot be used.
@@ -198,7 +199,8 @@ def _plan_text(
     users = _max_in_flight(arguments, goal)
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
-        f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most {users} in "
+        f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most "
+        f"{users} in "
         f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
         f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
         f"the load stops at {' or '.join(each.text for each in options.read_abort_limits(arguments))}"

@@ -175,7 +175,10 @@ class JudgedRun:
         )
 
     def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
-        """As `detect_edition`, for a process in which Locust has replaced sockets; uses the listing of a visit if there is one."""
+        """
+        As `detect_edition`, for a process in which Locust has replaced sockets; uses the listing of a visit if there is
+        one.
+        """
         from ..load.edition_probe import detect_by_address
         from ..probe.edition_detection import nearest_to_exchange
 

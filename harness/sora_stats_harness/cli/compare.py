@@ -106,7 +106,8 @@ command: Command = Command(
         with_value(
             "--no-worse-than",
             "PERCENT",
-            "exit 0 only where latencies and capacity are shown to be worse by no more, 1 where one is, 3 where the runs "
+            "exit 0 only where latencies and capacity are shown to be worse by no more, 1 where one is, 3 where the "
+            "runs "
             "cannot tell",
         ),
         config_option(),

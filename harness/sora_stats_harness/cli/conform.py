@@ -246,7 +246,8 @@ def _make_watcher(progress: ProgressLine, plan: ConformancePlan) -> Callable[[Co
         progress.show(
             status.elapsed_s,
             f"conform: {min(status.elapsed_s, limit_s):.0f} of {limit_s:g} s, "
-            f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a complete response",
+            f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a complete "
+            f"response",
         )
 
     return watch
@@ -293,7 +294,8 @@ command: _ConformCommand = _ConformCommand(
             with_value(
                 "--until",
                 "PERCENT",
-                "probe until a fault in more than this share would have been seen, with 95 %, by every MUST and for each "
+                "probe until a fault in more than this share would have been seen, with 95 %, by every MUST and for "
+                "each "
                 "target; bounded by --max-duration",
             ),
             with_value(

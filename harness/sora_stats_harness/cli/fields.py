@@ -136,7 +136,8 @@ command: Command = Command(
             ["action"],
             nargs=-1,
             metavar="[ACTION]",
-            help="`diff A B` shows what changed from one edition to another; `import PAGE` makes an edition from a page "
+            help="`diff A B` shows what changed from one edition to another; `import PAGE` makes an edition from a "
+            "page "
             "of the documentation (HTML, text or Markdown; - for stdin)",
         ),
         with_value("--edition", "NAME|FILE", f"which list (default: {DEFAULT_EDITION})", default=DEFAULT_EDITION),

@@ -125,7 +125,9 @@ def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddre
 
 
 def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpec:
-    """What to send according to the options; a server that we did not start gets load only if the options say how much."""
+    """
+    What to send according to the options; a server that we did not start gets load only if the options say how much.
+    """
     from ..load.load_spec import LoadSpec
 
     scenario = _scenario_name(arguments)
@@ -305,7 +307,8 @@ command: Command = Command(
             with_value(
                 "--weights",
                 "TARGET=N,...",
-                "for mixed: the shares of the targets connection, client and all (default: connection=70,client=29,all=1)",
+                "for mixed: the shares of the targets connection, client and all (default: "
+                "connection=70,client=29,all=1)",
                 type=Parsed(_parse_weights),
             ),
             with_value("--duration", "TIME", "how long (default on the simulator: 10)", type=options.DURATION),

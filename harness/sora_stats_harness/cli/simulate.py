@@ -245,7 +245,8 @@ def _list_faults(*, as_json: bool) -> int:
         for name, line in zip((kind.name, "", "", ""), lines, strict=False):
             write_message(f"{name:<{wide}}  {line}\n")
     write_message(
-        "\nAll faults but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS PER SECOND;\n"
+        "\nAll faults but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS PER "
+        "SECOND;\n"
         "times=N ends a fault after N times (0: never).\n"
     )
     return ExitCode.PASS

@@ -20,7 +20,9 @@ DEFAULT_MASTER_PORT: Final = 5557
 
 
 def worker_options() -> list[click.Parameter]:
-    """--processes; --master --expect-workers --master-bind-host --master-bind-port; --worker --master-host --master-port."""
+    """
+    --processes; --master --expect-workers --master-bind-host --master-bind-port; --worker --master-host --master-port.
+    """
     port = integer(1, 65_535)
     return group(
         "who sends",

@@ -1,8 +1,8 @@
 """
-Adds findings up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
+Aggregates findings: those with one fingerprint are one entry, with the first one's evidence and an exact count.
 
-A server that is wrong in every response gives thousands a second, so adding one to an entry that exists takes a
-dictionary look-up; it is put into words, and hashed, for the first one only.
+A server that is wrong in every response causes thousands of findings a second. So adding one to an existing entry is a
+dictionary look-up; only the first one is worded and hashed.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .verdict import FindingEntry
 
 MAX_FINGERPRINTS: Final = 1000
-"""Different fingerprints that are listed one by one; whatever is beyond is one entry a requirement."""
+"""How many fingerprints are listed one by one; beyond that, there is one entry for each requirement."""
 
 MAX_COUNTED_CONNECTIONS: Final = 100_000
-"""Connections that are told apart in one entry's count."""
+"""The most connections that one entry counts."""
 
 
 class _AggregatedFinding(msgspec.Struct, kw_only=True):
@@ -40,32 +40,32 @@ class FindingAggregator:
     Findings by fingerprint.
 
     Args:
-        evidence: Keeps what proves the first one of each entry.
-        on_finding: Is called with every single finding; without it, only first ones are put into words.
-        on_miss: Is called as often, with the first finding of its entry and the level of this one.
-        severity: What each weighs in this run.
+        evidence: Keeps the proof of each entry's first finding.
+        on_finding: Called with every single finding; without it, only first findings are worded.
+        on_occurrence: Called as often, with the entry's first finding and the level of this one.
+        severity: What each requirement weighs in this run.
     """
 
     def __init__(
         self,
         evidence: EvidenceStore,
         on_finding: Callable[[Finding], None] | None = None,
-        on_miss: Callable[[Finding, Level], None] | None = None,
+        on_occurrence: Callable[[Finding, Level], None] | None = None,
         severity: Severity = DEFAULT_SEVERITY,
     ) -> None:
         self._evidence = evidence
         self._on_finding = on_finding
-        self._on_miss = on_miss
+        self._on_occurrence = on_occurrence
         self._severity = severity
         self._entries: dict[tuple[Hashable, ...], _AggregatedFinding] = {}
         self.unlisted_counts: Counter[str] = Counter()
-        """By requirement, findings that went into an entry for all the rest."""
+        """How many findings went into a requirement's entry for all the rest."""
 
     def add_violation(self, violation: Violation, compared: str | None = None) -> None:
         """
-        Add what a check found: a look-up, unless it is the first of its entry.
+        Add what a check found; costs a look-up, unless it is the first of its entry.
 
-        `compared` is the target of the response that it is held against.
+        `compared` is the target of the response with which the wrong one was compared.
         """
         requirement, target = violation.requirement, violation.exchange.request.target
         key = (requirement.id, None if target is None else target.operation, violation.field, violation.fault)
@@ -75,7 +75,7 @@ class FindingAggregator:
             entry.compared[compared] = entry.compared.get(compared, 0) + 1
 
     def add_finding(self, finding: Finding) -> None:
-        """Add a finding that is in words already."""
+        """Add a finding that is worded already."""
         key = (finding.requirement, finding.target, finding.field, finding.fault)
         self._add(key, finding.level, finding.connection_id, lambda: self._prove(finding))
 
@@ -94,8 +94,8 @@ class FindingAggregator:
             entry = self._add_entry(key, make, level)
         if self._on_finding is not None:
             self._on_finding(make() if entry.count else entry.finding)
-        if self._on_miss is not None:
-            self._on_miss(entry.finding, level)
+        if self._on_occurrence is not None:
+            self._on_occurrence(entry.finding, level)
         entry.count += 1
         connections = entry.connections
         if connection_id is not None and len(connections) < MAX_COUNTED_CONNECTIONS:
@@ -121,7 +121,7 @@ class FindingAggregator:
         return ()
 
     def entries(self) -> list[FindingEntry]:
-        """All findings, as the verdict shows them, in the order in which they came up."""
+        """All findings in the form of the verdict, in the order in which they first occurred."""
         return [
             FindingEntry(
                 requirement=entry.finding.requirement,

@@ -89,7 +89,7 @@ class LoadSession:
             self._on_judged,
             options=JudgeOptions(
                 scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
-                on_miss=self._on_violation,
+                on_occurrence=self._on_violation,
                 evidence_bytes=MAX_EVIDENCE_BYTES // self.share.count,
                 first_seq=self.share.first_sequence,
                 soon=gevent.spawn,
@@ -141,8 +141,8 @@ class LoadSession:
         """
         Count an exchange, in the order of judging.
 
-        Here and not where it was sent: while a large response is judged in slices others wait for their turn, and one whose
-        user is stopped in between is never seen there.
+        Here and not where it was sent: while a large response is judged in slices others wait for their turn, and one
+        whose user is stopped in between is never seen there.
         """
         violated = self._violated
         failed = None
@@ -165,7 +165,9 @@ class LoadSession:
 
     @property
     def outage_text(self) -> str | None:
-        """Where the last requests had no complete response, what became of the server: what it would have sent is unknown."""
+        """
+        Where the last requests had no complete response, what became of the server: what it would have sent is unknown.
+        """
         outage = self.judge.outage
         return None if outage is None else outage.description
 
@@ -257,8 +259,8 @@ class LoadSession:
         """
         A user's turn after this one, which it is taking now.
 
-        It is one interval later, however late the user was: a short delay each time would else add up to a lower rate. A
-        user that has lost a whole turn begins anew.
+        It is one interval later, however late the user was: a short delay each time would else add up to a lower rate.
+        A user that has lost a whole turn begins anew.
         """
         now_ns = time.monotonic_ns()
         interval_ns = self._interval_ns
@@ -290,8 +292,8 @@ class LoadSession:
         """
         Send one request; returns when it is judged, or soon will be.
 
-        A large response is waited for until its turn has come: a few dozen of them would be seconds, and a recording, which
-        gets what was judged, as far behind.
+        A large response is waited for until its turn has come: a few dozen of them would be seconds, and a recording,
+        which gets what was judged, as far behind.
         """
         exchange = connection.send(self, prepared, intended_ns)
         judge, response = self.judge, exchange.response

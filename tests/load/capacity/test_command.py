@@ -35,7 +35,9 @@ def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
 
 
 def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
-    """A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason of that step."""
+    """
+    A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason of that step.
+    """
     for attempt in range(TRIES):
         code, told = verdict(
             *LAX,

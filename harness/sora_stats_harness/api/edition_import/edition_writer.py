@@ -39,7 +39,8 @@ def write_edition(listed: ListedField, comparison: ExampleComparison | None, *, 
     types = comparison.types if comparison is not None else {}
     lines = [
         f"# Read from the documentation page {_printable(origin)}.",
-        "# Fields that an edition of sora-stats-harness has are described as there. For all others kind and unit are inferred",
+        "# Fields that an edition of sora-stats-harness has are described as there. For all others kind and unit are "
+        "inferred",
         "# from the name, and the description says so: check these before judging a server by them.",
         "",
         f"format = {_toml_string(EDITION_FORMAT)}",

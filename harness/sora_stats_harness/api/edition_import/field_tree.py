@@ -64,7 +64,9 @@ class _FieldTreeBuilder:
         self.page = page
         self.notes = notes
         self.waiting: list[tuple[ListedField, str, int, tuple[ListedField, ...]]] = []
-        """Groups that are "as" another: the group, the other's name, the line that says so, and the groups around it."""
+        """
+        Groups that are "as" another: the group, the other's name, the line that says so, and the groups around it.
+        """
         self.labels: list[ListedField] = []
         self.measured: dict[ListedField, tuple[int, int]] = {}
         """For each group, how many fields are below it, on how many levels."""
@@ -104,7 +106,8 @@ class _FieldTreeBuilder:
         if below is not None:
             raise self.page.error_at(
                 below.line,
-                f"broken nesting: {field_name_of(below.text)!r} stands below {_describe_item(item)}, which is not a name",
+                f"broken nesting: {field_name_of(below.text)!r} stands below {_describe_item(item)}, which is not a "
+                f"name",
             )
         if other is not None:
             self.waiting.append((group, other, item.line, around))
@@ -149,7 +152,9 @@ class _FieldTreeBuilder:
                 raise self.page.error_at(label.line, f"{'.'.join(label.path)} stands for labels, and has no fields")
 
     def check_expanded_size(self, listed: ListedField, level: int = 0) -> tuple[int, int]:
-        """Refuse groups that are "as" each other in such a way that a few lines expand to any number of fields or levels."""
+        """
+        Refuse groups that are "as" each other in such a way that a few lines expand to any number of fields or levels.
+        """
         if listed not in self.measured:
             if level > MAX_DEPTH:
                 raise self.page.error_at(listed.line, f"groups refer to groups, on more than {MAX_DEPTH} levels")

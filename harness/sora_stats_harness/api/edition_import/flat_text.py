@@ -39,7 +39,9 @@ def parse_flat_text(page: PageText, shown: ExampleObject | None) -> list[Outline
 
 
 def _list_lines(page: PageText, shown: ExampleObject) -> list[tuple[int, str]]:
-    """The list's lines: from the first name at the example's root to the first line that can only come after the list."""
+    """
+    The list's lines: from the first name at the example's root to the first line that can only come after the list.
+    """
     lines: list[tuple[int, str]] = []
     for number, line in enumerate(page.text.split("\n"), 1):
         text = line.strip()

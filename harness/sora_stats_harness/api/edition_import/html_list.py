@@ -1,9 +1,9 @@
 """
 Reads the nested field list of an HTML page, as Sphinx or another generator writes it.
 
-Browsers repair broken markup, each in its own way. Here a list that ends where it should not is an error, since a repair
-could silently put fields into other groups. The standard library's parser is not used: on Python 3.11 a hostile page of
-2 MB (`<a <a <a ...`) keeps it busy for many minutes.
+Browsers repair broken markup, each in its own way. Here a list that ends where it should not is an error, since a
+repair could silently put fields into other groups. The standard library's parser is not used: on Python 3.11 a hostile
+page of 2 MB (`<a <a <a ...`) keeps it busy for many minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Counters never fall from one response to one that was asked for later; `counter_history` has the reasoning."""
+"""The rule that a counter never falls; `counter_history` has the reasoning."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 MONOTONIC: Final = Requirement(
     id="counter.monotonic",
     level=Level.MUST,
-    title="A counter never falls from a response to one that was asked for later",
+    title="A counter never falls from a response to one that was requested later",
     reason="Totals are cumulative; only responses that do not overlap in time are compared.",
     grounds="The page documents totals and counts, and those cannot fall.",
     source=f"{DOCUMENTATION_SOURCE}: totals and counts; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="{field} fell by {difference}",
-    masked_by="a value that is no integer, or a sample of another connection than was asked for",
+    masked_by="a value that is not an integer, or a sample of another connection than was requested",
 )
 
 
 class MonotonicCheck(Check):
-    """Holds every sample, and its data channels, against what was known before its request was sent."""
+    """Compares every sample, and its data channels, with what was known before its request was sent."""
 
     requirements: tuple[Requirement, ...] = (MONOTONIC, CHANNEL_PRESENT)
     stage = Stage.COUNTERS
@@ -41,10 +41,10 @@ class MonotonicCheck(Check):
         self._decoder = decoder
         self._counts = counts
         self._reopened = 0
-        """Of connections that have left."""
+        """Counts of connections that have left."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare, and remember."""
+        """Compare a sample, and add it to its connection's history."""
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
@@ -64,7 +64,7 @@ class MonotonicCheck(Check):
         ]
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """Count what the connections that leave have seen."""
+        """Add the counts of the connections that leave."""
         for connection_id, connection in state.leaving.items():
             if connection_id not in state.connections:
                 self._reopened += connection.counter_history.reopened
@@ -93,7 +93,7 @@ class MonotonicCheck(Check):
         )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
+        """Add the samples that were compared; late or unusable ones were left out of the order."""
         for target, counts in self._counts.of_target.items():
             result.count(MONOTONIC, target, counts.comparable_samples)
             result.count(CHANNEL_PRESENT, target, min(counts.comparable_samples, counts.labelled_samples))
@@ -104,7 +104,7 @@ class MonotonicCheck(Check):
         reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
         if reopened := reopened + self._reopened:
             times = "once" if reopened == 1 else f"{reopened} times"
-            result.coverage.notes.append(f"a data channel was closed and opened again between two samples {times}")
+            result.coverage.notes.append(f"a data channel was closed and reopened between two samples {times}")
         if result.coverage.unusable:
             result.unusable = (*result.unusable, MONOTONIC.id)
 
@@ -112,5 +112,5 @@ class MonotonicCheck(Check):
 def _proof(seen: Observed, earlier: EvidenceExchange) -> tuple[EvidenceExchange, ...]:
     last = seen.connection.last
     if not earlier.is_whole and last is not None and last is not earlier and last.received_ns < seen.exchange.sent_ns:
-        return (earlier, last, seen.evidence)  # the first one's body was let go; this one had the value too
+        return (earlier, last, seen.evidence)  # the first holder's body was dropped; this response had the value too
     return (earlier, seen.evidence)
