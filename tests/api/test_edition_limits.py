@@ -74,7 +74,10 @@ REFUSED = {
         EXTENDS + f'[[rename]]\nfrom = "*.*"\nto = "*{"x" * 400}.*"\nis = "seen"\nsource = "s"\n' * 190,
         "longer than 500 characters",
     ),
-    "a path with 30 stars": (EXTENDS + f'[[remove]]\npath = "{"*" * 30}x"\nsource = "s"\n', "a path may have at most 2 *"),
+    "a path with 30 stars": (
+        EXTENDS + f'[[remove]]\npath = "{"*" * 30}x"\nsource = "s"\n',
+        "a path may have at most 2 *",
+    ),
     "6,000 statements": (EXTENDS + '[[remove]]\npath = "x.*"\nsource = "s"\n' * 6_000, "more than 200 statements"),
 }
 

@@ -270,7 +270,7 @@ def test_recordings_of_sorastats_that_were_joined_in_any_order_accuse_nobody(tmp
     result = checked(path)
     assert result.result().findings == []
     assert result.result().checked["counter.monotonic"] > 10
-    assert any("2 recordings, joined in another order" in note for note in result.notes)
+    assert any("2 recordings, joined in a different order" in note for note in result.notes)
 
 
 def test_what_a_recorder_wrote_is_not_the_server_s(tmp_path: Path) -> None:

@@ -139,7 +139,7 @@ def test_the_command_writes_the_page_and_prints_the_table(
     told = capsys.readouterr()
     assert told.out.splitlines()[0].split()[:2] == ["RELEASE", "VERDICT"]
     assert told.out.splitlines()[-1] == "5 runs in history.html"
-    assert told.err.startswith("left out: broken/verdict.json is no verdict")
+    assert told.err.startswith("left out: broken/verdict.json is not a verdict")
     assert "1.1" in (folder / "history.html").read_text(encoding="utf-8")
 
 

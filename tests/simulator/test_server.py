@@ -435,7 +435,7 @@ def test_sigterm_before_the_command_runs_is_handed_on_to_it() -> None:
         (["--connections", "-1"], "must be an integer of 0 or more"),
         (["--host", "256.0.0.1"], "cannot listen on 256.0.0.1"),
         (["--edition", "doc-1999"], "there is no edition 'doc-1999'"),
-        (["--cors", ""], "is no origin"),
+        (["--cors", ""], "is not an origin"),
         (["--", "/no/such/command"], "cannot run /no/such/command"),
     ],
 )

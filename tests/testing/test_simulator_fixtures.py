@@ -92,7 +92,7 @@ WRONG: Final = {
     ),
     "a number as a text": (
         '@pytest.mark.sora_simulator(connections="3")\ndef test(sora_simulator): pass',
-        "connections must be an integer, and '3' is none",
+        "connections must be an integer, not '3'",
     ),
     "no such edition": (
         '@pytest.mark.sora_simulator(edition="doc-1999")\ndef test(sora_simulator): pass',
@@ -155,7 +155,7 @@ def test_canned_responses_are_named_by_the_whole_target() -> None:
         ("", "Sora_20160711."),
     ):
         with pytest.raises(
-            UsageError, match=f"'{target}' is no whole value of x-sora-target: write one such as {value}"
+            UsageError, match=f"'{target}' is not a whole value of x-sora-target: write one such as {value}"
         ):
             simulator.set_canned_response(target, CannedResponse(status=200))
     wrong: Any = {"uptime": 42}
