@@ -18,7 +18,7 @@ import msgspec
 
 from .exchange import ErrorCode, TransportError
 from .server_route import Proxy, TunnelRequest
-from .server_url import DEFAULT_PORTS
+from .server_url import DEFAULT_PORTS, bracket_ipv6
 from .transport_errors import describe_error
 
 
@@ -81,7 +81,13 @@ class ServerAddress:
         host, port = self._best.sockaddr[:2]
         others = len(self.addresses) - 1
         through = "" if self._proxy is None else "the proxy "
-        return f"{through}{host}:{port}" + (f" (of {others + 1} addresses)" if others else "")
+        return f"{through}{bracket_ipv6(str(host))}:{port}" + (f" (of {others + 1} addresses)" if others else "")
+
+    @property
+    def resolution_note(self) -> str | None:
+        """Which address stands behind the URL's name; None where the URL itself says it."""
+        is_said = self._proxy is None and self.host == self.addresses[0].sockaddr[0]
+        return None if is_said else f"{self.server} is {self.display_address}"
 
     def tunnel_request(self) -> TunnelRequest | None:
         """The exchange that opens a tunnel through a connected proxy; None if no tunnel is needed."""

@@ -112,10 +112,20 @@ def split_server(server: str) -> tuple[str, str, str]:
     return scheme, authority, slash + path
 
 
+def bracket_ipv6(host: str) -> str:
+    """
+    A host as a URL has it: an IPv6 address in brackets.
+
+    >>> bracket_ipv6("::1"), bracket_ipv6("127.0.0.1")
+    ('[::1]', '127.0.0.1')
+    """
+    return f"[{host}]" if ":" in host else host
+
+
 def _normalize_host(parts: SplitResult, name: str) -> str:
     host = parts.hostname or ""
     if "[" in parts.netloc:  # urlsplit has made sure that it is an address
-        return f"[{host}]"
+        return bracket_ipv6(host)
     if not host.isascii():
         import idna
 

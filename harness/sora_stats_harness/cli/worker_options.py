@@ -114,7 +114,8 @@ def _check_host(option: str, host: str) -> None:
     """Refuse a name without an address: a worker would wait for it, and a master would seem to find its port taken."""
     from ..api.exchange import TransportError
     from ..api.server_address import look_up_addresses
+    from ..api.server_url import bracket_ipv6
 
-    found = look_up_addresses(f"http://[{host}]" if ":" in host else f"http://{host}")
+    found = look_up_addresses(f"http://{bracket_ipv6(host)}")
     if isinstance(found, TransportError):
         raise UsageError(f"{option} {host}: {found.detail}")

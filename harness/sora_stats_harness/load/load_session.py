@@ -323,7 +323,8 @@ def failure_label(exchange: Exchange, violated: Collection[str]) -> str | None:
 
 def session_notes(session: LoadSession) -> list[str]:
     """What is worth knowing about how a process got on with the server."""
-    traffic, notes = session.traffic, [f"{session.address.server} is {session.address.display_address}"]
+    traffic, resolved = session.traffic, session.address.resolution_note
+    notes = [] if resolved is None else [resolved]
     if session.in_flight:
         notes.append(f"{session.in_flight} requests are not accounted for: a fault of the harness")
     if traffic.unsolicited:

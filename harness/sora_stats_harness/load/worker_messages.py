@@ -162,7 +162,6 @@ class WorkerResult(_Message, frozen=True, kw_only=True):
 
     index: int
     server: str
-    address: str
     is_on_masters_machine: bool
     measures: dict[str, Any]  # Any: as RunMeasurements.serialize gives them
     judged: str

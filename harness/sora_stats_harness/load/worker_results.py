@@ -50,7 +50,6 @@ def make_worker_result(
     return WorkerResult(
         index=session.share.index,
         server=", ".join(session.servers),
-        address=session.address.display_address,
         is_on_masters_machine=spool is not None,
         measures=measures.serialize(),
         judged=encode_worker_report(session.judge, trail),
@@ -181,7 +180,7 @@ def _incomplete_spools(
 
 
 def _worker_notes(results: Sequence[WorkerResult], apart: Sequence[WorkerResult], names: WorkerNames) -> list[str]:
-    notes = [f"{result.server} is {result.address}" for result in results]
+    notes: list[str] = []
     for result in results:
         sent, cpu_share = result.measures["metrics"]["sent"], result.measures["cpu_share"]
         notes.append(f"{names[result.index]} sent {sent:,} requests, and took {cpu_share:.0%} of a core")

@@ -15,6 +15,7 @@ from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
 from ..api.edition_rules import CLOCKWORK_BASE32_ALPHABET
+from ..api.server_url import bracket_ipv6
 
 LAST_CHARACTER_ALPHABET: Final = "048CGMRW"
 """The last characters that a 128-bit id can have: two bits of the last character are padding."""
@@ -96,8 +97,7 @@ class PseudonymGenerator:
             port = None
         if not parts.scheme or not parts.hostname:
             return self.pseudonym_of_id(text)
-        host = self.pseudonym_of_host(parts.hostname)
-        host = f"[{host}]" if ":" in host else host
+        host = bracket_ipv6(self.pseudonym_of_host(parts.hostname))
         netloc = host if port is None else f"{host}:{port}"
         path = (
             parts.path

@@ -26,6 +26,7 @@ import uvicorn
 
 from ..api.errors import SimulatorError, UsageError
 from ..api.exchange import TARGET_HEADER, Target
+from ..api.server_url import bracket_ipv6
 from .asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions, common_response_headers
 from .fault_interface import ReceivedRequest, SimulatedResponse
 from .tcp_fault_relay import TcpFaultRelay
@@ -223,8 +224,7 @@ class Simulator(SimulatorOptions):
                     task.result()  # raises the reason why it did not start
             await asyncio.sleep(0.001)
         ports = await self._start_relays([each.getsockname()[1] for each in sockets])
-        shown = f"[{self.host}]" if ":" in self.host else self.host
-        self.urls = [f"http://{shown}:{port}" for port in ports]
+        self.urls = [f"http://{bracket_ipv6(self.host)}:{port}" for port in ports]
         started.set()
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
