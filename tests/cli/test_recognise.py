@@ -28,7 +28,7 @@ DEFAULT: Final = edition.DEFAULT_EDITION
 EXAMPLE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 SECOND: Final = 1_000_000_000
 SAID: Final = "--edition auto: the responses are like {} in every field"
-NOTHING: Final = "--edition auto: there was no response to tell by, so doc-2024 was taken"
+NOTHING: Final = "--edition auto: there was no response to compare, so doc-2024 was used"
 PLANNED: Final = "first one listing to detect the edition (--edition auto)"
 
 LOAD: Final = (

@@ -102,7 +102,7 @@ def test_what_cannot_be_is_wrong_usage() -> None:
         Simulator(faults=["fals"])
     with pytest.raises(UsageError, match="at least one node"):
         Simulator(nodes=0)
-    with pytest.raises(UsageError, match="no origin"):
+    with pytest.raises(UsageError, match="is not an origin"):
         Simulator(cors="a\r\nb")
 
 

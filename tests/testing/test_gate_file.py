@@ -76,12 +76,12 @@ def test_the_file_is_the_configuration_that_holds(pytester: pytest.Pytester) -> 
     wrong = pytester.runpytest_inprocess("--co", *URL, f"{FILE}::verdict")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
     wrong.stderr.fnmatch_lines(
-        [f"*{FILE} is not the configuration that holds, which is */pyproject.toml: *--sora-config"]
+        [f"*{FILE} is not the effective configuration, which is */pyproject.toml: *--sora-config"]
     )
     (pytester.path / "pyproject.toml").unlink()
     absent = pytester.runpytest_inprocess("--co", *URL, f"{FILE}::verdict")
     assert absent.ret == pytest.ExitCode.USAGE_ERROR
-    absent.stderr.fnmatch_lines([f"*{FILE} is not there: create it*"])
+    absent.stderr.fnmatch_lines([f"*{FILE} does not exist: create it*"])
 
 
 def test_last_failed_runs_what_failed(pytester: pytest.Pytester) -> None:

@@ -156,7 +156,7 @@ def test_verdict_is_never_skipped(pytester: pytest.Pytester, monkeypatch: pytest
                 "--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "-rfE"
             )
             assert done.ret == 1
-            done.stdout.fnmatch_lines([f"{FILE}::verdict cannot be skipped, nor be expected to fail (*not today*)"])
+            done.stdout.fnmatch_lines([f"{FILE}::verdict can neither be skipped nor be expected to fail (*not today*)"])
 
 
 SELECTIONS: Final = [
@@ -206,7 +206,7 @@ WRONG: Final = [
     ((*GATE, "--sora-fault=counter-fall"), "*did you mean 'counter-falls'*", "no such fault"),
     ((*GATE, "--sora-require=order"), "*no requirement 'order'*", "no such requirement"),
     ((*GATE, "--sora-edition=doc-1999"), "*there is no edition 'doc-1999'*", "no such edition"),
-    ((*GATE, "--sora-node=http://127.0.0.1:1"), "*--sora-node goes with a URL*", "nodes of the simulator"),
+    ((*GATE, "--sora-node=http://127.0.0.1:1"), "*--sora-node needs a URL*", "nodes of the simulator"),
     ((*GATE, "--sora-header=nothing"), "*not of the form 'Name: value'*", "no header"),
     ((*GATE, "--sora-duration=0"), "*'0' must be a time*", "no time"),
     ((*GATE, "--sora-baseline=absent.json"), "*the baseline absent.json cannot be read*", "no baseline"),

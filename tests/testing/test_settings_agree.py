@@ -169,7 +169,7 @@ def test_what_only_the_plugin_has(plugin: Plugin, monkeypatch: pytest.MonkeyPatc
     assert held(fixture) == CONFIGURED
     assert settings.settings_for("http://b:2") is settings.server
     assert held(settings.no_server) == FOR_SIMULATOR and settings.no_server.url is None
-    with pytest.raises(UsageError, match="the fixture sora_url gives 'simulator': give the URL of a server"):
+    with pytest.raises(UsageError, match="the fixture sora_url returns 'simulator': return the URL of a server"):
         settings.settings_for("simulator")
 
 

@@ -100,7 +100,7 @@ WRONG: Final = {
     ),
     "a mark without the fixture": (
         "@pytest.mark.sora_simulator(seed=2)\ndef test(sora_client): pass",
-        "the mark sora_simulator sets up the fixture sora_simulator, which this test lacks: add it to the arguments",
+        "the mark sora_simulator configures the fixture sora_simulator, which this test doesn't use: add it to the arguments",
     ),
     "a mark on one test of a module": (
         "@pytest.mark.sora_simulator(seed=2)\ndef test(sora_module_simulator): pass",
@@ -112,7 +112,7 @@ WRONG: Final = {
     ),
     "parameters that reach no simulator": (
         '@pytest.mark.parametrize("sora_simulator", [{"seed": 2}])\ndef test(sora_simulator, sora_client): pass',
-        'parametrize("sora_simulator", …) sets no simulator up: write indirect=True beside it',
+        'parametrize("sora_simulator", …) does not set up a simulator: add indirect=True',
     ),
     "mistyped parameters": (
         '@pytest.mark.parametrize("sora_simulator", [{"sed": 2}], indirect=True)\ndef test(sora_simulator): pass',
@@ -129,7 +129,7 @@ WRONG: Final = {
     ),
     "no server": (
         "@pytest.fixture\ndef sora_url(): return None\ndef test(sora_client): pass",
-        "the fixture sora_url gives None: give the URL of a server, or of the fixture sora_simulator",
+        "the fixture sora_url returns None: return the URL of a server, or of the fixture sora_simulator",
     ),
 }
 

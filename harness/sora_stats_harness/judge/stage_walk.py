@@ -108,7 +108,7 @@ class StageWalk:
         bare: bool = False,
     ) -> None:
         """
-        Judge an exchange; `pause` is called between slices of a large one, the other arguments are as in `Observed`.
+        Judge an exchange; `pause` is called between slices of a large one, the rest is as in `Observed`.
         """
         seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places)
         request, response = exchange.request, exchange.response

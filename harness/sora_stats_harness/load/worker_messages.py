@@ -1,8 +1,8 @@
 """
 What master and workers send to each other, on top of Locust's own messages.
 
-The master sends orders and a worker sends reports, as JSON inside of one type of Locust's custom messages each. A worker
-follows its orders one after the other, but for `HaltOrder` and `DrainOrder`, which count at once.
+The master sends orders and a worker sends reports, as JSON inside of one type of Locust's custom messages each. A
+worker follows its orders one after the other, but for `HaltOrder` and `DrainOrder`, which count at once.
 """
 
 from __future__ import annotations
