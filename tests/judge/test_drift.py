@@ -1,4 +1,6 @@
-"""Drift of the documentation, told from faults: which fields, on how many connections, and whose edition it is rather."""
+"""
+Drift of the documentation, told from faults: which fields, on how many connections, and whose edition it is rather.
+"""
 
 from __future__ import annotations
 

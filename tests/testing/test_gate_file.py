@@ -48,7 +48,9 @@ def test_a_command_line_names_items(
 
 
 def test_ids_are_the_same_wherever_the_gate_is_collected(pytester: pytest.Pytester) -> None:
-    """With a configuration, without one, from a folder or beside named files, each item once; the verdict is the last."""
+    """
+    With a configuration, without one, from a folder or beside named files, each item once; the verdict is the last.
+    """
     pytester.makepyfile(test_own="def test_own(): pass")
     absent = pytester.runpytest_inprocess("--co", "-q", *GATE)
     (pytester.path / FILE).touch()
@@ -63,7 +65,9 @@ def test_ids_are_the_same_wherever_the_gate_is_collected(pytester: pytest.Pytest
 
 
 def test_the_file_is_the_configuration_that_holds(pytester: pytest.Pytester) -> None:
-    """pyproject.toml where the table is there, or what --sora-config names; anything else is refused with the way out."""
+    """
+    pyproject.toml where the table is there, or what --sora-config names; anything else is refused with the way out.
+    """
     (pytester.path / "pyproject.toml").write_text("[tool.sora-harness]\n", encoding="utf-8")
     (pytester.path / "deploy").mkdir()
     (pytester.path / "deploy" / "gate.toml").touch()

@@ -200,7 +200,7 @@ WRONG: Final = [
     (("--sora-conformance", "--sora-url=http://127.0.0.1:1/?x"), "*has a query*", "a query"),
     (
         ("--sora-conformance", "--sora-url=http://127.0.0.1:1", "--sora-fault=counter-falls"),
-        "*--sora-fault goes with*",
+        "*--sora-fault needs*",
         "a fault for a server",
     ),
     ((*GATE, "--sora-fault=counter-fall"), "*did you mean 'counter-falls'*", "no such fault"),
@@ -211,7 +211,7 @@ WRONG: Final = [
     ((*GATE, "--sora-duration=0"), "*'0' must be a time*", "no time"),
     ((*GATE, "--sora-baseline=absent.json"), "*the baseline absent.json cannot be read*", "no baseline"),
     ((*GATE, "--sora-config=absent.toml"), "*the configuration absent.toml cannot be read*", "no configuration"),
-    ((*GATE, "--sora-report=."), "*holds other files*", "a folder with other files"),
+    ((*GATE, "--sora-report=."), "*contains other files*", "a folder with other files"),
 ]
 
 

@@ -100,7 +100,8 @@ WRONG: Final = {
     ),
     "a mark without the fixture": (
         "@pytest.mark.sora_simulator(seed=2)\ndef test(sora_client): pass",
-        "the mark sora_simulator configures the fixture sora_simulator, which this test doesn't use: add it to the arguments",
+        "the mark sora_simulator configures the fixture sora_simulator, which this test doesn't use: add it to the "
+        "arguments",
     ),
     "a mark on one test of a module": (
         "@pytest.mark.sora_simulator(seed=2)\ndef test(sora_module_simulator): pass",

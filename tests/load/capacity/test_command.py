@@ -165,7 +165,7 @@ def test_sizes_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["capacity", "--connections", "10,x"]) == 2
     assert main(["capacity", "--by-size"]) == 2
     said = capsys.readouterr().err
-    assert "with commas between" in said
+    assert "separated by commas" in said
     assert "state the numbers of connections" in said
 
 
