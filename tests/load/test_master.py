@@ -137,7 +137,7 @@ def test_a_port_that_is_taken_is_one_line() -> None:
         (("load", "--master", "--processes", "2"), "exclude each other"),
         (("load", "--worker", "--master-host", "nowhere.invalid"), "--master-host nowhere.invalid: "),
         (("load", "--master", "--master-bind-host", "nowhere.invalid"), "--master-bind-host nowhere.invalid: "),
-        (("load", "--master", "--expect-workers", "9", "--users", "4"), "no more than 4 requests"),
+        (("load", "--master", "--expect-workers", "9", "--users", "4"), "at most 4"),
         (("capacity", "--master", "--by-size", "--connections", "1,2"), "--by-size requests one listing at a time"),
     ],
 )

@@ -92,7 +92,7 @@ def test_the_exit_code_is_the_worst_of_all_that_have_a_say(
         (["--host", "nonsense"], "--host"),
         (["--sora-edition", "doc-1999"], "doc-1999"),
         (["--sora-output", "{file}"], "locustfile.py"),
-        (["--sora-slo", "p99"], "--sora-slo: 'p99' is no SLO"),
+        (["--sora-slo", "p99"], "--sora-slo: 'p99' is not an SLO"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(options: list[str], said: str, tmp_path: Path) -> None:

@@ -1,6 +1,4 @@
-"""
-Decodes JSON, HTML and percent escapes, and keeps track of where each byte came from.
-"""
+"""Decodes JSON, HTML and percent escapes, and keeps track of where each byte came from."""
 
 from __future__ import annotations
 

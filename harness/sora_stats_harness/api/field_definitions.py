@@ -1,6 +1,4 @@
-"""
-The types of the documented field list: fields, groups, and an edition of them; also JSON Pointers.
-"""
+"""The types of the documented field list: fields, groups, and an edition of them; also JSON Pointers."""
 
 from __future__ import annotations
 

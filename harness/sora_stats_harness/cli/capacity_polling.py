@@ -1,6 +1,4 @@
-"""
-`capacity --by-size` and `--watch-media`: what a listing costs by size, and whether polling hurts the media.
-"""
+"""`capacity --by-size` and `--watch-media`: what a listing costs by size, and whether polling hurts the media."""
 
 from __future__ import annotations
 

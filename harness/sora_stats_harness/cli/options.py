@@ -1,6 +1,4 @@
-"""
-The options that several commands share, and how they, the environment and the configuration become settings.
-"""
+"""The options that several commands share, and how they, the environment and the configuration become settings."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The input of the incident rules: findings, the exchanges that prove them, and facts derived from these.
-"""
+"""The input of the incident rules: findings, the exchanges that prove them, and facts derived from these."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The measured parts of verdict.json: load, capacity, the cost of listings, and the effect of polling on the media.
-"""
+"""The measured parts of verdict.json: load, capacity, the cost of listings, and the effect of polling on the media."""
 
 from __future__ import annotations
 

@@ -107,9 +107,7 @@ class StageWalk:
         horizon_ns: int | None = None,
         bare: bool = False,
     ) -> None:
-        """
-        Judge an exchange; `pause` is called between slices of a large one, the rest is as in `Observed`.
-        """
+        """Judge an exchange; `pause` is called between slices of a large one."""
         seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places)
         request, response = exchange.request, exchange.response
         target = request.target

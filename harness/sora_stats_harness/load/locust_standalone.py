@@ -1,9 +1,9 @@
 """
-Plain `locust -f`, without our command: makes a session for its host, and a verdict at the end.
+Integrates with plain `locust -f`, without our command: makes a session for its host, and a verdict at the end.
 
-Locust kills its users when a test stops. So before that, in `test_stopping`, nothing more is sent and what is in flight is
-waited for; after a Ctrl-C Locust goes straight to `quitting`, and the same is done there. The verdict is told last of all,
-below Locust's own tables.
+Locust kills its users when a test stops. So before that, in `test_stopping`, sending stops and open requests are waited
+for. After a Ctrl-C Locust goes straight to `quitting`, and the same is done there. The verdict is printed last, below
+Locust's own tables.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configar
         type=_parse_seconds,
         metavar="SECONDS",
         env_var="SORA_INTERVAL",
-        help="from one sending of a user to its next; 0: at once after the response (default: the scenario's)",
+        help="the time from a user's request to its next; 0: right after the response (default: the scenario's)",
     )
     group.add_argument(
         "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
@@ -63,17 +63,18 @@ def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configar
         metavar="|".join(FAIL_ON_LEVELS),
         help=f"the lowest level of a finding that fails (default: {FAIL_ON_LEVELS[1]})",
     )
-    group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports there as well")
-    parser.add_argument(  # a group has no include_in_web_ui, and the page can't show a list
+    group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports to this folder as well")
+    parser.add_argument(  # a group doesn't support include_in_web_ui, and the page can't show a list
         "--sora-slo",
         action="append",
         default=[],
         metavar="SLO",
         include_in_web_ui=False,
-        help="fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%% (repeatable)",
+        help="fail unless this objective is kept: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%% "
+        "(repeatable)",
     )
-    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default lets everybody in who can reach the machine
-    for name in ("--sora-run", "--sora-spool", "--sora-clock", "--sora-workers"):  # the master's word to its workers
+    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default accepts everybody who can reach the machine
+    for name in ("--sora-run", "--sora-spool", "--sora-clock", "--sora-workers"):  # set by the master for its workers
         parser.add_argument(name, default="", help=argparse.SUPPRESS, include_in_web_ui=False)
 
 
@@ -93,10 +94,10 @@ def _parse_fail_on(text: str) -> str:
 
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
     """
-    Make the session of an environment, and have it concluded when Locust quits.
+    Make the session of an environment, and its verdict when Locust quits.
 
     Raises:
-        StopUser: No host was given, or its name does not resolve; that was said, and Locust quits with status 2.
+        StopUser: No host was given, or its name does not resolve; that was printed, and Locust quits with status 2.
     """
     given = environment.parsed_options
     try:
@@ -125,14 +126,14 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
 
 
 def _refuse_test(environment: Any, error: UsageError) -> None:  # Any: as above
-    if not hasattr(environment, "sora_exit_code"):  # the first user of many
+    if not hasattr(environment, "sora_exit_code"):  # only the first user reports it
         sys.stderr.write(f"sora-harness: {error}\n")
         add_exit_code(environment, ExitCode.USAGE)
         gevent.spawn(environment.runner.quit)
 
 
 def begin_another_test(environment: Any, session: LoadSession, make_ready: Callable[[], None]) -> None:  # Any: as above
-    """Have a session send again after a test was stopped, to the host that was typed on the web page by now."""
+    """Restart a session after a test was stopped, for the host that was entered on the web page."""
     try:
         address = _resolve_host(environment)
     except UsageError as error:
@@ -149,7 +150,7 @@ def begin_another_test(environment: Any, session: LoadSession, make_ready: Calla
 
 def check_locust_options(environment: Any) -> None:  # Any: as above
     """
-    Refuse what can't be used before any user begins.
+    Refuse invalid options before any user begins.
 
     Raises:
         UsageError: The host, the edition, the folder for reports or an SLO is wrong.
@@ -158,7 +159,7 @@ def check_locust_options(environment: Any) -> None:  # Any: as above
     _selected_slos(environment)
     if output := getattr(environment.parsed_options, "sora_output", ""):
         files.check_report_folder(Path(output))
-    if environment.host or environment.web_ui is None:  # else it is typed on the web page
+    if environment.host or environment.web_ui is None:  # otherwise it is entered on the web page
         _resolve_host(environment)
 
 
@@ -178,7 +179,7 @@ def _selected_slos(environment: Any) -> list[Slo]:  # Any: as above
 
 
 class StandalonePageSource:
-    """What the web page shows where there is one process: as soon as its first user has made the session."""
+    """The source of the web page's figures for a single process, after its first user has made the session."""
 
     def __init__(self, environment: Any) -> None:  # Any: as above
         self._environment = environment
@@ -198,7 +199,7 @@ class StandalonePageSource:
 
 
 class _StandaloneRun:
-    """What one process does by itself when Locust stops, starts again and quits."""
+    """Handles Locust's events when a single process stops, starts again and quits."""
 
     def __init__(self, environment: Any, session: LoadSession) -> None:  # Any: as above
         self._environment = environment
@@ -209,7 +210,7 @@ class _StandaloneRun:
         self._report: VerdictReport | None = None
         self._is_interrupted = False
         self._shown: VerdictReport | None = None
-        """Of the tests that were stopped by now; as long as no other has begun."""
+        """The report of the tests that were stopped, as long as no other one has begun."""
         events = environment.events
         events.test_start.add_listener(self._on_test_start)
         events.test_stopping.add_listener(self._on_test_stopping)
@@ -232,13 +233,13 @@ class _StandaloneRun:
         add_exit_code(environment, self._report.verdict.exit_code)
 
     def shown_report(self) -> VerdictReport:
-        """The report of the tests that were stopped by now."""
+        """The report of the tests that were stopped."""
         if self._shown is None:
             self._shown = self.build_report()
         return self._shown
 
     def build_report(self) -> VerdictReport:
-        """The report of what was seen by now."""
+        """The report of everything that was seen so far."""
         session = self._session
         run = LocustRun(
             subject=", ".join(session.servers),
@@ -251,7 +252,7 @@ class _StandaloneRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocustRun:
-    """What is known of a run under plain Locust, besides what was judged and measured."""
+    """Facts of a run under plain Locust, besides the judge's result and the measurements."""
 
     subject: str
     started_at: str
@@ -261,20 +262,20 @@ class LocustRun:
 
 
 def is_test_running(environment: Any) -> bool:  # Any: as above
-    """Whether Locust's test has neither been stopped nor come to its end; if it quits then, a signal ended it."""
+    """Whether Locust's test was neither stopped nor finished; if Locust quits then, a signal ended it."""
     return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
 
 def add_exit_code(environment: Any, code: int) -> None:  # Any: as above
-    """Have `code` count for the exit code of the process, beside Locust's own and a locustfile's."""
+    """Let `code` contribute to the exit code of the process, besides Locust's own and a locustfile's."""
     environment.sora_exit_code = worst_exit_code(code, getattr(environment, "sora_exit_code", ExitCode.PASS))
 
 
 def decide_exit_code(environment: Any, **_: Any) -> None:  # Any: as above
     """
-    Set the exit code of the process to the worst of ours, Locust's own, and what a locustfile has set.
+    Set the exit code of the process to the worst of ours, Locust's own, and a locustfile's.
 
-    Locust would take its own, and a locustfile's over that. It has to be the last of all listeners to `quitting`.
+    Locust would use its own, or a locustfile's instead. This has to be the last of all listeners to `quitting`.
     """
     ours = getattr(environment, "sora_exit_code", None)
     if ours is None:
@@ -282,17 +283,17 @@ def decide_exit_code(environment: Any, **_: Any) -> None:  # Any: as above
     runner, theirs = environment.runner, environment.process_exit_code or 0
     own = environment.parsed_options.exit_code_on_error if runner.errors or runner.exceptions else 0
     if theirs not in set(ExitCode):
-        return  # a number of the locustfile's own says more than any of ours
+        return  # a locustfile's own number says more than any of ours
     environment.process_exit_code = int(worst_exit_code(ours, theirs, own))
 
 
 def selected_edition(environment: Any) -> Edition:  # Any: as above
-    """The field list that Locust's command line names."""
+    """The edition that Locust's command line names."""
     return load_edition(getattr(environment.parsed_options, "sora_edition", DEFAULT_EDITION))
 
 
 def selected_severity(environment: Any) -> Severity:  # Any: as above
-    """From which level on Locust's command line lets a finding fail."""
+    """The severity from Locust's command line."""
     text = getattr(environment.parsed_options, "sora_fail_on", FAIL_ON_LEVELS[1])
     return Severity(fail_on=Level[text.upper()])
 
@@ -303,7 +304,7 @@ def build_load_report(
     measured: RunMeasurements,
     run: LocustRun,
 ) -> VerdictReport:
-    """Sum up; a scenario that raised leaves the verdict inconclusive."""
+    """Make the report; a scenario that raised makes the verdict inconclusive."""
     asked = frozenset(TARGET_OF_OPERATION[name] for name in judge.result().coverage.by_target)
     scenarios = [each for each in environment.user_classes if hasattr(each, "choose")]
     declared = (getattr(each, "targets", None) for each in scenarios)
@@ -326,7 +327,7 @@ def build_load_report(
 
 
 def _raised_text(environment: Any) -> str | None:  # Any: as above
-    """What users raised; None where they did not."""
+    """The exception that users raised; None if they didn't."""
     raised = list(environment.runner.exceptions.values())
     if not raised:
         return None
@@ -335,7 +336,7 @@ def _raised_text(environment: Any) -> str | None:  # Any: as above
 
 
 def print_load_report(environment: Any, report: VerdictReport | None) -> None:  # Any: as above
-    """Print the summary, and write the reports where that was asked for."""
+    """Print the summary, and write the reports if a folder was given."""
     if report is None:
         return
     sys.stdout.flush()

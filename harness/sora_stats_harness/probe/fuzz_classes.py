@@ -1,6 +1,4 @@
-"""
-Finds the kind of a failing made-up request: the features that all requests failing in the same way share.
-"""
+"""Finds the kind of a failing made-up request: the features that all requests failing in the same way share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-Formats figures as the cells of tables, and defines these tables.
-"""
+"""Formats figures as the cells of tables, and defines these tables."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The tables of a load run: for all reports, and for Locust's page during the run.
-"""
+"""The tables of a load run: for all reports, and for Locust's page during the run."""
 
 from __future__ import annotations
 

@@ -224,9 +224,7 @@ def explained_fingerprints(verdict: Verdict) -> set[str]:
 
 
 def fingerprints_shown_apart(verdict: Verdict) -> set[str]:
-    """
-    The fingerprints of findings that are shown elsewhere: below an incident, or as differences from the documentation.
-    """
+    """The fingerprints of findings that are shown below an incident, or as differences from the documentation."""
     return fingerprints_shown_as_drift(verdict) | explained_fingerprints(verdict)
 
 
@@ -276,9 +274,7 @@ def waiver_lines(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
-    """
-    This run compared with the baseline: a line of counts, then fixed and unseen findings; empty without a baseline.
-    """
+    """The comparison with the baseline: a line of counts, then fixed and unseen findings; empty without a baseline."""
     report = verdict.baseline
     if report is None:
         return []

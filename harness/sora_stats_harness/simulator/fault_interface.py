@@ -1,6 +1,4 @@
-"""
-The interface between the simulator's server and its faults: requests, responses, and a fault's hooks.
-"""
+"""The interface between the simulator's server and its faults: requests, responses, and a fault's hooks."""
 
 from __future__ import annotations
 

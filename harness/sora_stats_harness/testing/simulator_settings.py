@@ -1,6 +1,4 @@
-"""
-The settings of tests' simulators, from marks, parameters and fixtures; each error says how to fix the mistake.
-"""
+"""The settings of tests' simulators, from marks, parameters and fixtures; each error says how to fix the mistake."""
 
 from __future__ import annotations
 

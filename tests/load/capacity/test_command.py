@@ -135,7 +135,7 @@ def test_a_short_watch_over_the_media_says_too_little(processes: str, tmp_path: 
     [
         (["--max-rate", "100"], "state the objective"),
         (["--slo", "p99<50ms"], "state the highest rate"),
-        (["--slo", "p99", "--max-rate", "10"], "is no SLO"),
+        (["--slo", "p99", "--max-rate", "10"], "is not an SLO"),
         (["--slo", "GetStatsClient:p99<50ms", "--max-rate", "10", "--scenario", "drill"], "never sends that target"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--scenario", "spike"], "must be one of"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--start", "20"], "is above --max-rate"),
@@ -143,7 +143,7 @@ def test_a_short_watch_over_the_media_says_too_little(processes: str, tmp_path: 
         (["--slo", "p99<50ms", "--max-rate", "10", "--connections", "10"], "for the embedded simulator"),
         (["--slo", "p99<50ms", "--max-rate", "-1"], "must be a rate"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--max-in-flight", "0"], "--max-in-flight"),
-        (["--by-size", "--watch-media", "--max-rate", "10"], "two questions"),
+        (["--by-size", "--watch-media", "--max-rate", "10"], "two different measurements"),
         (["--by-size"], "state the highest rate, and how long"),
         (["--watch-media"], "the rate of the polled phases"),
         (["--watch-media", "--slo", "p99<1s", "--max-rate", "10"], "leave it out"),

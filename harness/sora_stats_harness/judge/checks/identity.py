@@ -1,6 +1,4 @@
-"""
-The rules about ids: samples are of the requested connections, each once, and a connection keeps its ids.
-"""
+"""The rules about ids: samples are of the requested connections, each once, and a connection keeps its ids."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""
-The rule that a connection's current network level was counted: the only relation between a gauge and counters.
-"""
+"""The rule that a connection's current network level was counted: the only relation between a gauge and counters."""
 
 from __future__ import annotations
 

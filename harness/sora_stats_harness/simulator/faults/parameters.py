@@ -1,6 +1,4 @@
-"""
-The parameters of a fault on the command line, and the counter that decides when it strikes.
-"""
+"""The parameters of a fault on the command line, and the counter that decides when it strikes."""
 
 from __future__ import annotations
 

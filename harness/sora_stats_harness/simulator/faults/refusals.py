@@ -1,6 +1,4 @@
-"""
-Faults of refusals: one for each row of the table of wrong requests, and some that violate a MUST.
-"""
+"""Faults of refusals: one for each row of the table of wrong requests, and some that violate a MUST."""
 
 from __future__ import annotations
 
