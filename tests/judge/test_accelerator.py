@@ -81,8 +81,9 @@ total_deep = { type = "integer", kind = "counter", unit = "count", minimum = 0, 
 total_sent = { type = "integer", kind = "counter", unit = "count", minimum = 0, description = "Sent." }
 label = { type = "string", kind = "configuration", unit = "none", description = "Name." }
 ordered = { type = "boolean", kind = "configuration", unit = "none", description = "In order." }
-direction = { type = "string", kind = "configuration", unit = "none", values = ["sendrecv", "recvonly"], description = "Way." }
-max_retransmits = { type = "integer", kind = "configuration", unit = "none", minimum = 0, maximum = 65535, presence = "conditional", description = "Tries." }
+direction = { type = "string", kind = "configuration", unit = "none", values = ["sendrecv", "recvonly"], description =
+"Way." } max_retransmits = { type = "integer", kind = "configuration", unit = "none", minimum = 0, maximum = 65535,
+presence = "conditional", description = "Tries." }
 
 [groups.data_channel.groups."#*"]
 same_as = "data_channel.signaling"
@@ -326,6 +327,28 @@ def test_every_leaf_with_every_value_is_read_the_same() -> None:
     assert pair.counted["deviating"] > some_of(500), pair.counted
 
 
+@pytest.mark.parametrize(("red", "related"), [(5331, True), (5332, False)])
+def test_relations_of_a_counter_that_is_let_through_are_looked_at_in_python(red: int, related: bool) -> None:
+    """The accelerator does not know its value: what it says of the other relations is not enough."""
+    document = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_bytes())
+    del document["sctp"]["total_pruned_sctp_data_chunk"]
+    assert document["rtp"]["total_received_rtp"] == 5331
+    document["rtp"]["total_received_rtp_red"] = float(red)
+    reader = SampleReader(DOC)
+    for _ in range(3):
+        (sample,) = reader.read(json.dumps(document).encode(), many=False, scan=False).samples
+    assert sample.related is related
+
+
+def test_a_repeated_key_is_found_where_a_body_is_taken_in_slices() -> None:
+    """The accelerator has seen it, though nobody asked for a look."""
+    text = LABELLED.replace(b'"rate"', b'"rate":1,"rate"', 1)
+    reader = SampleReader(SMALL)
+    *_, parsed = reader.read_in_slices(b"[%b]" % text, many=True, scan=False)
+    assert parsed is not None
+    assert parsed.duplicates == [(0, "cc", "rate")]
+
+
 def _paths(value: dict[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:  # Any: JSON
     for key, below in value.items():
         yield (*above, key)
@@ -371,8 +394,8 @@ EDGES: Final = (0, 1, 2, 2**32, 2**64 - 1)
 
 def test_relations_are_looked_at_as_in_python() -> None:
     """
-    Each relation of the edition, with a counter of either side at 0, 1 and 2 and at the largest that there is: below, at
-    and above its limit, with and without what excuses it, and without each of its groups.
+    Each relation of the edition, with a counter of either side at 0, 1 and 2 and at the largest that there is: below,
+    at and above its limit, with and without what excuses it, and without each of its groups.
     """
     world = SimulatedWorld(DOC, seed=4, connections=1, churn=False)
     (connection,) = world.connections_of_node(0)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Target
-from sora_stats_harness.judge.connection_state import MAX_OVERLAPPING_SAMPLES, ConnectionState, OverlappingSample
+from sora_stats_harness.judge.connection_state import MAX_OVERLAPPING_SAMPLES, ConnectionState
 from sora_stats_harness.judge.evidence import EvidenceExchange
 from sora_stats_harness.judge.sample import make_listed_sample
+from sora_stats_harness.judge.stamp_order import StampedSample
 
 from .build import SERVER, ask
 
@@ -26,14 +27,10 @@ def exchange(sent_ns: int, received_ns: int, server: str = SERVER) -> EvidenceEx
 
 def stamped(
     sent_ns: int, received_ns: int, stamp_ns: int, *blocks: tuple[int, ...] | None, server: str = SERVER
-) -> OverlappingSample:
+) -> StampedSample:
     """A sample with a stamp of the server's clock."""
-    return OverlappingSample(
-        exchange=exchange(sent_ns, received_ns, server),
-        index=None,
-        stamp_ns=stamp_ns,
-        resolution_ns=1,
-        blocks=[*blocks],
+    return StampedSample(
+        stamp_ns, 1, sent_ns, received_ns, exchange(sent_ns, received_ns, server), index=None, blocks=[*blocks]
     )
 
 
@@ -42,7 +39,7 @@ def test_a_gap_is_from_a_receipt_to_the_next_sending() -> None:
     state = ConnectionState(0)
     for sent_ns, received_ns in ((0, 10), (15, 90), (93, 95)):
         state.add_sample(exchange(sent_ns, received_ns), make_listed_sample("id"), Target.ALL)
-    assert (state.longest_gap_ns, state.samples) == (5, 3)
+    assert (state.longest_gap_ns, state.samples_of) == (5, {Target.ALL: 3})
 
 
 @pytest.mark.parametrize(
@@ -55,7 +52,7 @@ def test_samples_are_kept_while_an_open_request_may_overlap_them(open_from_ns: i
     for received_ns in (10, 20):
         state.add_overlapping(stamped(0, received_ns, 0), 0)
     state.add_overlapping(stamped(0, 30, 0), open_from_ns)
-    assert [each.exchange.received_ns for each in state.overlapping_samples] == kept
+    assert [each.received_ns for each in state.overlapping_samples] == kept
 
 
 def test_a_hung_request_keeps_only_so_many() -> None:
@@ -63,7 +60,7 @@ def test_a_hung_request_keeps_only_so_many() -> None:
     state = ConnectionState(1)
     for received_ns in range(40):
         state.add_overlapping(stamped(0, received_ns, 0), 0)
-    assert [each.exchange.received_ns for each in state.overlapping_samples] == [*range(40)][-MAX_OVERLAPPING_SAMPLES:]
+    assert [each.received_ns for each in state.overlapping_samples] == [*range(40)][-MAX_OVERLAPPING_SAMPLES:]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +103,7 @@ def test_the_first_counter_that_is_larger_in_the_earlier_stamped(
         pytest.param(stamped(0, 80, 40, server="http://127.0.0.1:9"), 0, id="of another server's clock"),
     ],
 )
-def test_which_samples_are_compared_by_their_stamps(other: OverlappingSample, compared: int) -> None:
+def test_which_samples_are_compared_by_their_stamps(other: StampedSample, compared: int) -> None:
     """Those that overlap, of one server, with stamps far enough apart, and not too far."""
     state = ConnectionState(0)
     state.add_overlapping(other, 0)

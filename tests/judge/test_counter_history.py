@@ -7,7 +7,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from sora_stats_harness.judge.counter_history import MAX_VERSION_CHAIN, CounterHistory, Counters
+from sora_stats_harness.judge.counter_history import (
+    MAX_VERSION_CHAIN,
+    CounterHistory,
+    Counters,
+    _find_all_first_holders,
+)
 
 Step = tuple[int, int, Mapping[str, tuple[int, ...]]]
 """When a request was sent, when its response had arrived, and the counters of the data channels in it."""
@@ -18,7 +23,10 @@ WITHOUT: Step = (20, 30, {})
 
 
 def follow(*steps: Step) -> tuple[list[list[tuple[int, int, str]]], int]:
-    """The falls that each sample shows (before, after, and which sample had the former), and how often a channel was reopened."""
+    """
+    The falls that each sample shows (before, after, and which sample had the former), and how often a channel was
+    reopened.
+    """
     history: CounterHistory[str] = CounterHistory(0)
     found = []
     for number, (sent_ns, received_ns, labels) in enumerate(steps):
@@ -89,6 +97,7 @@ def test_a_label_without_counters_stands_in_nobody_s_way() -> None:
     assert found[-1] == []  # both fall, so it was opened again
     found, _ = follow(*steps, (10_000, 10_010, {"#a": (), "#b": (99, 6)}))
     assert found[-1] == [(7, 6, "sample 0")]
+    assert _find_all_first_holders([[(), (1,)], [(), (2,)]], ["old", "new"], [None, None]) == [[], ["new"]]
 
 
 def test_what_is_known_already_is_kept_once() -> None:

@@ -78,6 +78,9 @@ def test_an_edition_may_have_no_data_channels() -> None:
     assert (decoder.label_plan, decoder.label_counters, decoder.label_others) == (None, (), ())
     assert shapes(of, rtp={"total_one": 1}) == []
     assert shapes(of, rtp={"total_one": 1}, data_channel={"#a": {}}) == [("shape.unknown", "/data_channel")]
+    of = edition(after="[groups.data_channel]\noptional = true\n")
+    assert shapes(of) == shapes(of, data_channel={}) == []
+    assert shapes(of, data_channel={"#a": {}}) == [("shape.unknown", "/data_channel/#a")]
 
 
 def test_labels_that_no_group_stands_for_are_unknown() -> None:
@@ -104,6 +107,53 @@ def test_any_key_may_be_a_field_s_name(name: str) -> None:
     assert shapes(of, **{key: 1}) == []
     assert shapes(of, **{key: "1"}) == [("shape.type", pointer)]
     assert shapes(of) == [("shape.required", pointer)]
+
+
+UNDOCUMENTED = '[[undocumented]]\npath = "{}"\ntype = "integer"\nkind = "gauge"\nunit = "count"\nseen_in = "."\ndescription = "."\n'
+
+
+def test_undocumented_fields_are_named_where_they_are_and_missed_nowhere() -> None:
+    """Any of several, of the connection and of a label."""
+    leaf = (
+        f"[groups.data_channel]\noptional = true\n[groups.data_channel.groups.notify.fields]\ntotal_one = {COUNTER}\n"
+    )
+    paths = ("first", "second", "data_channel.notify.third")
+    of = edition(after=leaf + "".join(UNDOCUMENTED.format(path) for path in paths))
+    sound = {"notify": {"total_one": 1}}
+    assert shapes(of, data_channel=sound) == []
+    for name in ("first", "second"):
+        assert shapes(of, data_channel=sound, **{name: 1}) == [("shape.undocumented", f"/{name}")]
+    assert shapes(of, data_channel={"notify": {"total_one": 1, "third": 1}}) == [
+        ("shape.undocumented", "/data_channel/notify/third")
+    ]
+
+
+def test_an_id_may_be_one_that_only_some_connections_have() -> None:
+    """Then the others lack nothing."""
+    text = HEAD + "".join(f"{name} = {ID}\n" for name in NAMES)
+    conditional = text.replace(f"bundle_id = {ID[:-2]}", f'bundle_id = {ID[:-2]}, presence = "conditional"')
+    of = parse_edition(conditional, origin="odd")
+    assert shapes(of, bundle_id=None) == [("shape.type", "/bundle_id")]
+    judge = Judge(of)
+    lacks = {name: IDS[0] for name in NAMES if name != "bundle_id"} | {"timestamp": "2026-11-24T12:00:00Z"}
+    judge.judge_bare_body(Target.CONNECTION, json.dumps(lacks).encode(), "body.json")
+    assert (judge.result().findings, judge.result().coverage.slow_path) == ([], 0)
+    assert shapes(of, bundle_id="a" * 256) == [("shape.range", "/bundle_id")]
+    for name in NAMES:
+        assert shapes(of, **{name: "a" * 255}) == []
+    assert shapes(of, client_id="a" * 256) == [("shape.range", "/client_id")]
+
+
+@pytest.mark.parametrize("level", ["", f"unstable_level = {GAUGE.format('')}\n"], ids=["no level", "level"])
+def test_groups_may_be_there_or_not(level: str) -> None:
+    """Those that are optional are not missed; beside one that is missed, the others are read as ever."""
+    groups = f"[groups.network_status.fields]\ntotal_unstable_level0 = {COUNTER}\n{level}"
+    groups += f"[groups.most.fields]\ntotal_one = {COUNTER}\n[groups.some]\noptional = true\n"
+    of = edition(after=groups + f"[groups.some.fields]\ntotal_one = {COUNTER}\n")
+    status = {"total_unstable_level0": 1} | ({"unstable_level": 0} if level else {})
+    assert shapes(of, network_status=status, most={"total_one": 1}) == []
+    assert shapes(of, network_status=status, some={"total_one": 1}) == [("shape.group", "/most")]
+    assert shapes(of, network_status=status) == [("shape.group", "/most")]
 
 
 def test_what_is_learned_is_bounded_and_learned_once() -> None:

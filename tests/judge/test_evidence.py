@@ -8,6 +8,7 @@ import tracemalloc
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Response, Target
@@ -75,7 +76,9 @@ def test_of_a_listing_the_connections_own_bytes_are_kept() -> None:
 
 
 def test_memory_is_that_of_the_evidence_alone() -> None:
-    """A fall in each of 30 listings of a quarter megabyte: one megabyte is kept at any time, and each finding's proof."""
+    """
+    A fall in each of 30 listings of a quarter megabyte: one megabyte is kept at any time, and each finding's proof.
+    """
     limit = 1 << 20
     judge = Judge(DOC, options=JudgeOptions(evidence_bytes=limit))
     after: list[int] = []
@@ -99,7 +102,9 @@ def test_memory_is_that_of_the_evidence_alone() -> None:
 
 
 def test_every_kind_keeps_its_proof_where_proofs_are_many() -> None:
-    """Whatever is beyond the first quarter gets a part around the fault; all of them together stay within five eighths."""
+    """
+    Whatever is beyond the first quarter gets a part around the fault; all of them together stay within five eighths.
+    """
     limit = 8 << 20
     store = EvidenceStore(limit)
     texts = []
@@ -356,3 +361,15 @@ def test_where_proofs_are_many_two_exchanges_share_what_one_may_take() -> None:
     assert second is not None
     assert (b'"fault":1' in first.body, b'"fault":1' in second.body) == (False, True)
     assert len(first.body) + len(second.body) <= limit * 3 // 8 // SHARED_PROOFS
+
+
+def test_a_large_request_is_kept_while_there_is_room() -> None:
+    """Its proof is the response; how the request was made is told by its probe."""
+    sent = msgspec.structs.replace(list_all(), body=bytes(1 << 20))
+    kept = []
+    for limit in (8 << 20, 1 << 20):
+        exchange = msgspec.structs.replace(made(b"<html>"), request=sent)
+        (proof,) = EvidenceStore(limit).prove((exchange,), exchange)
+        kept.append(proof.request.body)
+    assert [body == sent.body for body in kept] == [True, False]
+    assert kept[1] is None

@@ -9,6 +9,7 @@ import pytest
 
 from sora_stats_harness.api.exchange import ErrorCode
 from sora_stats_harness.judge.incident import Incident
+from sora_stats_harness.judge.lone_targets import find_lone_counter_target
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.verdict import Verdict
 from sora_stats_harness.judge.verdict_decision import RunScope
@@ -19,6 +20,7 @@ from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.reports.verdict_assembly import RunFacts, assemble_verdict
 from sora_stats_harness.simulator.server import Simulator
 
+from ..reports import verdicts
 from .build import DOC, IDS, MS, SERVER, Json, Talk, ask, ask_client, connection, list_all, stamp
 
 PAGE: Final = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
@@ -249,6 +251,30 @@ def test_a_target_whose_fields_alone_are_wrong_is_blamed() -> None:
     assert len(incident.explains) == 2
 
 
+def test_responses_about_one_connection_are_each_counted() -> None:
+    """Four are wrong, two about each of two connections; a listing has both of them in one response."""
+    poll = Poll()
+    for _ in range(2):
+        for place in range(2):
+            poll.add(list_all(), [poll.sample(0), poll.sample(1)])
+            poll.add(ask_client(), [poll.sample(0), poll.sample(1)])
+            poll.add(ask(IDS[place]), poll.sample(place, dtls__total_received_dtls="12"))
+    assert incidents_of(poll.talk)["target-disagrees"].summary.startswith("GetStatsConnection alone disagrees")
+
+
+@pytest.mark.parametrize(("responses", "lone"), [(4, "GetStatsClient"), (3, None)])
+def test_a_target_is_said_to_be_ahead_after_four_responses_of_others(responses: int, lone: str | None) -> None:
+    """Fewer may be chance."""
+    others = ("GetStatsConnection", responses - 2), ("GetStatsAllConnections", 2)
+    entries = [
+        verdicts.entry(
+            "counter.monotonic", target=target, count=count, connections=1, compared={"GetStatsClient": count}
+        )
+        for target, count in others
+    ]
+    assert find_lone_counter_target(entries) == (lone, entries if lone else [])
+
+
 def test_no_target_is_blamed_for_connections_that_only_it_was_asked_for() -> None:
     """The listing has a second connection, which is wrong; the others were not asked for it."""
     poll = Poll()
@@ -301,6 +327,22 @@ def test_a_cache_over_listings_in_which_others_come_and_go() -> None:
     for _ in range(3):
         poll.add(list_all(), [kept, poll.sample(1)])
     assert list(incidents_of(poll.talk)) == ["stale-cache"]
+
+
+def test_a_cache_that_shows_a_busy_connection_as_it_was() -> None:
+    """
+    The first stamp to go back is that of an idle connection; the counters of another fall, whose sample is old as well.
+    """
+    poll = Poll()
+    names = ("dtls__total_received_dtls", "dtls__total_sent_dtls", "turn__total_received_stun_unknown")
+    for number in (0, 1):
+        old = poll.sample(number, **dict.fromkeys(names, 100))
+        poll.add(ask(IDS[number]), old)
+        poll.add(ask(IDS[number]), poll.sample(number, **dict.fromkeys(names, 100 + number)))
+        poll.add(ask(IDS[number]), old)
+    found = incidents_of(poll.talk)
+    assert list(found) == ["stale-cache"]
+    assert len(found["stale-cache"].explains) == len(verdict_of(poll.talk.judge).findings) == 4
 
 
 def test_one_counter_and_a_stamp_that_go_back_are_no_cache() -> None:

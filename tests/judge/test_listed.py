@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import pytest
 
 from sora_stats_harness.api.exchange import Request
+from sora_stats_harness.judge import unlisted_connections
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import Finding, Level
+from sora_stats_harness.judge.unlisted_connections import FoundConnections
 
 from .build import DOC, IDS, MS, SERVER, Talk, ask, ask_client, connection, list_all
+from .test_presence import exchange
 
 OTHER = "http://127.0.0.1:3001"
 Step = tuple[Request, Sequence[str]]
@@ -96,3 +99,41 @@ def test_what_a_node_lists_itself_is_the_concern_of_other_requirements() -> None
     assert {each.requirement for each in findings} == {"cluster.union"}
     findings, _ = told(listing, ONE, (list_all(local=False), ()), ONE, listing)
     assert {each.requirement for each in findings} == {"identity.present"}
+
+
+def found_again(found: FoundConnections, seq: int, id: str = "a") -> list[int]:
+    """A response that has the connection; the listings that it proves wrong, by their numbers."""
+    gaps = found.add_sighting(exchange(seq, 10 * seq, 10 * seq + 1), id)
+    return [gap.listing.key[1] for gap in gaps]
+
+
+@pytest.mark.parametrize(("sent_ns", "proved"), [(10, []), (11, []), (12, [2])])
+def test_a_listing_that_was_sent_before_the_first_response_had_arrived_proves_nothing(
+    sent_ns: int, proved: list[int]
+) -> None:
+    """The connection may have come in between."""
+    found = FoundConnections()
+    found_again(found, 1)
+    found.add_listing(exchange(2, sent_ns, 20), (), ())
+    assert found_again(found, 5) == proved
+
+
+def test_listings_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that lack the connection which waits for longest give way."""
+    monkeypatch.setattr(unlisted_connections, "MAX_PENDING_LISTINGS", 2)
+    found = FoundConnections()
+    for id in "ab":
+        found_again(found, 1, id)
+    found.add_listing(exchange(2, 20, 21), ("b",), ())
+    found.add_listing(exchange(3, 30, 31), ("a",), ())
+    found.add_listing(exchange(4, 40, 41), ("a",), ())
+    assert (found_again(found, 6, "a"), found_again(found, 6, "b")) == ([], [3, 4])
+
+
+def test_of_a_connection_that_is_forgotten_nothing_is_known() -> None:
+    """It is found for the first time again."""
+    found = FoundConnections()
+    found_again(found, 1)
+    found.remove_connection("a")
+    found.add_listing(exchange(2, 20, 21), (), ())
+    assert found_again(found, 3) == []

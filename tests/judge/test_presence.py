@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from sora_stats_harness.api.exchange import Exchange, Target, make_valid_request
+from sora_stats_harness.judge import node_presence
 from sora_stats_harness.judge.evidence import EvidenceExchange
 from sora_stats_harness.judge.node_presence import NodePresence
 
@@ -81,3 +83,50 @@ def test_what_is_bracketed_is_what_all_pairs_say(events: list[Event]) -> None:
                     expected_gaps.append((each.key[1], id))
     assert sorted(gaps) == sorted(expected_gaps)
     assert presence.checked.total() == len(expected_gaps) + expected_found
+
+
+def list_one(presence: NodePresence, seq: int, sent_ns: int, received_ns: int) -> list[int]:
+    """A listing of the first connection; the absences that it proves, by their numbers."""
+    gaps = presence.add_listing(exchange(seq, sent_ns, received_ns), [(IDS[0], None, None)])
+    return [gap.absence.exchange.key[1] for gap in gaps]
+
+
+def test_a_response_that_overlaps_the_listing_is_not_bracketed_by_it() -> None:
+    """The next one tells; a response that had arrived before a listing was sent is bracketed at once."""
+    presence = NodePresence()
+    list_one(presence, 0, 0, 1)
+    presence.add_sighting(exchange(1, 2, 9), IDS[0])
+    list_one(presence, 2, 5, 6)
+    assert presence.checked.total() == 0
+    list_one(presence, 3, 10, 11)
+    assert presence.checked.total() == 1
+
+
+def test_responses_are_bracketed_though_each_listing_overlaps_the_newest() -> None:
+    """They come without a pause: a lot that takes in no more is bracketed by the listing after the next."""
+    presence = NodePresence()
+    list_one(presence, 0, 0, 1)
+    for step in range(1, 50):
+        presence.add_sighting(exchange(2 * step, 10 * step, 10 * step + 9), IDS[0])
+        list_one(presence, 2 * step + 1, 10 * step + 5, 10 * step + 12)
+    assert presence.checked.total() > 40
+
+
+def test_absences_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the connection that waits for longest give way."""
+    monkeypatch.setattr(node_presence, "MAX_PENDING_ABSENCES", 2)
+    presence = NodePresence()
+    presence.add_listing(exchange(0, 0, 1), [(id, None, None) for id in IDS])
+    for seq, id in enumerate(("a", "b", "b"), 1):
+        presence.add_absence(exchange(seq, 10 * seq, 10 * seq + 1), id)
+    gaps = presence.add_listing(exchange(9, 90, 91), [(id, None, None) for id in IDS])
+    assert [(gap.absence.connection_id, gap.absence.exchange.key[1]) for gap in gaps] == [("b", 2), ("b", 3)]
+
+
+def test_the_first_two_listings_that_show_a_replacement_are_named() -> None:
+    """Whatever is replaced later, or comes back."""
+    presence = NodePresence()
+    for seq, members in enumerate((("a", "b"), ("a", "b"), ("c", "d"), ("a", "b"), (), ("e", "f"))):
+        presence.add_members(exchange(seq, 10 * seq, 10 * seq + 1), members)
+    assert presence.change == [("r", 1), ("r", 2)]
+    assert (presence.replacements, presence.alternations) == (2, 1)

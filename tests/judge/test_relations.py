@@ -7,7 +7,12 @@ from typing import Final
 import pytest
 
 from sora_stats_harness.api import edition
-from sora_stats_harness.judge.checks.relations import ResolvedRelation, is_violated_between, resolve_relations
+from sora_stats_harness.judge.checks.relations import (
+    ResolvedRelation,
+    _describe_terms,
+    is_violated_between,
+    resolve_relations,
+)
 from sora_stats_harness.judge.edition_decoder import EditionDecoder
 
 BLOCKS: Final = EditionDecoder(edition.load_edition()).blocks
@@ -65,7 +70,7 @@ def test_a_torn_read_lies_between_its_neighbours(
 
 def test_a_relation_says_three_terms_of_a_side_and_how_many_more() -> None:
     """With their factors; three are said whole."""
-    texts = {row.text for row in ROWS.values()}
+    texts = {row.text for row in resolve_relations(BLOCKS)}
     assert {text for text in texts if text.startswith("8 x rtcp.total_sent_rtcp")} == {
         "8 x rtcp.total_sent_rtcp <= rtcp.total_sent_rtcp_byte_size"
     }
@@ -75,3 +80,8 @@ def test_a_relation_says_three_terms_of_a_side_and_how_many_more() -> None:
         "rtcp.total_sent_rtcp_psfb_fir + 10 more"
     )
     assert sum("more" not in text and text.count("+") == 2 for text in texts) > 0
+    terms = [(1, ("rtp", name)) for name in "abcd"]
+    assert [_describe_terms(terms[:count]) for count in (3, 4)] == [
+        "rtp.a + rtp.b + rtp.c",
+        "rtp.a + rtp.b + rtp.c + 1 more",
+    ]

@@ -323,3 +323,19 @@ def test_a_probe_outside_the_table_is_held_to_the_musts_alone() -> None:
         ["request.no_5xx", "request.json_or_empty"],
         [],
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        (b"", "418 no body"),
+        (b"1" * 200, f"418 {'1' * 200}"),
+        (b"1" * 201, f"418 {'1' * 200}… (201 bytes)"),
+        (b"[\n1]", "418 [\\n1]"),
+    ],
+    ids=["none", "short", "long", "unprintable"],
+)
+def test_a_body_is_shown_in_one_line(body: bytes, shown: str) -> None:
+    """The first 200 bytes, and how many there are where there are more."""
+    (finding,) = judged(NO_TARGET, Response(status=418, headers=(), body=body))
+    assert finding.actual == shown

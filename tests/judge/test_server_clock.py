@@ -9,6 +9,7 @@ import pytest
 from sora_stats_harness.api.exchange import Exchange
 from sora_stats_harness.judge.evidence import EvidenceExchange
 from sora_stats_harness.judge.server_clock import ClockOffset
+from sora_stats_harness.judge.stamp_order import StampedSample
 
 from .build import SECOND, ask
 
@@ -30,7 +31,7 @@ def jumps(rows: Sequence[Row]) -> tuple[list[tuple[int, int, int]], ClockOffset]
     found = []
     for seq, (sent, received, stamp, resolution) in enumerate(rows):
         evidence = EvidenceExchange(exchange(seq, sent, received))
-        jump = offset.add_timestamp(WALL + stamp, resolution, evidence, WALL)
+        jump = offset.add_timestamp(StampedSample(WALL + stamp, resolution, sent, received, evidence, None), WALL)
         if jump is not None:
             found.append((jump.earlier.exchange.seq, jump.later.exchange.seq, jump.gap_ns))
     return found, offset
@@ -69,6 +70,11 @@ LOW: Row = (11, 23, 20, 0)
             [at(0, wide=9), at(20, wide=3), at(40, -SECOND - 9)],
             [(1, 2, SECOND + 6)],
             id="the narrower is named, behind",
+        ),
+        pytest.param(
+            [at(0, wide=9), at(11 * SECOND, wide=3), at(22 * SECOND, SECOND + 9)],
+            [(1, 2, SECOND + 6)],
+            id="of two intervals, the one that it contradicts",
         ),
         pytest.param(
             [at(0, wide=3), at(20, wide=9), at(40, SECOND + 9)], [(0, 2, SECOND + 6)], id="a wider one says nothing"

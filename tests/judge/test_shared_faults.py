@@ -31,6 +31,8 @@ RELATIONS: Final = (
     relation("sctp_chunks", "/sctp/total_sent_sctp", "sctp.total_sent_sctp <= sctp.total_sent_sctp_chunk_data", 9, 5),
 )
 
+LEVEL: Final = entry("relation.unstable_level", expected="the current level has been counted", actual="0")
+
 
 @pytest.mark.parametrize(
     ("entries", "sizes"),
@@ -53,7 +55,9 @@ RELATIONS: Final = (
         ([entry("request.no_5xx", message="a gets 500"), entry("request.shape.path", message="b gets 200")], [1, 1]),
         ([entry("counter.monotonic", f"/a/f{each}", wrong_exchange=("r", 7)) for each in range(2)], [2]),
         ([entry("counter.monotonic", f"/a/f{each}", wrong_exchange=("r", each)) for each in range(2)], [1, 1]),
+        ([entry("counter.monotonic", f"/a/f{each}") for each in range(2)], [1, 1]),
         (RELATIONS, [2, 1]),
+        ((LEVEL, *RELATIONS), [1, 2, 1]),
     ],
     ids=[
         "two targets",
@@ -68,7 +72,9 @@ RELATIONS: Final = (
         "refusals that are not",
         "counters that fall in one response",
         "counters that fall in two",
+        "counters that fall in nobody knows which",
         "relations that share a counter that is too large",
+        "and one that names no counters",
     ],
 )
 def test_findings_are_grouped(entries: list[FindingEntry], sizes: list[int]) -> None:

@@ -1,4 +1,6 @@
-"""Stamps of overlapping responses order nothing for certain, unless the user says how far a server stamps and reads apart."""
+"""
+Stamps of overlapping responses order nothing for certain, unless the user says how far a server stamps and reads apart.
+"""
 
 from __future__ import annotations
 
@@ -59,3 +61,11 @@ def test_without_a_tear_it_is_for_information() -> None:
 def test_with_a_tear_it_is_a_should_beyond_it(apart_ms: float, tear_s: float, seconds: bool, found: int) -> None:
     """And beyond what the timestamps can tell: a microsecond each; whole seconds tell nothing here."""
     assert [finding.level for finding in told(apart_ms, tear_s=tear_s, seconds=seconds)] == [Level.PROVEN] * found
+
+
+def test_a_response_that_comes_late_is_put_in_no_order() -> None:
+    """Which is said of the requirement."""
+    talk = Talk()
+    talk.add(ask(), 20 * MS, 30 * MS, connection(stamp_ns=25 * MS))
+    talk.add(ask(), 0, 10 * MS, connection(stamp_ns=5 * MS))
+    assert "counter.timestamp_order" in talk.end().late

@@ -1,4 +1,6 @@
-"""Connections with keys that the edition does not know are decoded without them, and judged as if they were surveyed."""
+"""
+Connections with keys that the edition does not know are decoded without them, and judged as if they were surveyed.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from sora_stats_harness.judge import sample_reader
 from sora_stats_harness.judge.sample import ParsedBody
 from sora_stats_harness.judge.sample_reader import SampleReader
 from sora_stats_harness.judge.unknown_keys import cut_unknown_keys
@@ -75,6 +78,15 @@ def test_a_key_is_learned_when_it_comes_again() -> None:
     for _ in range(2):
         reader.read(compact(changed([(("again",), 1)])), many=False, scan=False)
     assert reader.codec.learned == {("again",)}
+
+
+def test_keys_that_came_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are more, those before are forgotten: one of them that comes again has come once."""
+    monkeypatch.setattr(sample_reader, "MAX_SEEN_ONCE", 2)
+    reader = SampleReader(DOC)
+    for key in ("a", "b", "c", "a", "c"):
+        reader.read(compact(changed([((key,), 1)])), many=False, scan=False)
+    assert reader.codec.learned == {("c",)}
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,10 @@ from typing import Any, Final
 
 import pytest
 
+from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.simulator.server import Simulator
+
+from ..hostile import closed_port
 
 HEAD: Final = """
 from locust import HttpUser, constant, events, task
@@ -44,12 +48,14 @@ def decide(environment, **_):
 """
 
 
-def locust(folder: Path, url: str, text: str, *options: str, lasts_s: int = 3) -> tuple[int, str]:
-    """Run a locustfile for so long; exit code, and all that was printed."""
+def locust(folder: Path, url: str | None, text: str, *options: str, lasts_s: int = 3) -> tuple[int, str]:
+    """Run a locustfile for so long, in a folder; exit code, and all that was printed."""
     (folder / "locustfile.py").write_text(HEAD + text)
     command = [sys.executable, "-m", "locust", "-f", str(folder / "locustfile.py"), "--headless", "--only-summary"]
-    command += ["--host", url, "-u", "4", "-r", "100", "-t", f"{lasts_s}s", "--sora-interval", "20ms", *options]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    command += ["-u", "4", "-r", "100", "-t", f"{lasts_s}s", "--sora-interval", "20ms"]
+    command += [*([] if url is None else ["--host", url]), *options]
+    variables = {name: value for name, value in os.environ.items() if name != "SORA_URL"} | {"KEY": "sesame"}
+    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=120, check=False)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -93,6 +99,10 @@ def test_the_exit_code_is_the_worst_of_all_that_have_a_say(
         (["--sora-edition", "doc-1999"], "doc-1999"),
         (["--sora-output", "{file}"], "locustfile.py"),
         (["--sora-slo", "p99"], "--sora-slo: 'p99' is not an SLO"),
+        (["--sora-header", "X-Key: env:NOBODY"], "NOBODY"),
+        (["--sora-config", "none.toml"], "none.toml"),
+        (["--sora-client-key", "key.pem"], "--client-key goes with --client-cert"),
+        (["--host", "simulator"], "plain Locust starts no simulator: give the server by --host"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(options: list[str], said: str, tmp_path: Path) -> None:
@@ -101,3 +111,32 @@ def test_what_cannot_be_used_is_one_line(options: list[str], said: str, tmp_path
     code, text = locust(tmp_path, "http://127.0.0.1:9", "", *(each.format(file=file) for each in options))
     (line,) = [line for line in text.splitlines() if line.startswith("sora-harness: ")]
     assert code == 2 and said in line and "Traceback" not in text, text
+
+
+CONFIGURATION: Final = """
+edition = "auto"
+headers = {X-Key = "env:KEY"}
+labels = {build = "123"}
+slos = ["p50<10s"]
+
+[severity]
+"shape.exclusive" = "must"
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_configuration_holds_as_for_any_command(processes: int, tmp_path: Path) -> None:
+    """Server, headers, edition, SLOs, labels and what findings weigh, in one process and with workers."""
+    output = str(tmp_path / "out")
+    port = closed_port().rpartition(":")[2]
+    more = ("--processes", "2", "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
+    with Simulator(connections=3, churn=False, edition=load_edition("doc-2025"), faults=["both-limits"]) as simulator:
+        (tmp_path / "mine.toml").write_text(f"url = '{simulator.url}'\n{CONFIGURATION}")
+        code, said = locust(tmp_path, None, "", "--sora-config", "mine.toml", "--sora-output", output, *more)
+        seen = {dict(request.headers).get("x-key") for request in simulator.requests}
+    told = verdict(tmp_path)
+    assert (code, told["verdict"]) == (1, "fail"), said
+    assert seen == {"sesame"} and "sesame" not in said + json.dumps(told)
+    assert (told["edition"], told["labels"]) == ("doc-2025", {"build": "123"})
+    assert "shape.exclusive is violated" in told["reason"]
+    assert [each["slo"] for each in told["load"]["slos"]] == ["p50<10s"]

@@ -1,9 +1,10 @@
 """
 Bugs planted in the judge's code, one at a time: does a test notice?
 
-`code_mutants` makes the bugs. All tests run once without one, and which lines each of them executes is written down. Then
-each bug has a process of its own, forked from this one: it puts the changed code in place of the right one, runs the tests
-that reach it, the cheapest first, and ends with the first that fails. Run as `python -m tests.oracle.planted`.
+`code_mutants` makes the bugs. All tests run once without one, and which lines each of them executes is written down.
+Then each bug has a process of its own, forked from this one: it puts the changed code in place of the right one, runs
+the tests that reach it, the cheapest first, and ends with the first that fails. Run as `python -m
+tests.oracle.planted`.
 """
 
 from __future__ import annotations
@@ -28,10 +29,12 @@ from typing import Any, Final
 import pytest
 from _pytest.runner import runtestprotocol
 
+from sora_stats_harness.judge import accelerator
+
 from .code_mutants import PACKAGE, ROOT, CodeMutant, drawn, mutants, parse
 
 EQUIVALENTS: Final = Path(__file__).parent / "equivalent_mutants.txt"
-"""A line for each bug that no test can notice: its id, two blanks and a number sign, and why."""
+"""A line for each bug that no verdict shows: its id, two blanks and a number sign, and why."""
 
 FILES: Final = (
     "tests/judge",
@@ -40,8 +43,8 @@ FILES: Final = (
     "tests/cli/test_checks_option.py",
     "tests/reports/test_verdict_assembly.py",
 )
-SKIPPED: Final = ("tests/judge/test_accelerator.py", "tests/oracle/test_planted.py")
-"""The first is about the code in C, the second would run all this again."""
+SKIPPED: Final = "tests/oracle/test_planted.py"
+"""It would run all this again."""
 
 ONE_IN: Final = 14
 """How many of all the bugs that can be made `make oracle` plants."""
@@ -59,7 +62,7 @@ Line = tuple[str, int]
 
 
 def equivalents() -> dict[str, str]:
-    """The reason for each bug that is known to change nothing."""
+    """The reason for each bug that is known to change no verdict."""
     lines = EQUIVALENTS.read_text(encoding="utf-8").splitlines()
     parts = [line.partition("  # ") for line in lines if line and not line.startswith("#")]
     return {name: reason for name, _, reason in parts}
@@ -304,28 +307,49 @@ def run(
     journal: Path | None = None,
 ) -> dict[str, str | None]:
     """
-    Plant bugs, and have the tests look for them. To be called in a process of its own, without the accelerator.
+    Plant bugs, and have the tests look for them. To be called in a process of its own.
 
     Returns:
         For each bug's id what noticed it; None where nothing did.
     """
     campaign = Campaign(chosen, jobs, most_s, journal)
-    skipped = [f"--ignore={path}" for path in SKIPPED]
-    options = ["-p", "no:cacheprovider", "-p", "no:terminal", "-p", "no:doctest", "-o", "addopts="]
-    code = pytest.main(
-        [*options, "--import-mode=importlib", "--hypothesis-profile=planted", *skipped, *files], [campaign]
-    )
+    options = [
+        f"--ignore={SKIPPED}",
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:terminal",
+        "-p",
+        "no:doctest",
+        "-o",
+        "addopts=",
+    ]
+    code = pytest.main([*options, "--import-mode=importlib", "--hypothesis-profile=planted", *files], [campaign])
     assert not campaign.failed, f"fails without a bug, or is none: {', '.join(campaign.failed)}"
     assert code == 0, f"pytest ended with {code}"
     return campaign.outcomes
 
 
 def run_apart(*arguments: str) -> dict[str, str | None]:
-    """The same in a process of its own, by its command line."""
+    """
+    The same in processes of their own, by their command line.
+
+    The accelerator leaves much of the code out, so all are planted without it first; what nobody notices there is
+    planted again with it, since some of the code is only for what it has read.
+    """
+    outcomes = _run_process(arguments, pure=True)
+    left = [bug for bug, noticed_by in outcomes.items() if noticed_by is None]
+    if left and accelerator.is_available():
+        again = _run_process((*arguments, "--only", *left), pure=False)
+        outcomes |= {bug: again[bug] for bug in left}
+    return outcomes
+
+
+def _run_process(arguments: Sequence[str], *, pure: bool) -> dict[str, str | None]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.oracle.planted", *arguments],
         cwd=ROOT,
-        env=os.environ | {"SORA_HARNESS_PURE": "1"},
+        env=os.environ | {"SORA_HARNESS_PURE": "1" if pure else ""},
         stdout=subprocess.PIPE,
         check=True,
     )
@@ -338,6 +362,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     parser.add_argument("--one-in", type=int, default=1, help="one in so many of each module's")
     parser.add_argument("--only", nargs="*", default=(), help="modules, or beginnings of ids")
+    parser.add_argument("--equivalent", action="store_true", help="also those that are known to be equivalent")
     parser.add_argument("--first", type=int, help="so many of them")
     parser.add_argument("--files", nargs="*", default=FILES, help="tests")
     parser.add_argument("--jobs", type=int, default=2)
@@ -346,18 +371,18 @@ def main() -> None:
         "--journal", type=Path, help="a line for each outcome; what is noticed there isn't planted again"
     )
     arguments = parser.parse_args()
-    assert os.environ.get("SORA_HARNESS_PURE"), "the accelerator leaves much of the code out"
-    chosen = [
-        mutant
-        for mutant in drawn(arguments.one_in)
-        if not arguments.only or mutant.id.startswith(tuple(arguments.only))
-    ]
+    equivalent = equivalents().keys()
+    drawn_ids = {mutant.id for mutant in drawn(arguments.one_in)} - equivalent
     journal: Path | None = arguments.journal
     noticed: dict[str, str | None] = {}
     if journal is not None and journal.exists():
         noticed = {bug: by for bug, by in map(json.loads, journal.read_text(encoding="utf-8").splitlines()) if by}
-    known = equivalents().keys() | noticed.keys()
-    chosen = [mutant for mutant in chosen if mutant.id not in known][: arguments.first]
+    wanted = (drawn_ids | equivalent if arguments.equivalent else drawn_ids) - noticed.keys()
+    chosen = [
+        mutant
+        for mutant in mutants()
+        if mutant.id in wanted and (not arguments.only or mutant.id.startswith(tuple(arguments.only)))
+    ][: arguments.first]
     outcomes = run(chosen, arguments.files, jobs=arguments.jobs, most_s=arguments.most_s, journal=journal)
     print(json.dumps(noticed | outcomes, indent=1))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import site
 import subprocess
@@ -24,6 +25,7 @@ import pytest
 
 from sora_stats_harness import __version__
 from sora_stats_harness.judge import accelerator
+from sora_stats_harness.simulator.server import Simulator
 from tests.once import make_once
 
 BUILT: Final = find_spec("sora_stats_harness.judge._accelerator") is not None
@@ -188,6 +190,23 @@ def test_simulate_runs_elsewhere(published: Published) -> None:
     assert done.stdout.splitlines()[-1] == "200 20"
 
 
+def test_scenarios_and_their_locustfiles_run_elsewhere(published: Published) -> None:
+    """`--scenario` finds what the wheel has, and plain Locust runs it."""
+    done = published.run("sora-harness", "load", "--scenario", "drill", "--dry-run")
+    (file,) = re.findall(r"locust -f (\S+)", done.stderr)
+    assert done.returncode == 0 and Path(file).is_relative_to(published.scripts.parent), done.stderr
+    pace = ("--users", "2", "--interval", "20ms", "--duration", "1s")
+    done = published.run(
+        "sora-harness", "load", "--scenario", "drill", *pace, "--connections", "2", "--output", "drill"
+    )
+    told = json.loads((published.folder / "drill" / "verdict.json").read_text(encoding="utf-8"))
+    assert done.returncode in (0, 3) and told["options"]["scenario"] == "drill", done.stdout + done.stderr
+    with Simulator(connections=2, churn=False) as simulator:
+        users = ("--headless", "-u", "2", "-r", "9", "-t", "1s", "--only-summary", "--host", simulator.url)
+        done = published.run("python", "-m", "locust", "-f", file, *users)
+    assert done.returncode in (0, 3) and "sora-harness load" in done.stderr, done.stdout + done.stderr
+
+
 def test_pytest_plugin_runs_elsewhere(published: Published) -> None:
     """Pytest finds the plugin by itself; the gate passes beside Locust's plugin, and next to that other `harness/`."""
     gate = ("--sora-conformance", "--sora-url", "simulator", "--sora-duration", "0.1", "--sora-report", "plugin")
@@ -202,9 +221,11 @@ def test_core_install_needs_no_extra(published: Published) -> None:
     """The gate, `check` and the simulator import neither Locust nor pytest nor Hypothesis."""
     code = (
         "import sys\n"
-        "import sora_stats_harness.cli.conform, sora_stats_harness.probe.conformance_run, sora_stats_harness.probe.file_check\n"
+        "import sora_stats_harness.cli.conform, sora_stats_harness.probe.conformance_run, "
+        "sora_stats_harness.probe.file_check\n"
         "import sora_stats_harness.simulator.server, sora_stats_harness.reports.report_folder\n"
-        "print(sorted({'locust', 'gevent', 'pytest', 'hypothesis', 'orjson', 'jsonschema_rs', 'pygal'} & set(sys.modules)))\n"
+        "print(sorted({'locust', 'gevent', 'pytest', 'hypothesis', 'orjson', 'jsonschema_rs', 'pygal'} & "
+        "set(sys.modules)))\n"
     )
     done = published.run("python", "-c", code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

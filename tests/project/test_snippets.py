@@ -1,4 +1,6 @@
-"""Every example in the pages is read by what it is for: a workflow by the CI service's own schema, a script by its shell."""
+"""
+Every example in the pages is read by what it is for: a workflow by the CI service's own schema, a script by its shell.
+"""
 
 from __future__ import annotations
 
@@ -98,3 +100,24 @@ def test_workflows_are_valid(tmp_path: Path) -> None:
         command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", kind, *map(str, paths)]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stdout + done.stderr
+
+
+INSTALL: Final = re.compile(
+    r"""\b(?:pip3?|pipx|uv\ tool)\ install\ (?:-[-\w]+\ (?:\S+\.txt\ )?)*(?:(["'])(.+?)\1|([^\s`"')]+))""", re.VERBOSE
+)
+
+
+def test_what_pip_is_to_install_is_there() -> None:
+    """In pages and messages: what an index has is a dependency of ours, and this project comes from elsewhere."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    rows = [*declared["dependencies"], *(row for rows in declared["optional-dependencies"].values() for row in rows)]
+    known = {re.split(r"[^\w.-]", row)[0].lower() for row in rows}
+    given = []
+    for file in (*PAGES, *(ROOT / "docs").glob("*.md"), ROOT / "Containerfile", *(ROOT / "harness").rglob("*.py")):
+        text = file.read_text(encoding="utf-8")
+        assert not re.search(r"\b(?:uvx|pipx run|uv tool run) sora", text), file
+        given += [(file.name, match[2] or match[3]) for match in INSTALL.finditer(text)]
+    assert len(given) > 10
+    for place, what in given:
+        from_elsewhere = what.startswith((".", "dist/")) or " @ git+https://git.example/" in what
+        assert from_elsewhere or re.split(r"[^\w.-]", what)[0].lower() in known, (place, what)

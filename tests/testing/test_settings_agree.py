@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Final
 
+import configargparse
 import pytest
 
 from sora_stats_harness.api.errors import ConfigError, UsageError
 from sora_stats_harness.cli import capacity, conform, estimate, load, main, options
 from sora_stats_harness.cli import config as config_command
 from sora_stats_harness.cli.framework import Arguments, Command
+from sora_stats_harness.load.locust_settings import add_locust_options, read_locust_settings
 from sora_stats_harness.probe.run_settings import RunSettings
 from sora_stats_harness.simulator.server import Simulator
 from sora_stats_harness.testing.options import PluginSettings, read_settings
@@ -50,9 +53,22 @@ COMMANDS: Final = {
     "estimate": estimate.command,
     "config": config_command.command,
 }
-ENTRIES: Final = (*COMMANDS, "pytest")
+ENTRIES: Final = (*COMMANDS, "pytest", "locust")
 
 Plugin = Callable[..., PluginSettings]
+
+
+class LocustParser(configargparse.ArgumentParser):
+    """What Locust hands out, without importing Locust, which replaces sockets."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.add_argument("--host")
+        add_locust_options(self)
+
+    def add_argument(self, *names: str, include_in_web_ui: bool = True, **given: Any) -> Any:
+        """As Locust's."""
+        return super().add_argument(*names, **given)
 
 
 @pytest.fixture(autouse=True)
@@ -81,9 +97,13 @@ def resolve(entry: str, plugin: Plugin, *, url: str | None, words: tuple[str, ..
     if entry == "pytest":
         own = [word.replace("--", "--sora-", 1) for word in words]
         return plugin(*([f"--sora-url={url}"] if url is not None else []), *own).server
+    if entry == "locust":
+        own = [word.replace("--", "--sora-", 1) for word in words]
+        given = LocustParser().parse_args([*own, *(["--host", url] if url is not None else [])])
+        return read_locust_settings(SimpleNamespace(parsed_options=given, host=given.host)).run
     command: Command = COMMANDS[entry]
-    given = command.make_context(entry, [*([url] if url is not None else []), *words]).params
-    return options.read_settings(Arguments(**given))
+    params = command.make_context(entry, [*([url] if url is not None else []), *words]).params
+    return options.read_settings(Arguments(**params))
 
 
 def held(settings: RunSettings) -> dict[str, Any]:  # Any: as above

@@ -85,7 +85,7 @@ class ServerAddress:
 
     @property
     def resolution_note(self) -> str | None:
-        """Which address stands behind the URL's name; None where the URL itself says it."""
+        """The address of the URL's host name; None if the URL contains the address."""
         is_said = self._proxy is None and self.host == self.addresses[0].sockaddr[0]
         return None if is_said else f"{self.server} is {self.display_address}"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..api.errors import UsageError, suggest_nearest
 from ..api.option_values import parse_interval
-from ..load.scenarios import MIX, SCENARIOS, SOAK_USER_INTERVAL_S
+from ..load.scenarios import MIX, SCENARIOS, SOAK_USER_INTERVAL_S, find_locustfile
 from . import command_support as common
 from . import options
 from . import worker_options as workers
@@ -69,7 +69,9 @@ def run(arguments: Arguments) -> int:
     plan_text = f"{_plan_text(spec, plan, url, limits, slos)}{common.plan_additions(arguments)}"
     if arguments.dry_run:
         settings.look_up()
-        write_message(f"{plan_text}\n", sys.stderr)
+        file = find_locustfile(spec.scenario)
+        also = "" if file is None else f"\nthe same users under plain Locust: locust -f {file}"
+        write_message(f"{plan_text}{also}\n", sys.stderr)
         return 0
 
     import_module("..load.load_task", __package__)  # before any import that uses sockets, since Locust replaces them

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .evidence import EvidenceExchange, EvidenceStore
     from .response_head import RelevantHeaders
     from .sample import ParsedBody, Sample
+    from .stamp_order import StampedSample
     from .state import State
     from .verdict import JudgeResult
 
@@ -98,6 +99,8 @@ class Observed(msgspec.Struct, gc=False):
     connection_id: str = ""
     connection: ConnectionState = None  # type: ignore[assignment]  # every stage of connections has one
     """What is known of the sample's connection from earlier samples; from `Stage.NEW_CONNECTION` to `Stage.USER`."""
+    stamped: StampedSample | None = None
+    """The sample with its stamp; None if that is invalid."""
     known: CounterMaxima[EvidenceExchange] | None = None
     """The connection's largest counters known before the request was sent."""
     admitted: dict[str, Sample] = {}
@@ -106,6 +109,11 @@ class Observed(msgspec.Struct, gc=False):
     """Whether `admitted` is everything that the body contains."""
     alone: bool = False
     """Whether there is nothing to compare with, as for a body from a file."""
+
+    @property
+    def open_from_ns(self) -> int | None:
+        """When the oldest request that may still be in flight was sent; None if there is none."""
+        return next(iter(self.open_sent_ns), self.horizon_ns)
 
     @property
     def rewritten(self) -> bool:
@@ -126,7 +134,7 @@ class Observed(msgspec.Struct, gc=False):
         return None if counters is None or counters[place[1]] < 0 else counters[place[1]]
 
 
-class Violation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Violation(msgspec.Struct, frozen=True, gc=False):
     """One violation as a check yields it; the requirement's `message` words it."""
 
     requirement: Requirement

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from ..api.exchange import Target
 from .check import Check, Observed, Stage, Violation
 from .exchange_counts import ASKED_FOR, AskedFor
 from .findings import FindingAggregator
@@ -104,17 +105,17 @@ class CheckRunner:
             self.crashed.setdefault(row.id, f"{type(error).__name__}: {error}"[:200])
 
 
-def _compared_target(violation: Violation, state: State) -> str | None:
+def _compared_target(violation: Violation, state: State) -> Target | None:
     """The target of the response with which a violation was compared; None if there was none."""
-    earlier = violation.proof[0] if violation.proof else violation.exchange
-    target = earlier.request.target
-    if earlier is violation.exchange:
-        connection = state.connections.get(violation.connection_id or "")
-        if violation.connection_id is None:
-            target, state.responding = state.responding, None
-        else:
-            target = connection.last.request.target if connection is not None and connection.last is not None else None
-    return None if target is None else target.operation
+    proof, connection_id = violation.proof, violation.connection_id
+    if proof and proof[0] is not violation.exchange:
+        return proof[0].request.target
+    if connection_id is None:
+        target, state.responding = state.responding, None
+        return target
+    connection = state.connections.get(connection_id)
+    last = None if connection is None else connection.last
+    return None if last is None else last.exchange.request.target
 
 
 def _needs_times(check: Check) -> bool:

@@ -17,7 +17,7 @@ from .accelerator import merge_risen_blocks
 from .counter_history import CounterHistory
 from .edition_decoder import Counters
 from .evidence import EvidenceExchange
-from .stamp_order import StampHistory
+from .stamp_order import StampedSample, StampHistory
 
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
@@ -34,21 +34,11 @@ MAX_OVERLAPPING_SAMPLES: Final = 16
 """How many overlapping samples of a connection are kept for comparison."""
 
 
-class OverlappingSample(msgspec.Struct, kw_only=True, gc=False):
-    """A sample that an open request may overlap."""
-
-    exchange: EvidenceExchange
-    index: int | None
-    stamp_ns: int
-    resolution_ns: int
-    blocks: list[Counters | None]
-
-
 class TimestampOrderViolation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Two overlapping samples of which the one with the earlier stamp has the larger counter."""
 
-    early: OverlappingSample
-    late: OverlappingSample
+    early: StampedSample
+    late: StampedSample
     index: int | None
     """The index of the sample with the later stamp in its response."""
 
@@ -73,7 +63,6 @@ class ConnectionState:
         "pending_levels",
         "pending_violations",
         "relation_samples",
-        "samples",
         "samples_of",
         "stamp_histories",
         "timestamp_violations",
@@ -97,10 +86,10 @@ class ConnectionState:
         self.longest_gap_ns: int = 0
         """The longest time between the receipt of a sample and the sending of the next one's request."""
         self.level: int | None = None
-        self.samples: int = 0
         self.samples_of: dict[Target | None, int] = {}
-        """The same by target."""
-        self.overlapping_samples: list[OverlappingSample] = []
+        """How many, by target."""
+        self.overlapping_samples: list[StampedSample] = []
+        """Those that a request still open may overlap."""
         self.pending_violations: list[PendingViolation] = []
         self.pending_levels: list[PendingLevel] = []
         self.relation_samples: dict[Target | None, int] = {}
@@ -122,7 +111,6 @@ class ConnectionState:
         last = self.last
         if last is not None and (gap_ns := exchange.exchange.sent_ns - last.exchange.received_ns) > self.longest_gap_ns:
             self.longest_gap_ns = gap_ns
-        self.samples += 1
         self.samples_of[target] = self.samples_of.get(target, 0) + 1
         self.level = sample.level
         self.last = exchange
@@ -138,8 +126,8 @@ class ConnectionState:
         return self.counter_history.last_received_ns
 
     def check_timestamp_order(
-        self, mine: OverlappingSample, tear_ns: int
-    ) -> tuple[int, list[tuple[OverlappingSample, OverlappingSample, int, int]]]:
+        self, mine: StampedSample, tear_ns: int
+    ) -> tuple[int, list[tuple[StampedSample, StampedSample, int, int]]]:
         """
         Compare a sample with those that overlap it.
 
@@ -148,15 +136,14 @@ class ConnectionState:
             sample, the other one, the block and the counter.
         """
         compared = 0
-        misses: list[tuple[OverlappingSample, OverlappingSample, int, int]] = []
+        misses: list[tuple[StampedSample, StampedSample, int, int]] = []
         for other in self.overlapping_samples:
             apart = abs(mine.stamp_ns - other.stamp_ns)
             if apart <= tear_ns + mine.resolution_ns + other.resolution_ns:
                 continue
-            one, two = other.exchange, mine.exchange
-            if one.received_ns < two.sent_ns or one.request.server != two.request.server:
+            if other.received_ns < mine.sent_ns or other.evidence.request.server != mine.evidence.request.server:
                 continue
-            if apart > one.received_ns - one.sent_ns + two.received_ns - two.sent_ns:
+            if apart > other.received_ns - other.sent_ns + mine.received_ns - mine.sent_ns:
                 continue
             compared += 1
             early, late = (other, mine) if other.stamp_ns < mine.stamp_ns else (mine, other)
@@ -165,13 +152,13 @@ class ConnectionState:
                 misses.append((early, late, *miss))
         return compared, misses
 
-    def add_overlapping(self, mine: OverlappingSample, open_from_ns: int | None) -> None:
+    def add_overlapping(self, mine: StampedSample, open_from_ns: int | None) -> None:
         """Keep the newest sample as long as an open request may overlap it."""
         recent = self.overlapping_samples
         if open_from_ns is None:
             recent.clear()
             return
-        while recent and (len(recent) >= MAX_OVERLAPPING_SAMPLES or recent[0].exchange.received_ns < open_from_ns):
+        while recent and (len(recent) >= MAX_OVERLAPPING_SAMPLES or recent[0].received_ns < open_from_ns):
             del recent[0]
         recent.append(mine)
 

@@ -23,8 +23,8 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from operator import eq, itemgetter, le
+from itertools import compress, pairwise
+from operator import eq, is_not, itemgetter, le
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -120,12 +120,15 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
         while (before := chain[-1].previous) is not None:
             chain.append(before)
         chain.reverse()
-        labels = [*self.labels]
-        steps = [[*version.blocks, *map(version.labels.get, labels)] for version in chain]
-        keys: list[int | str] = [*range(len(self.blocks)), *labels]
-        held_before = chain[0].held or {}
-        found = _find_all_first_holders(steps, [version.holder for version in chain], [*map(held_before.get, keys)])
-        self.held = {key: each for key, each in zip(keys, found, strict=True) if each is not None}
+        first = chain[0]
+        held = {key: each for key, each in (first.held or {}).items() if self.counters_of(key) is not None}
+        changed = [*map(is_not, first.blocks, self.blocks)]
+        labels = [label for label, counters in self.labels.items() if counters is not first.labels.get(label)]
+        keys: list[int | str] = [*compress(range(len(changed)), changed), *labels]
+        steps = [[*compress(version.blocks, changed), *map(version.labels.get, labels)] for version in chain]
+        found = _find_all_first_holders(steps, [version.holder for version in chain], [*map(held.get, keys)])
+        held.update((key, each) for key, each in zip(keys, found, strict=True) if each is not None)
+        self.held = held
         self.previous = None
         self.depth = 0
 
@@ -181,7 +184,6 @@ class CounterHistory(Generic[EvidenceT]):
 
     __slots__ = (
         "_absent_since_ns",
-        "_gaps",
         "_last_absence_ns",
         "_prune_threshold",
         "first",
@@ -191,6 +193,7 @@ class CounterHistory(Generic[EvidenceT]):
         "last_received_ns",
         "reopened",
         "versions",
+        "waiting_gaps",
     )
 
     def __init__(self, blocks: int) -> None:
@@ -208,7 +211,7 @@ class CounterHistory(Generic[EvidenceT]):
         self._last_absence_ns = EARLIEST_NS
         """The latest of these."""
         self._prune_threshold = 8
-        self._gaps: dict[str, LabelGap[EvidenceT]] = {}
+        self.waiting_gaps: dict[str, LabelGap[EvidenceT]] = {}
         """Labels that are absent since they were last seen, with the first response without each."""
         self.gaps: list[LabelGap[EvidenceT]] = []
         """The gaps that the last sample proved."""
@@ -370,7 +373,7 @@ class CounterHistory(Generic[EvidenceT]):
     ) -> None:
         """Note which labels a sample lacks, and which earlier samples it proves to have lacked an open one."""
         self.gaps = []
-        floors, waiting = self._absent_since_ns, self._gaps
+        floors, waiting = self._absent_since_ns, self.waiting_gaps
         for label in [*waiting]:
             if label in labels and sent_ns > floors[label]:
                 gap = waiting.pop(label)
@@ -385,7 +388,7 @@ class CounterHistory(Generic[EvidenceT]):
 
     def forget_gaps(self, holder: EvidenceT) -> None:
         """Undo the gaps of the last sample, whose labels could not be read."""
-        self._gaps = {label: gap for label, gap in self._gaps.items() if gap.holder is not holder}
+        self.waiting_gaps = {label: gap for label, gap in self.waiting_gaps.items() if gap.holder is not holder}
 
     def _close_label(self, label: str, counters: Counters) -> None:
         first = self.first_labels.pop(label, counters)
@@ -405,14 +408,16 @@ class CounterHistory(Generic[EvidenceT]):
         if len(versions) <= self._prune_threshold:
             return
         open_sent_ns = tuple(opened)
-        kept = []
-        for version, following in pairwise(versions):
+        oldest_ns = min((each for each in (*open_sent_ns[:1], horizon_ns) if each is not None), default=None)
+        kept = [versions[-1]]
+        for following, version in pairwise(reversed(versions)):
+            if oldest_ns is None or following.known_ns < oldest_ns:
+                break  # nor the versions before, which became known earlier still
             place = bisect_right(open_sent_ns, version.known_ns)
             needed = place < len(open_sent_ns) and open_sent_ns[place] <= following.known_ns
             if needed or (horizon_ns is not None and following.known_ns >= horizon_ns):
                 kept.append(version)
-        kept.append(versions[-1])
-        self.versions = kept
+        self.versions = kept[::-1]
         self._prune_threshold = max(8, 2 * len(kept))
 
 

@@ -9,6 +9,7 @@ raw bytes. So a server that is wrong in every response is read about as fast as 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
@@ -140,6 +141,12 @@ class EditionDecoder:
         """
         if self.is_usable:
             self._build_decoders()
+
+    def copy(self) -> EditionDecoder:
+        """One that knows the same, and learns by itself."""
+        made = copy.copy(self)
+        made.learned = self.learned.copy()
+        return made
 
     def edition_path_of_label(self, label: str) -> Path | None:
         """The edition's path of a label in a response; None for an undocumented label."""
@@ -307,7 +314,7 @@ def _is_decidable(field: FieldDefinition) -> bool:
 
     The decoder can't check limits beyond 63 bits, lengths in bytes, or times.
     """
-    if (field.minimum or 0) > LARGEST_LIMIT or (field.maximum or 0) > LARGEST_LIMIT:
+    if any(limit is not None and limit > LARGEST_LIMIT for limit in (field.minimum, field.maximum)):
         return False
     if len(field.path) > 1 or field.name not in CONNECTION_TEXTS:
         return field.max_bytes is None and field.form is None

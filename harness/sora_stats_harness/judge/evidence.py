@@ -138,7 +138,8 @@ class EvidenceStore:
         self._portion = limit_bytes // 64
         """How many raw bodies are compressed at a time."""
         self._raw_bytes = self._newest_bytes = 0
-        self._newest: list[ref[EvidenceExchange]] = []
+        self._newest: list[EvidenceExchange] = []
+        """The portion that grows; its bytes are counted whether or not anybody else holds them."""
         self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
         self._packed: dict[ref[EvidenceExchange], int] = {}
         """The compressed bodies that are still referenced, the oldest first, with their sizes."""
@@ -159,20 +160,17 @@ class EvidenceStore:
 
     def add_exchange(self, exchange: Exchange) -> EvidenceExchange:
         """Add the exchange that is judged next."""
-        self._current = EvidenceExchange(exchange)
-        return self._current
+        held = self._current = EvidenceExchange(exchange)
+        self._newest.append(held)
+        response = exchange.response
+        self._newest_bytes += OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
+        return held
 
     def settle(self, pause: Callable[[], None]) -> None:
         """Finish the current exchange: compress bodies beyond the limit, and drop what is still too much."""
-        held = self._current
-        if held is None:
-            return
-        self._newest.append(ref(held))
-        response = held.exchange.response
-        self._newest_bytes += OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
-        self._current = held = None
+        self._current = None
         if self._newest_bytes > self._portion:
-            self._portions.append((self._newest_bytes, self._newest))
+            self._portions.append((self._newest_bytes, [*map(ref, self._newest)]))
             self._raw_bytes += self._newest_bytes
             self._newest, self._newest_bytes = [], 0
             while self._raw_bytes > self._raw_limit:

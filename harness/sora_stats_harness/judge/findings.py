@@ -8,13 +8,13 @@ dictionary look-up; only the first one is worded and hashed.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
 import msgspec
 
-from ..api.exchange import Exchange
+from ..api.exchange import Exchange, Target
 from .check import Violation
 from .evidence import EvidenceStore
 from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
@@ -32,7 +32,7 @@ class _AggregatedFinding(msgspec.Struct, kw_only=True):
     level: Level
     count: int = 0
     connections: set[str] = msgspec.field(default_factory=set)
-    compared: dict[str, int] = msgspec.field(default_factory=dict)
+    compared: dict[Target, int] = msgspec.field(default_factory=dict)
 
 
 class FindingAggregator:
@@ -57,60 +57,63 @@ class FindingAggregator:
         self._on_finding = on_finding
         self._on_occurrence = on_occurrence
         self._severity = severity
-        self._entries: dict[tuple[Hashable, ...], _AggregatedFinding] = {}
+        self._entries: dict[tuple[object, ...], _AggregatedFinding] = {}
         self.unlisted_counts: Counter[str] = Counter()
         """How many findings went into a requirement's entry for all the rest."""
 
-    def add_violation(self, violation: Violation, compared: str | None = None) -> None:
+    def add_violation(self, violation: Violation, compared: Target | None = None) -> None:
         """
         Add what a check found; costs a look-up, unless it is the first of its entry.
 
         `compared` is the target of the response with which the wrong one was compared.
         """
-        requirement, target = violation.requirement, violation.exchange.request.target
-        key = (requirement.id, None if target is None else target.operation, violation.field, violation.fault)
-        level = self._severity.weigh(requirement, violation.weight)
-        entry = self._add(key, level, violation.connection_id, lambda: violation.to_finding(self._evidence))
+        requirement, level = violation.requirement, violation.level
+        if level is None:
+            level = requirement.level
+        if self._severity.by_requirement:
+            level = self._severity.weigh(requirement, level)
+        key = (requirement.id, violation.exchange.request.target, violation.field, violation.fault)
+        entry = self._add(key, level, violation)
         if compared is not None:
             entry.compared[compared] = entry.compared.get(compared, 0) + 1
 
     def add_finding(self, finding: Finding) -> None:
         """Add a finding that is worded already."""
-        key = (finding.requirement, finding.target, finding.field, finding.fault)
-        self._add(key, finding.level, finding.connection_id, lambda: self._prove(finding))
+        self._add((finding.requirement, finding.target, finding.field, finding.fault), finding.level, finding)
 
-    def _prove(self, finding: Finding) -> Finding:
-        exchanges = finding.exchanges
+    def _to_finding(self, found: Violation | Finding) -> Finding:
+        """In words, with what proves it."""
+        if isinstance(found, Violation):
+            return found.to_finding(self._evidence)
+        exchanges = found.exchanges
         if not exchanges:
-            return finding
-        proof = self._evidence.prove(exchanges, finding.wrong or exchanges[-1], connection_id=finding.connection_id)
-        return replace(finding, exchanges=proof)
+            return found
+        proof = self._evidence.prove(exchanges, found.wrong or exchanges[-1], connection_id=found.connection_id)
+        return replace(found, exchanges=proof)
 
-    def _add(
-        self, key: tuple[Hashable, ...], level: Level, connection_id: str | None, make: Callable[[], Finding]
-    ) -> _AggregatedFinding:
+    def _add(self, key: tuple[object, ...], level: Level, found: Violation | Finding) -> _AggregatedFinding:
         entry = self._entries.get(key)
         if entry is None:
-            entry = self._add_entry(key, make, level)
+            entry = self._add_entry(key, found, level)
         if self._on_finding is not None:
-            self._on_finding(make() if entry.count else entry.finding)
+            self._on_finding(self._to_finding(found) if entry.count else entry.finding)
         if self._on_occurrence is not None:
             self._on_occurrence(entry.finding, level)
         entry.count += 1
-        connections = entry.connections
+        connections, connection_id = entry.connections, found.connection_id
         if connection_id is not None and len(connections) < MAX_COUNTED_CONNECTIONS:
             connections.add(connection_id)
         if level > entry.level:
             entry.level = level
         return entry
 
-    def _add_entry(self, key: tuple[Hashable, ...], make: Callable[[], Finding], level: Level) -> _AggregatedFinding:
+    def _add_entry(self, key: tuple[object, ...], found: Violation | Finding, level: Level) -> _AggregatedFinding:
         if len(self._entries) >= MAX_FINGERPRINTS:
             self.unlisted_counts[str(key[0])] += 1
             key = (key[0], None, None, "more")
             if (entry := self._entries.get(key)) is not None:
                 return entry
-        entry = self._entries[key] = _AggregatedFinding(finding=make(), level=level)
+        entry = self._entries[key] = _AggregatedFinding(finding=self._to_finding(found), level=level)
         return entry
 
     def evidence_of(self, fingerprint: str) -> tuple[Exchange, ...]:
@@ -136,7 +139,7 @@ class FindingAggregator:
                 actual=entry.finding.actual,
                 count=entry.count,
                 connections=len(entry.connections),
-                compared=dict(entry.compared),
+                compared={target.operation: count for target, count in entry.compared.items()},
                 exchanges=[exchange.key for exchange in entry.finding.exchanges],
                 wrong_exchange=None if entry.finding.wrong is None else entry.finding.wrong.key,
             )

@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ..api.exchange import Exchange
+from .timestamps import parse_timestamp_ns
 from .verdict import DocumentationDrift, FindingEntry, JudgeResult
 
 MAX_COMPARED_BYTES: Final = 16 << 20
@@ -61,8 +62,21 @@ def is_repeated(proof: Sequence[Exchange], connection_id: str | None) -> bool:
     """Whether the later of two responses repeats a connection's earlier sample, or says itself that it is old."""
     if cache_headers(proof):
         return True
-    samples = [_find_sample(each, connection_id) for each in (*proof[:1], *proof[-1:])]
-    return len(proof) > 1 and samples[0] is not None and samples[0] == samples[1]
+    samples = _find_samples(proof, connection_id)
+    return len(samples) == 2 and samples[0] == samples[1]
+
+
+def is_stamped_earlier(proof: Sequence[Exchange], connection_id: str | None) -> bool:
+    """Whether the later of two responses has an earlier timestamp for a connection."""
+    texts = [each.get("timestamp") for each in _find_samples(proof, connection_id)]
+    stamps = [stamp for text in texts if (stamp := parse_timestamp_ns(str(text))) is not None]
+    return len(stamps) == 2 and stamps[1] < stamps[0]
+
+
+def _find_samples(proof: Sequence[Exchange], connection_id: str | None) -> list[dict[str, Any]]:  # Any: JSON
+    """A connection's samples in the first and the last of some responses; those that can be had."""
+    ends = (proof[0], proof[-1]) if len(proof) > 1 else ()
+    return [sample for each in ends if (sample := _find_sample(each, connection_id)) is not None]
 
 
 def _find_sample(exchange: Exchange, connection_id: str | None) -> Any:  # Any: JSON

@@ -8,7 +8,7 @@ the first rule that explains it.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from statistics import median
 from typing import Final
@@ -23,7 +23,7 @@ from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
 from .checks.shape import GROUP, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .incident import Incident
-from .incident_evidence import IncidentEvidence, cache_headers, is_page, is_repeated
+from .incident_evidence import IncidentEvidence, cache_headers, is_page, is_repeated, is_stamped_earlier
 from .lone_targets import compared_targets, find_lone_counter_target, find_lone_targets
 from .shared_faults import group_shared_faults
 from .verdict import FindingEntry
@@ -60,7 +60,7 @@ MIN_SAMPLE_BYTES: Final = 200
 """A body of this size contains a sample, and so a timestamp: the next response must have other bytes."""
 
 MIN_STALE_FIELDS: Final = 3
-"""How many counters must fall in a response whose timestamp goes back; in an old response most moving ones do."""
+"""How many different counters must fall in samples whose timestamp goes back; in an old sample most moving ones do."""
 
 WRAP: Final = 2**32
 MAX_WRAP_DISTANCE: Final = 2**28
@@ -259,19 +259,15 @@ def _differing_parts(one: Request, other: Request) -> str:
 
 def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
     """
-    Responses are old: timestamps don't advance and samples repeat or a cache's headers say so, or timestamps and
-    counters go back together.
+    Responses are old: timestamps don't advance and samples repeat or a cache's headers say so, or counters fall in
+    samples whose timestamp goes back.
     """
     entries = seen.findings(CLOCK_ORDER.id, FROZEN.id)
-    fallen = Counter(entry.wrong_exchange for entry in seen.findings(MONOTONIC.id))
-    stale = [
-        entry
-        for entry in entries
-        if is_repeated(seen.proof.get(entry.fingerprint, ()), entry.connection_id)
-        or fallen[entry.wrong_exchange] >= MIN_STALE_FIELDS
-    ]
+    stale = [each for each in entries if is_repeated(seen.proof.get(each.fingerprint, ()), each.connection_id)]
     if not stale:
-        return
+        stale = _falls_in_old_samples(seen)
+        if not entries or len({each.field for each in stale}) < MIN_STALE_FIELDS:
+            return
     targets = sorted({entry.target for entry in entries if entry.target})
     headers = next((text for entry in stale if (text := cache_headers(seen.proof[entry.fingerprint]))), "")
     connections = max(entry.connections for entry in entries)
@@ -288,6 +284,19 @@ def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
         [*entries, *later],
         stale[0].exchanges,
     )
+
+
+def _falls_in_old_samples(seen: IncidentEvidence) -> list[FindingEntry]:
+    """Falls from one sample to another that is stamped earlier."""
+    by_pair: defaultdict[tuple[object, ...], list[FindingEntry]] = defaultdict(list)
+    for entry in seen.findings(MONOTONIC.id):
+        by_pair[(*map(tuple, entry.exchanges), entry.connection_id)].append(entry)
+    return [
+        entry
+        for entries in by_pair.values()
+        if is_stamped_earlier(seen.proof.get(entries[0].fingerprint, ()), entries[0].connection_id)
+        for entry in entries
+    ]
 
 
 def _counter_wrap(seen: IncidentEvidence) -> Iterator[Incident]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from msgspec import Raw
 
@@ -15,9 +15,6 @@ from .edition_decoder import Json, LenientLeaf
 from .shape_deviations import ShapeDeviation
 
 Path = tuple[str, ...]
-
-MAX_UNCHECKED_DIGITS: Final = 18
-"""Every decoder reads an integer of up to so many digits."""
 
 
 class NeedsSlowPath(Exception):
@@ -33,6 +30,8 @@ class LenientPlace:
     """The block of its counter; None if it is not a counter."""
     absence: ShapeDeviation | None
     """The deviation if there is no value."""
+    field: FieldDefinition | None
+    """The documented leaf, if the value was learned: without a value, that may be wrong as well."""
     alone: frozenset[Path]
     """A set with only its path."""
     text: bytes = b""
@@ -46,8 +45,9 @@ def judge_raw_value(
     field: FieldDefinition | None, learned: bool, path: Path, wire: Path, text: bytes, index: int | None
 ) -> tuple[Any, ShapeDeviation | None]:  # Any: a sound leaf's value, None where it is not
     if not text:
-        missing = learned and field is not None and field.presence is not FieldPresence.CONDITIONAL
-        return None, shape.absent_leaf_deviation(field, path, wire) if missing and field is not None else None
+        if field is None or field.presence is FieldPresence.CONDITIONAL:
+            return None, None
+        return None, shape.absent_leaf_deviation(field, path, wire)
     if learned and field is not None:
         value = parse_raw_value(text, path, index)
         deviation = shape.check_leaf(field, path, wire, value)
@@ -61,11 +61,11 @@ def judge_raw_value(
 
 def _is_plain(text: bytes) -> bool:
     """Whether a raw value is obviously JSON: a short string, integer or word."""
+    if len(text) > value_text.MAX_SHOWN_CHARACTERS:
+        return False
     if text[:1] == b'"':
-        return len(text) <= value_text.MAX_SHOWN_CHARACTERS and b"\\" not in text and text.isascii()
-    if text.isdigit():
-        return len(text) <= MAX_UNCHECKED_DIGITS and (text[:1] != b"0" or len(text) == 1)
-    return text in (b"true", b"false", b"null")
+        return b"\\" not in text and text.isascii()
+    return text.isdigit() or text in (b"true", b"false", b"null")
 
 
 def parse_raw_value(raw: Raw | bytes, path: Path, index: int | None) -> Json:

@@ -67,7 +67,7 @@ class NodePresence:
     def __init__(self) -> None:
         self._first: dict[str, EvidenceExchange] = {}
         """The first listing of each connection."""
-        self._client: dict[tuple[str, str], set[str]] = {}
+        self._client: dict[tuple[str | None, str | None], set[str]] = {}
         self._pending: dict[str, list[UnresolvedAbsence]] = {}
         self._waiting = 0
         self._members: frozenset[str] = frozenset()
@@ -93,8 +93,7 @@ class NodePresence:
         for connection_id, channel_id, client_id in samples:
             if connection_id not in self._first:
                 self._first[connection_id] = exchange
-                if channel_id is not None and client_id is not None:
-                    self._client.setdefault((channel_id, client_id), set()).add(connection_id)
+                self._client.setdefault((channel_id, client_id), set()).add(connection_id)
                 continue
             for target, sightings in self._found.items():
                 if (found := sightings.get(connection_id)) is not None:
@@ -131,14 +130,14 @@ class NodePresence:
 
     def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """Note that another response had this connection."""
-        first = self._first.get(connection_id)
-        if first is not None and first.received_ns < exchange.sent_ns:
-            sightings = self._found[exchange.request.target]
+        first, seen = self._first.get(connection_id), exchange.exchange
+        if first is not None and first.exchange.received_ns < seen.sent_ns:
+            sightings = self._found[seen.request.target]
             found = sightings.get(connection_id)
             if found is None:
                 found = sightings[connection_id] = SightingCounts()
             found.newer += 1
-            found.newer_ns = exchange.received_ns
+            found.newer_ns = seen.received_ns
 
     def add_absence(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """Note that a response lacked this connection although it should have had it."""
@@ -152,7 +151,7 @@ class NodePresence:
         self._waiting += 1
 
     def add_client_absences(
-        self, exchange: EvidenceExchange, channel_id: str, client_id: str, had: Collection[str]
+        self, exchange: EvidenceExchange, channel_id: str | None, client_id: str | None, had: Collection[str]
     ) -> None:
         """Note which of a client's listed connections a response about it lacks."""
         for connection_id in self._client.get((channel_id, client_id), ()):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import Any
 
@@ -26,7 +26,7 @@ from .edition_decoder import (
     Json,
     LenientLeaf,
 )
-from .label_samples import take_labels
+from .label_samples import MAX_CACHED_LABELS, take_labels
 from .lenient_values import LenientPlace, NeedsSlowPath, judge_raw_value, parse_raw_value
 from .sample import Sample
 
@@ -104,6 +104,7 @@ class SampleBuilder:
         field = loose.field if loose.learned else None
         made = self._leeway_of[id(loose)] = LenientPlace(
             loose=loose,
+            field=field,
             block=self.codec.block_of[loose.path[:-1]]
             if field is not None and field.kind is FieldKind.COUNTER
             else None,
@@ -125,8 +126,8 @@ class SampleBuilder:
         index = first
         for leaves, blocks, labels, configuration, related, stamp_ns, absent, raws in connections:
             timestamp, channel_id, client_id, bundle_id, connection_id, level = leaves
-            if labels and not self._usual_labels.issuperset(labels):
-                raise NeedsSlowPath
+            if not self._usual_labels.issuperset(labels):
+                self._learn_labels(labels)
             sample = Sample(  # by place: names take three times as long
                 index,
                 timestamp,
@@ -149,8 +150,9 @@ class SampleBuilder:
                 self._add_absent_groups(absent, sample)
             if loose:
                 for leeway, raw in zip(self._leeways, raws or self._no_raws, strict=True):
-                    self._judge_lenient_place(leeway, raw or b"", sample)
-                if related and any(row.is_violated(blocks) for row in self._rows_of_learned):
+                    if raw or leeway.field is not None:
+                        self._judge_lenient_place(leeway, raw or b"", sample)
+                if related and self._rows_of_learned and any(row.is_violated(blocks) for row in self._rows_of_learned):
                     sample.related = False
                 level = sample.level
             if level is not None and self._level_block is not None:
@@ -163,6 +165,12 @@ class SampleBuilder:
             if index is not None:
                 index += 1
         return samples
+
+    def _learn_labels(self, labels: Iterable[str]) -> None:
+        if any(self.codec.edition_path_of_label(label) is None for label in labels):
+            raise NeedsSlowPath
+        if len(self._usual_labels) < MAX_CACHED_LABELS:
+            self._usual_labels.update(labels)
 
     def _add_absent_groups(self, absent: list[int], sample: Sample) -> None:
         groups = [self.codec.plans[place].group for place in sorted(absent)]
@@ -226,11 +234,10 @@ class SampleBuilder:
 
     def _judge_lenient_place(self, leeway: LenientPlace, text: bytes, sample: Sample) -> None:
         """Judge one raw value, and put it where it belongs if it is valid."""
-        loose = leeway.loose
-        field = loose.field
+        loose, field = leeway.loose, leeway.field
         value: Any = None  # Any: a leaf
         if not text:
-            if field is None or not loose.learned:
+            if field is None:
                 return
             deviation = leeway.absence
             if deviation is not None:
@@ -238,14 +245,14 @@ class SampleBuilder:
         elif text == leeway.text:
             value, deviation = leeway.value, leeway.deviation
         else:
-            value, deviation = judge_raw_value(field, loose.learned, loose.path, loose.path, text, sample.index)
+            value, deviation = judge_raw_value(loose.field, loose.learned, loose.path, loose.path, text, sample.index)
             if (
                 len(text) <= value_text.MAX_SHOWN_CHARACTERS and text[:1] not in b"[{"
             ):  # how deep a value may be depends on its place
                 leeway.text, leeway.value, leeway.deviation = text, value, deviation
         if deviation is not None:
             sample.deviations.append(deviation)
-        if field is None or not loose.learned:
+        if field is None:
             return
         if leeway.block is not None:
             counters = list(sample.blocks[leeway.block] or ())

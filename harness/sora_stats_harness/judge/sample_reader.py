@@ -11,6 +11,7 @@ repeated keys on the way.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -44,8 +45,17 @@ MAX_CONNECTION_BYTES: Final = 16 << 20
 MAX_SEEN_ONCE: Final = 1024
 """How many unknown keys are remembered until they come again; learning one costs as much as decoding 100 bodies."""
 
+MAX_PREPARED_EDITIONS: Final = 8
+
 _REJECTIONS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, StrictJsonError, NeedsSlowPath)
 """The exceptions that mean that a body must be surveyed."""
+
+
+@lru_cache(MAX_PREPARED_EDITIONS)
+def _prepare_edition(edition: Edition) -> tuple[EditionDecoder, tuple[ResolvedRelation, ...]]:
+    """The parts that all readers of an edition share; cached, since each test makes a reader."""
+    codec = EditionDecoder(edition)
+    return codec, resolve_relations(codec.blocks)
 
 
 class SampleReader:
@@ -59,8 +69,9 @@ class SampleReader:
 
     def __init__(self, edition: Edition, *, accelerated: bool = True) -> None:
         self.edition = edition
-        self.codec: EditionDecoder = EditionDecoder(edition)
-        self.relations: tuple[ResolvedRelation, ...] = resolve_relations(self.codec.blocks)
+        codec, relations = _prepare_edition(edition)
+        self.codec: EditionDecoder = codec.copy()
+        self.relations: tuple[ResolvedRelation, ...] = relations
         """The relations whose counters this edition has."""
         self._seen_once: set[tuple[str, ...]] = set()
         """Unknown keys that came once."""

@@ -17,6 +17,7 @@ from ..api.exchange import Target
 
 if TYPE_CHECKING:
     from .evidence import EvidenceExchange
+    from .stamp_order import StampedSample
 
 JUMP_TOLERANCE_NS: Final = 1_000_000_000
 """The largest step of a clock that is not reported; NTP makes such steps."""
@@ -68,26 +69,23 @@ class ClockOffset:
         """The bounds of the offset in nanoseconds; None if no timestamp was added."""
         return (self._low, self._high) if self._spans else None
 
-    def add_timestamp(
-        self, stamp_ns: int, resolution_ns: int, evidence: EvidenceExchange, wall_minus_clock_ns: int
-    ) -> ClockJump | None:
+    def add_timestamp(self, sample: StampedSample, wall_minus_clock_ns: int) -> ClockJump | None:
         """
         Add a timestamp; returns a jump if it proves one.
 
         Args:
-            stamp_ns: The server's timestamp, rounded down to `resolution_ns`.
+            sample: A stamped sample; its timestamp is rounded down to its resolution.
             wall_minus_clock_ns: Wall-clock time minus the exchange's own clock, to keep the numbers small.
         """
-        exchange = evidence.exchange
-        low = stamp_ns - exchange.received_ns - wall_minus_clock_ns
-        high = stamp_ns + resolution_ns - exchange.sent_ns - wall_minus_clock_ns
-        spans = self._spans
+        stamp_ns, received_ns, spans = sample.stamp_ns - wall_minus_clock_ns, sample.received_ns, self._spans
+        low = stamp_ns - received_ns
+        high = stamp_ns + sample.resolution_ns - sample.sent_ns
         if spans:
-            self.checked[exchange.request.target] += 1
-            fresh = exchange.received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
+            self.checked[sample.evidence.exchange.request.target] += 1
+            fresh = received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
             if low <= self._low and high >= self._high and fresh:
                 return None  # adds no information, as usual
-        return self._narrow_bounds(low, high, evidence)
+        return self._narrow_bounds(low, high, sample.evidence)
 
     def _narrow_bounds(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump | None:
         spans, received_ns = self._spans, evidence.exchange.received_ns

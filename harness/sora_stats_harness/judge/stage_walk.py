@@ -14,15 +14,16 @@ from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
 from .check_runner import CheckRunner, Observer
 from .connection_state import ConnectionState
-from .counter_history import CounterMaxima
 from .coverage import CoverageTracker
-from .evidence import EvidenceExchange, EvidenceStore
+from .evidence import EvidenceStore
 from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts, TargetCounts
 from .response_head import HeaderReader
 from .sample import ParsedBody, Sample, make_listed_sample
 from .sample_reader import SampleReader
+from .stamp_order import StampedSample
 from .state import State
+from .timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, timestamp_resolution_ns
 
 SAMPLES_PER_SLICE: Final = 16
 """How many samples are judged between two pauses."""
@@ -155,8 +156,9 @@ class StageWalk:
         self.strict_response = None
         self._evidence.settle(pause or _go_on)
         state.exchanges_until_expiry -= 1
-        if state.exchanges_until_expiry <= 0 or exchange.received_ns > state.expiry_due_ns:
-            self._forget(state.find_expired(), state)
+        if state.exchanges_until_expiry <= 0 or state.last_received_ns > state.expiry_due_ns:
+            state.expire(state.find_expired())
+            self.settle_leaving(state)
 
     def _judge_incomplete(self, seen: Observed, state: State) -> None:
         exchange = seen.exchange
@@ -173,8 +175,8 @@ class StageWalk:
         state.checked = self._checked_of[target]
         self._target_counts = self._counts_of[target]
         seen.evidence = self._evidence.add_exchange(exchange)
-        if exchange.response is not None:
-            self._judge_body(seen, exchange.response.body, target, state)
+        assert exchange.response is not None  # a body is all that there is
+        self._judge_body(seen, exchange.response.body, target, state)
         self._evidence.settle(_go_on)
 
     def _judge_body(
@@ -182,7 +184,15 @@ class StageWalk:
     ) -> None:
         """Read and judge a body, and every sample in it."""
         exchange, counts = seen.exchange, self._target_counts
-        body = seen.body = self._read(seen, data, target, pause)
+        every = self._scan_every
+        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
+        if pause is None:
+            body = self._reader.read(data, target.many, scan)
+        else:
+            body = self._read_in_slices(data, target, scan, pause)
+        seen.body = body
+        if exchange.response is not None and exchange.response.excerpt is not None:
+            body.restore_places(exchange.response.excerpt)
         samples = body.samples
         if body.strict:
             self.strict_response = exchange.response
@@ -217,27 +227,15 @@ class StageWalk:
                     pause()
         seen.all_admitted = len(admitted) == len(samples) and not body.deviations and not body.partial
 
-    def _read(self, seen: Observed, data: bytes, target: Target, pause: Callable[[], None] | None) -> ParsedBody:
-        exchange, every = seen.exchange, self._scan_every
-        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
-        if pause is None:
-            body = self._reader.read(data, target.many, scan)
-        else:
-            body = self._read_in_slices(data, target, scan, pause)
-        if exchange.response is not None and exchange.response.excerpt is not None:
-            body.restore_places(exchange.response.excerpt)
-        return body
-
     def _judge_body_shape(self, seen: Observed, body: ParsedBody, state: State) -> None:
-        counts = self._target_counts
-        counts.samples += len(body.samples)
+        counts, samples = self._target_counts, body.samples
+        counts.samples += len(samples)
         if not body.scanned or (seen.bare and seen.rewritten):
             counts.unsearched_bodies += 1
-        if body.slow:
-            counts.slow_samples += body.slow
+        counts.slow_samples += body.slow
         deviates = bool(body.duplicates or body.deviations)
         known_absences = self._coverage.known_absences
-        for sample in body.samples:
+        for sample in samples:
             if sample.labels:
                 counts.labelled_samples += 1
             if sample.deviations:
@@ -263,9 +261,8 @@ class StageWalk:
             connection = self._begin_connection(seen.connection_id, state)
         seen.connection = connection
         history = connection.counter_history
-        known: CounterMaxima[EvidenceExchange] | None = history.versions[-1]
-        if known is None or known.known_ns >= exchange.sent_ns:
-            known = history.maxima_before(exchange.sent_ns)
+        newest = history.versions[-1]
+        known = newest if newest.known_ns < exchange.sent_ns else history.maxima_before(exchange.sent_ns)
         if known is not None and known.holder is not None:
             seen.known = known
             self._target_counts.comparable_samples += 1
@@ -275,8 +272,21 @@ class StageWalk:
         if sample.configuration is not connection.last_configuration:
             steady = False
             self._coverage.add_labels(sample, connection)
-        if connection.samples == 0:
+        if connection.last is None:
             self._ask(self._new_connection, seen, state)
+        text, stamp_ns = sample.timestamp, sample.stamp_ns
+        seen.stamped = None
+        if stamp_ns is not None and text is not None:
+            resolution_ns = MICROSECOND_NS if len(text) == MICROSECOND_LENGTH else timestamp_resolution_ns(text)
+            seen.stamped = StampedSample(
+                stamp_ns,
+                resolution_ns,
+                exchange.sent_ns,
+                exchange.received_ns,
+                seen.evidence,
+                sample.index,
+                sample.blocks,
+            )
         related = sample.related and not connection.pending_violations and not connection.pending_levels
         ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
         self._ask(self._choices[related is True, ordered, steady], seen, state)
@@ -293,12 +303,6 @@ class StageWalk:
     def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
         self._counts.add_connection(connection_id, returned=connection_id in state.expired)
         return state.add_connection(connection_id)
-
-    def _forget(self, connection_ids: Sequence[str], state: State) -> None:
-        if not connection_ids:
-            return
-        state.expire(connection_ids)
-        self.settle_leaving(state)
 
     def settle_leaving(self, state: State) -> None:
         """Decide what is pending for connections that have left."""

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 if TYPE_CHECKING:
+    from .edition_decoder import Counters
     from .evidence import EvidenceExchange
 
 MIN_FROZEN_NS: Final = 2_000_000_000
@@ -45,7 +46,7 @@ SAME_RESPONSE_TOLERANCE_NS: Final = 1_000_000_000
 
 
 class StampedSample(msgspec.Struct, frozen=True, eq=False, gc=False):
-    """A sample's stamp, and the times of its exchange."""
+    """A sample with a sound stamp, and the times of its exchange."""
 
     stamp_ns: int
     resolution_ns: int
@@ -53,6 +54,7 @@ class StampedSample(msgspec.Struct, frozen=True, eq=False, gc=False):
     received_ns: int
     evidence: EvidenceExchange
     index: int | None
+    blocks: list[Counters | None] = []
 
 
 class BackwardStamp(msgspec.Struct, frozen=True, kw_only=True, eq=False):

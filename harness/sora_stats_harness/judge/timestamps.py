@@ -30,7 +30,7 @@ def parse_timestamp_ns(text: str) -> int | None:
     if len(text) == MICROSECOND_LENGTH and text[19] == "." and text[26] == "Z" and text.isascii():
         base = _minute_start_ns(text[:17])
         digits = text[17:19] + text[20:26]
-        if base is not None and digits.isdecimal() and digits < "60":
+        if base is not None and digits.isdecimal() and digits[0] < "6":
             return base + int(digits) * MICROSECOND_NS
     return _parse_slowly(text)
 

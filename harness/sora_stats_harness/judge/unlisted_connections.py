@@ -47,7 +47,7 @@ class FoundConnections:
             self._first[connection_id] = exchange
             return ()
         if (listed := self._listed.get(connection_id)) is not None:
-            self.checked += listed.take_bracketed(exchange.sent_ns)
+            self.checked += listed.take_bracketed(exchange.exchange.sent_ns)
         pending = self._pending.pop(connection_id, None)
         if pending is None:
             return ()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def detect_by_address(
-    address: ServerAddress, headers: Headers, timeout_s: float, interrupt: InterruptHandler
+    address: ServerAddress, headers: Headers, timeout_s: float, interrupt: InterruptHandler | None = None
 ) -> tuple[str, list[str]]:
     """Detect the edition from one listing, as `probe.edition_detection.detect_by_server` does; Ctrl-C ends it."""
     ask = ConnectionAsk(Route(), timeout_s, interrupt)
@@ -44,7 +44,7 @@ class ConnectionAsk:
         interrupt: A signal gives up a request.
     """
 
-    def __init__(self, route: Route, timeout_s: float, interrupt: InterruptHandler) -> None:
+    def __init__(self, route: Route, timeout_s: float, interrupt: InterruptHandler | None) -> None:
         self._route = route
         self._timeout_s = timeout_s
         self._interrupt = interrupt
@@ -66,7 +66,7 @@ class ConnectionAsk:
             silence_keyboard_interrupt()
             exchange = send_interruptibly(
                 lambda: connection.send(Judge(load_edition(DEFAULT_EDITION)), prepare_request(request)),
-                lambda: self._interrupt.is_interrupted,
+                lambda: self._interrupt is not None and self._interrupt.is_interrupted,
             )
         finally:
             connection.close()

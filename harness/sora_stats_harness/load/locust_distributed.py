@@ -33,23 +33,22 @@ from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
 from .load_users import drain_users
+from .locust_settings import begin_with_settings, check_locust_options
 from .locust_standalone import (
     LocustRun,
     StandalonePageSource,
     add_exit_code,
     begin_another_test,
     build_load_report,
-    check_locust_options,
     decide_exit_code,
     is_test_running,
     print_load_report,
-    selected_edition,
-    selected_severity,
+    refuse_test,
 )
 from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
-from .spools import JudgingRules, WorkerSpool
+from .spools import WorkerSpool
 from .worker_messages import WorkerResult, encode_message
 from .worker_results import WorkerNames, judge_workers, make_worker_result
 
@@ -153,7 +152,7 @@ class _LocustWorker:
             return
         self._tests += 1
         self._spool = WorkerSpool(Path(folder), session.share.index, self._tests)
-        session.observer = self._spool.open(session)
+        session.observer = self._spool.open(session, secrets=begin_with_settings(self._environment).looked_up[1])
 
     def _on_drain(self, **_: Any) -> None:
         session = self._session
@@ -227,6 +226,11 @@ class _LocustMaster:
         return self._concluded
 
     def _on_test_start(self, **_: Any) -> None:
+        try:
+            begin_with_settings(self._environment)
+        except HarnessError as error:
+            refuse_test(self._environment, error)
+            return
         if self._spool is None:
             self._spool = Path(tempfile.mkdtemp(prefix="sora-harness-"))
             options = self._environment.parsed_options  # the workers get our options from it
@@ -294,8 +298,7 @@ class _LocustMaster:
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
         names = WorkerNames(names={self._runner.get_worker_index(id): f"worker {id}" for id in self._asked})
-        rules = JudgingRules(selected_edition(self._environment), severity=selected_severity(self._environment))
-        judged = judge_workers(rules, results, folder, names=names)
+        judged = judge_workers(begin_with_settings(self._environment).rules, results, folder, names=names)
         reasons = [
             *judged.reasons,
             *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),

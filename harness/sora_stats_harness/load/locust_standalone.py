@@ -8,7 +8,6 @@ Locust's own tables.
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -19,77 +18,28 @@ import gevent
 from locust.exception import StopUser
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner
 
-from ..api.edition import DEFAULT_EDITION, Edition
-from ..api.edition import load_edition as load_edition
 from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
-from ..api.exchange import TARGET_OF_OPERATION, Target, TransportError
-from ..api.option_values import FAIL_ON_LEVELS, parse_choice, parse_interval
-from ..api.server_address import ServerAddress
-from ..api.server_url import normalize_server_url
-from ..judge.requirements import Level, Severity
+from ..api.exchange import TARGET_OF_OPERATION, Target
 from ..judge.verdict_decision import RunEnding
 from ..reports import report_folder as files
 from ..reports import terminal
-from ..reports.pass_policy import PassPolicy
+from ..reports.baseline import baseline_mismatch
+from ..reports.pass_policy import PassPolicy, withhold_pass
 from ..reports.report import VerdictReport
-from ..reports.verdict_assembly import JudgeResultSource, RunFacts, assemble_verdict, format_utc_now
-from .http_connection import resolve_server
+from ..reports.verdict_assembly import (
+    JudgeResultSource,
+    RunFacts,
+    assemble_verdict,
+    format_utc_now,
+    verdict_subject_kind,
+)
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare, observable_scope
 from .load_users import drain_users
+from .locust_settings import LocustSettings, address_of_host, begin_with_settings, selected_interval_s
 from .locust_web_page import live_state
 from .run_measurements import LoadPlan, RunMeasurements, RunStopwatch
-from .slo import Slo, parse_slo
 from .slo_results import end_with_slos, judge_slos
-
-
-def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse one
-    """Add our options to Locust's."""
-    group = parser.add_argument_group("Sora statistics")
-    group.add_argument(
-        "--sora-interval",
-        type=_parse_seconds,
-        metavar="SECONDS",
-        env_var="SORA_INTERVAL",
-        help="the time from a user's request to its next; 0: right after the response (default: the scenario's)",
-    )
-    group.add_argument(
-        "--sora-edition", default=DEFAULT_EDITION, metavar="NAME|FILE", help="the field list to judge by"
-    )
-    group.add_argument(
-        "--sora-fail-on",
-        type=_parse_fail_on,
-        default=FAIL_ON_LEVELS[1],
-        metavar="|".join(FAIL_ON_LEVELS),
-        help=f"the lowest level of a finding that fails (default: {FAIL_ON_LEVELS[1]})",
-    )
-    group.add_argument("--sora-output", default="", metavar="DIR", help="write the reports to this folder as well")
-    parser.add_argument(  # a group doesn't support include_in_web_ui, and the page can't show a list
-        "--sora-slo",
-        action="append",
-        default=[],
-        metavar="SLO",
-        include_in_web_ui=False,
-        help="fail unless this objective is kept: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%% "
-        "(repeatable)",
-    )
-    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default accepts everybody who can reach the machine
-    for name in ("--sora-run", "--sora-spool", "--sora-clock", "--sora-workers"):  # set by the master for its workers
-        parser.add_argument(name, default="", help=argparse.SUPPRESS, include_in_web_ui=False)
-
-
-def _parse_seconds(text: str) -> float:
-    try:
-        return parse_interval(text)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-
-
-def _parse_fail_on(text: str) -> str:
-    try:
-        return parse_choice(text, FAIL_ON_LEVELS)
-    except UsageError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
@@ -101,23 +51,16 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
     """
     given = environment.parsed_options
     try:
-        address = _resolve_host(environment)
-        edition = selected_edition(environment)
-    except UsageError as error:
-        _refuse_test(environment, error)
+        settings = begin_with_settings(environment)
+        address = address_of_host(environment, settings)
+        spec = _make_spec(environment, settings)
+    except HarnessError as error:
+        refuse_test(environment, error)
         raise StopUser from None
-    interval_s = getattr(given, "sora_interval", None)
-    if interval_s is None:
-        interval_s = min(each.interval_s for each in environment.user_classes if hasattr(each, "interval_s"))
-    spec = LoadSpec(
-        edition=getattr(given, "sora_edition", DEFAULT_EDITION),
-        interval_s=interval_s,
-        severity=selected_severity(environment),
-    )
     index, run = max(0, environment.runner.worker_index), getattr(given, "sora_run", "")
     count = int(getattr(given, "sora_workers", "") or 1)
     share = WorkerShare(index=index, count=count, run=run) if run else WorkerShare(index=index, count=count)
-    session = LoadSession(edition, address, spec, share=share)
+    session = LoadSession(settings.edition, address, spec, share=share)
     environment.sora_session = session
     session.start()
     if isinstance(environment.runner, LocalRunner):
@@ -125,19 +68,33 @@ def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.En
     return session
 
 
-def _refuse_test(environment: Any, error: UsageError) -> None:  # Any: as above
+def _make_spec(environment: Any, settings: LocustSettings) -> LoadSpec:  # Any: as above
+    run = settings.run
+    return LoadSpec(
+        edition=run.edition,
+        checks=run.checks,
+        headers=settings.looked_up[0],
+        timeout_s=run.timeout_s,
+        tear_s=run.tear_s,
+        severity=run.severity,
+        interval_s=selected_interval_s(environment),
+    )
+
+
+def refuse_test(environment: Any, error: HarnessError) -> None:  # Any: as above
+    """Report once why nothing is tested, and make Locust quit."""
     if not hasattr(environment, "sora_exit_code"):  # only the first user reports it
         sys.stderr.write(f"sora-harness: {error}\n")
-        add_exit_code(environment, ExitCode.USAGE)
+        add_exit_code(environment, error.exit_code)
         gevent.spawn(environment.runner.quit)
 
 
 def begin_another_test(environment: Any, session: LoadSession, make_ready: Callable[[], None]) -> None:  # Any: as above
     """Restart a session after a test was stopped, for the host that was entered on the web page."""
     try:
-        address = _resolve_host(environment)
-    except UsageError as error:
-        _refuse_test(environment, error)
+        address = address_of_host(environment, begin_with_settings(environment))
+    except HarnessError as error:
+        refuse_test(environment, error)
         return
     is_another = address.server != session.address.server
     if is_another:
@@ -146,36 +103,6 @@ def begin_another_test(environment: Any, session: LoadSession, make_ready: Calla
     make_ready()
     if is_another:
         session.discover()
-
-
-def check_locust_options(environment: Any) -> None:  # Any: as above
-    """
-    Refuse invalid options before any user begins.
-
-    Raises:
-        UsageError: The host, the edition, the folder for reports or an SLO is wrong.
-    """
-    selected_edition(environment)
-    _selected_slos(environment)
-    if output := getattr(environment.parsed_options, "sora_output", ""):
-        files.check_report_folder(Path(output))
-    if environment.host or environment.web_ui is None:  # otherwise it is entered on the web page
-        _resolve_host(environment)
-
-
-def _resolve_host(environment: Any) -> ServerAddress:  # Any: as above
-    if not environment.host:
-        raise UsageError("give the server by --host, such as --host http://127.0.0.1:3000")
-    address = resolve_server(normalize_server_url(environment.host, "--host"))
-    if isinstance(address, TransportError):
-        raise UsageError(f"{environment.host}: {address.detail}")
-    return address
-
-
-def _selected_slos(environment: Any) -> list[Slo]:  # Any: as above
-    return [
-        parse_slo(text, "--sora-slo") for text in dict.fromkeys(getattr(environment.parsed_options, "sora_slo", []))
-    ]
 
 
 class StandalonePageSource:
@@ -287,17 +214,6 @@ def decide_exit_code(environment: Any, **_: Any) -> None:  # Any: as above
     environment.process_exit_code = int(worst_exit_code(ours, theirs, own))
 
 
-def selected_edition(environment: Any) -> Edition:  # Any: as above
-    """The edition that Locust's command line names."""
-    return load_edition(getattr(environment.parsed_options, "sora_edition", DEFAULT_EDITION))
-
-
-def selected_severity(environment: Any) -> Severity:  # Any: as above
-    """The severity from Locust's command line."""
-    text = getattr(environment.parsed_options, "sora_fail_on", FAIL_ON_LEVELS[1])
-    return Severity(fail_on=Level[text.upper()])
-
-
 def build_load_report(
     environment: Any,  # Any: as above
     judge: JudgeResultSource,
@@ -305,25 +221,42 @@ def build_load_report(
     run: LocustRun,
 ) -> VerdictReport:
     """Make the report; a scenario that raised makes the verdict inconclusive."""
+    settings = begin_with_settings(environment)
     asked = frozenset(TARGET_OF_OPERATION[name] for name in judge.result().coverage.by_target)
     scenarios = [each for each in environment.user_classes if hasattr(each, "choose")]
     declared = (getattr(each, "targets", None) for each in scenarios)
     targets = frozenset[Target]().union(*(asked if each is None else each for each in declared))
     names = sorted(each.__name__ for each in scenarios)
-    results = judge_slos(_selected_slos(environment), measured)
+    results = judge_slos(settings.slos_on(targets), measured)
     reasons = [reason for reason in (run.ending.aborted, _raised_text(environment)) if reason is not None]
+    route, notes = settings.run.route(), [*getattr(environment, "sora_notes", ()), *run.notes]
+    if route.proxy is not None:
+        notes.append(f"everything was sent through the proxy {route.proxy.url}")
     facts = RunFacts(
         command="load",
-        edition=selected_edition(environment),
+        edition=settings.edition,
         subject=run.subject,
         scope=observable_scope(targets),
         ending=end_with_slos(replace(run.ending, aborted="; ".join(reasons) or None), results),
         started_at=run.started_at,
-        notes=run.notes,
+        labels=settings.run.labels,
+        notes=notes,
         options={"scenario": names, "slo": [each.slo for each in results]},
+        secrets=settings.looked_up[1],
         load=measured.to_load_summary(LoadPlan(scenario=", ".join(names), processes=run.processes), results),
     )
-    return assemble_verdict(judge, facts, PassPolicy(severity=selected_severity(environment)))
+    baseline, kind = settings.baseline, verdict_subject_kind(judge, facts.judged_from)
+    mismatch = None if baseline is None else baseline_mismatch(baseline, edition=facts.edition.name, subject_kind=kind)
+    policy = PassPolicy(
+        severity=settings.run.severity,
+        require=settings.run.require,
+        waivers=settings.run.waivers,
+        baseline=baseline if mismatch is None else None,
+    )
+    report = assemble_verdict(judge, facts, policy)
+    if mismatch is not None:
+        withhold_pass(report.verdict, UsageError(f"{mismatch}; the reports are written without it"))
+    return report
 
 
 def _raised_text(environment: Any) -> str | None:  # Any: as above

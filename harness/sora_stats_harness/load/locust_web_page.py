@@ -20,6 +20,7 @@ from ..reports.report import VerdictReport
 from ..reports.summary import SELF_TEST_NOTE
 from .live_findings import merge_live_findings
 from .load_session import LoadSession
+from .locust_settings import OPTIONS_ON_PAGE
 from .prometheus_metrics import encode_metrics, metric_families
 from .request_metrics import RequestMetrics
 from .run_measurements import summarize_latencies, summarize_traffic
@@ -139,15 +140,7 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
         report = source.final_report()
         return (_NO_VERDICT_PAGE, 404) if report is None else (html.render_html(report), 200)
 
-    def refuse_foreign_origin() -> tuple[str, int] | None:
-        from flask import request
-
-        origin = request.headers.get("Origin")
-        if request.method in ("GET", "HEAD", "OPTIONS") or origin is None:
-            return None
-        return None if urlsplit(origin).netloc == request.host else ("this page is driven from itself only\n", 403)
-
-    app.before_request(refuse_foreign_origin)
+    app.before_request(_refuse_request)
     app.after_request(add_rows)
 
     def sora_metrics() -> Any:  # Any: as above
@@ -158,6 +151,21 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
 
     app.add_url_rule(METRICS_PATH, view_func=web.auth_required_if_enabled(sora_metrics))
     app.add_url_rule(REPORT_PATH, view_func=web.auth_required_if_enabled(sora_report))
+
+
+def _refuse_request() -> tuple[str, int] | None:
+    """Why a request that would change something isn't served, if it isn't."""
+    from flask import request
+
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return None
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        return "this page is driven from itself only\n", 403
+    # Locust takes any option that a form names, shown or not: a header from a file, and a host that gets it.
+    if hidden := [name for name in request.form if name.startswith("sora_") and name not in OPTIONS_ON_PAGE]:
+        return f"{hidden[0]} is for the command line\n", 403
+    return None
 
 
 def tab_tables(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -95,3 +96,10 @@ SCENARIOS: Final = {
 """Each scenario by its name on the command line."""
 
 STEADY_SCENARIOS: Final = tuple(name for name, scenario in SCENARIOS.items() if scenario.is_steady)
+
+
+def find_locustfile(scenario: str) -> Path | None:
+    """A scenario's file for plain Locust, in the installed package or the checkout; None if the scenario has none."""
+    here = Path(__file__).resolve().parent
+    places = (folder / "locustfiles" / f"{scenario}.py" for folder in (here, here.parents[2]))
+    return next((place for place in places if place.is_file()), None)

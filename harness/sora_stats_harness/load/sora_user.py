@@ -19,7 +19,8 @@ from .http_connection import HttpConnection
 from .load_session import LoadSession
 from .locust_distributed import set_up_distributed, start_spool
 from .locust_opentelemetry import export_findings
-from .locust_standalone import add_locust_options, start_locust_session
+from .locust_settings import add_locust_options
+from .locust_standalone import start_locust_session
 from .precise_timer import PreciseTimer
 from .prepared_request import PreparedRequest
 from .request_source import RequestSource

@@ -160,7 +160,8 @@ class RunSettings:
                 reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
                 raise UsageError(f"{name} cannot be read: {reason}") from None
         route = self.route()
-        route.make_tls_context()
+        if route.client_cert is not None:
+            route.make_tls_context()
         headers, secrets = read_headers(self.headers)
         return headers, secrets if route.proxy is None else Secrets([*secrets.values, *route.proxy.secrets])
 

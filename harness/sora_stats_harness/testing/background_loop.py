@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 if TYPE_CHECKING:
+    from ..api.server_route import Route
     from ..probe.prober import Prober
     from ..probe.run_settings import RunSettings
 
@@ -59,11 +60,11 @@ class ProberPool:
 
     def __init__(self) -> None:
         self.loop: BackgroundLoop = BackgroundLoop()
-        self._probers: dict[tuple[float, str | None, bool], Prober] = {}
+        self._probers: dict[tuple[float, Route], Prober] = {}
 
     def prober_for(self, settings: RunSettings) -> Prober:
         """The prober for some settings."""
-        key = (settings.timeout_s, settings.ca_file, settings.insecure)
+        key = (settings.timeout_s, settings.route())
         if key not in self._probers:
             self._probers[key] = settings.new_prober()
         return self._probers[key]

@@ -18,6 +18,8 @@ from ..api.errors import HarnessError
 from . import options
 
 if TYPE_CHECKING:
+    from ..api.exchange import Headers
+    from ..api.secret_redaction import Secrets
     from ..probe.run_settings import RunSettings
     from ..simulator.server import Simulator
     from .background_loop import ProberPool
@@ -52,6 +54,8 @@ class AskedServer:
     url: str | None
     """None if the test uses no server."""
     settings: RunSettings
+    headers: Headers
+    secrets: Secrets
 
     @property
     def kind(self) -> Literal["simulator", "server"]:
@@ -162,9 +166,10 @@ def _sora_asked(
         else:
             settings = _sora_settings.settings_for(url)
         settings, note = match_server_edition(request.config, settings)
+        headers, secrets = settings.look_up()
     if note is not None:
         request.node.add_report_section("setup", "sora", note)
-    return AskedServer(url=url, settings=settings)
+    return AskedServer(url=url, settings=settings, headers=headers, secrets=secrets)
 
 
 @pytest.fixture
@@ -176,14 +181,11 @@ def sora_judge(request: pytest.FixtureRequest, _sora_asked: AskedServer) -> Iter
     from .per_test_judge import PerTestJudge
 
     settings = _sora_asked.settings
-    with fail_in_one_line():
-        _, secrets = settings.look_up()
-        edition = load_edition(settings.edition)
     judge = PerTestJudge(
-        edition,
+        load_edition(settings.edition),
         severity=settings.severity,
         waivers=settings.waivers,
-        secrets=secrets,
+        secrets=_sora_asked.secrets,
         tear_s=settings.tear_s,
         has_standing_clock=lambda: _has_frozen_simulator(request),
     )
@@ -208,16 +210,13 @@ def sora_client(sora_judge: PerTestJudge, _sora_asked: AskedServer, _sora_prober
     """
     from .client import StatsClient
 
-    settings = _sora_asked.settings
     assert _sora_asked.url is not None, "a test with this fixture asks a server"
-    with fail_in_one_line():
-        headers, _ = settings.look_up()
     return StatsClient(
         _sora_asked.url,
         loop=_sora_probers.loop,
-        prober=_sora_probers.prober_for(settings),
+        prober=_sora_probers.prober_for(_sora_asked.settings),
         opener=sora_judge,
-        headers=headers,
+        headers=_sora_asked.headers,
     )
 
 
@@ -231,7 +230,6 @@ def sora_recording(
     from .exchange_recording import ExchangeRecording
     from .per_test_judge import TEST_SCOPE
 
-    _, secrets = _sora_asked.settings.look_up()
     with RecordingWriter(
         tmp_path / "sora.jsonl.zst",
         RecordedRun(
@@ -241,7 +239,7 @@ def sora_recording(
             options={"test": request.node.nodeid} | TEST_SCOPE.to_options(),
             id=sora_judge.run_id,
         ),
-        secrets=secrets,
+        secrets=_sora_asked.secrets,
     ) as recorder:
         recording = ExchangeRecording(recorder)
         sora_judge.observers.append(recording.add)

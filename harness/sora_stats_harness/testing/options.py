@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from ..api.errors import UsageError
-from ..api.option_values import FAIL_ON_LEVELS
+from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFIXED_OPTIONS
 from ..api.server_url import (
     SIMULATOR_URL,
     URL_VARIABLE,
@@ -42,17 +42,8 @@ The names of configurations, which as arguments of pytest select the gate; `api.
 
 _SHARED_OPTIONS: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
-    (
-        "edition",
-        "NAME|FILE",
-        "the field list to judge by (default: doc-2024; auto: the one that matches the responses best)",
-    ),
+    *PREFIXED_OPTIONS,
     ("baseline", "FILE", "an earlier verdict.json: its findings are known, and fail no item of the gate"),
-    ("ca-file", "FILE", "trust only the certificates in this file"),
-    ("client-cert", "FILE", "present this certificate (PEM), which may contain its key as well"),
-    ("client-key", "FILE", "the key of --sora-client-cert, if that file contains none"),
-    ("proxy", "URL", "send everything through this proxy: http://HOST:PORT, or env:VARIABLE with credentials"),
-    ("timeout", "TIME", "the limit for a whole exchange (default: 5)"),
     ("wait", "TIME", "how long to wait for a server that is starting (default: 0)"),
     ("duration", "TIME", "how long the gate probes at least (default: 10)"),
     (
@@ -62,27 +53,14 @@ _SHARED_OPTIONS: Final = (
     ),
     ("rate", "N", "the gate sends at most this many requests per second (default: 50; to the simulator 400)"),
     ("targets", "NAMES", "the gate sends only these, separated by commas (default: all three)"),
-    (
-        "fail-on",
-        "|".join(FAIL_ON_LEVELS),
-        "the lowest level of a finding that fails, in the gate and in tests (default: proven)",
-    ),
-    ("tear", "TIME", "how far apart the server stamps a response and reads its counters"),
 )
 _SHARED_FLAGS: Final = (
-    ("insecure", "accept any certificate"),
+    *PREFIXED_FLAGS,
     ("valid-only", "the gate sends no request that is wrong on purpose"),
-    (
-        "trust-config",
-        "let the configuration of the rootdir name checks, and secrets for the server that it names itself",
-    ),
 )
 _SHARED_LISTS: Final = (
-    ("require", "ID", "the gate is inconclusive unless this requirement was observed (repeatable)"),
-    ("checks", "FILE.py", "the gate also judges by your own checks in this file (repeatable)"),
-    ("label", "KEY=VALUE", "add this to the gate's reports, such as build=123 (repeatable)"),
+    *PREFIXED_LISTS,
     ("node", "URL", "another node of the server's cluster (repeatable)"),
-    ("header", "'NAME: VALUE'", "send this header as well (repeatable); for secrets 'NAME: env:VARIABLE'"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
 )
 """Options that `conform` has as well, without the prefix `sora-`."""
@@ -105,11 +83,11 @@ def add_options(parser: pytest.Parser) -> None:
     )
     add("--sora-report", metavar="DIR", help="where the gate writes verdict.json, report.html and the like")
     for name, metavar, text in _SHARED_OPTIONS:
-        add(f"--sora-{name}", metavar=metavar, help=text)
+        add(f"{PREFIX}{name}", metavar=metavar, help=text)
     for name, text in _SHARED_FLAGS:
-        add(f"--sora-{name}", action="store_true", help=text)
+        add(f"{PREFIX}{name}", action="store_true", help=text)
     for name, metavar, text in _SHARED_LISTS:
-        add(f"--sora-{name}", action="append", default=[], metavar=metavar, help=text)
+        add(f"{PREFIX}{name}", action="append", default=[], metavar=metavar, help=text)
     parser.addini("sora_fail_on", "the same as --sora-fail-on, which wins", default=None)
     # None, so that one that is set but empty can be told from one that is not set
     parser.addini("sora_url", "the server, if neither --sora-url nor SORA_URL names one", default=None)
@@ -269,7 +247,7 @@ def read_settings(config: pytest.Config) -> PluginSettings:
         given["fail_on"] = config.getini("sora_fail_on")
     sources = SettingSources(
         options=given,
-        option_prefix="--sora-",
+        option_prefix=PREFIX,
         config_file=None if file is None else Path(file),
         folder=config.rootpath,
         urls=url_candidates(config),

@@ -25,7 +25,7 @@ from ..stamp_order import (
     StampHistory,
     is_stale,
 )
-from ..timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, parse_timestamp_ns, timestamp_resolution_ns
+from ..timestamps import parse_timestamp_ns
 from ..value_text import format_value
 
 if TYPE_CHECKING:
@@ -145,12 +145,10 @@ class ClockCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a stamp with those of the same connection, of the same response, and of the same server."""
-        connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
-        stamp_ns, text, sent_ns, request = sample.stamp_ns, sample.timestamp, exchange.sent_ns, exchange.request
-        if stamp_ns is None or text is None:
+        connection, mine, exchange = seen.connection, seen.stamped, seen.exchange
+        if mine is None:
             return ()
-        resolution_ns = MICROSECOND_NS if len(text) == MICROSECOND_LENGTH else timestamp_resolution_ns(text)
-        mine = StampedSample(stamp_ns, resolution_ns, sent_ns, exchange.received_ns, evidence, sample.index)
+        stamp_ns, request = mine.stamp_ns, exchange.request
         whole = request.target is ALL and not request.asked.local
         key = (request.server, whole)
         history = connection.stamp_histories.get(key)
@@ -162,11 +160,11 @@ class ClockCheck(Check):
             checked[_FROZEN_ID] += 1
             first = history.first
             if first.stamp_ns == stamp_ns:  # a repeated stamp says nothing about the offset
-                checked[_ORDER_ID] += sent_ns > first.received_ns
+                checked[_ORDER_ID] += exchange.sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
             if history.repeats is not None:
                 found += _stale(history, connection, seen.connection_id)
-            preceding = history.add(mine, next(iter(seen.open_sent_ns)) if seen.open_sent_ns else seen.horizon_ns)
+            preceding = history.add(mine, seen.open_from_ns)
             if preceding is not None:
                 checked[_ORDER_ID] += 1
                 if stamp_ns < preceding.stamp_ns:
@@ -181,9 +179,10 @@ class ClockCheck(Check):
             clock = clocks.get(request.server) or clocks.add(exchange, stamp_ns)
             if clock.steps.pending:
                 found += map(_backward, clock.steps.add_forward(mine))
+            evidence = mine.evidence
             if clock.evidence is not evidence:  # the first stamp of a response narrows the offset
                 clock.evidence, clock.first_stamp_ns = evidence, stamp_ns
-                jump = clock.offset.add_timestamp(stamp_ns, resolution_ns, evidence, clock.wall_minus_clock_ns)
+                jump = clock.offset.add_timestamp(mine, clock.wall_minus_clock_ns)
                 if jump is not None:
                     found.append(_jumped(seen, jump))
                 if len(state.nodes) > 1:

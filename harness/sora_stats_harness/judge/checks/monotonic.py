@@ -49,7 +49,7 @@ class MonotonicCheck(Check):
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
         history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
-        if sample.deviations and any(each.path[:1] == (LABELS_GROUP,) for each in sample.deviations):
+        if history.waiting_gaps and any(each.path[:1] == (LABELS_GROUP,) for each in sample.deviations):
             history.forget_gaps(evidence)
         if not falls:
             return self._channel_violations(seen) if history.gaps else ()

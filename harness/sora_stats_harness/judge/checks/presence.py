@@ -173,7 +173,7 @@ class PresenceCheck(Check):
             return
         if request.target is Target.CONNECTION and asked.connection_id is not None:
             presence.add_absence(exchange, asked.connection_id)
-        elif request.target is Target.CLIENT and asked.channel_id is not None and asked.client_id is not None:
+        elif request.target is Target.CLIENT:
             presence.add_client_absences(exchange, asked.channel_id, asked.client_id, had)
 
 

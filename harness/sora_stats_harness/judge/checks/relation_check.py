@@ -14,7 +14,7 @@ from ..edition_decoder import Counters
 from ..requirement import Level, Requirement
 from ..value_text import format_value
 from .relation_table import RELATION_REQUIREMENTS
-from .relations import RelationFilter, ResolvedRelation, is_violated_between
+from .relations import ResolvedRelation, compile_relations, is_violated_between
 from .shape import LEXICAL
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class RelationCheck(Check):
     stage = Stage.RELATIONS
 
     def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
-        self._filter = RelationFilter(rows)
+        self._filter = compile_relations(tuple(rows))
         self._unconfirmed = 0
         self._settled = Counter[tuple[Requirement, Target | None]]()
         """Counts of connections that have left."""

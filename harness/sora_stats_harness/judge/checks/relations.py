@@ -12,6 +12,7 @@ The relations themselves are data, in `relation_table`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import lru_cache
 
 import msgspec
 
@@ -214,6 +215,12 @@ class RelationFilter:
             except TypeError:  # a block is absent: the relation doesn't apply
                 continue
             yield from (row for row in rows if row.is_violated(blocks))
+
+
+@lru_cache(8)
+def compile_relations(rows: tuple[ResolvedRelation, ...]) -> RelationFilter:
+    """The filter of some rows, cached: each test makes a judge, and compiling takes as long as one request."""
+    return RelationFilter(rows)
 
 
 def _needed_counters(rows: Sequence[ResolvedRelation]) -> tuple[int, ...]:

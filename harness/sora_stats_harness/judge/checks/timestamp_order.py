@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final
 from ...api.exchange import Target
 from ...api.utc_time import format_utc_ns
 from ..check import Check, Observed, Stage, Violation
-from ..connection_state import DEFAULT_TEAR_NS, ConnectionState, OverlappingSample, TimestampOrderViolation
+from ..connection_state import DEFAULT_TEAR_NS, ConnectionState, TimestampOrderViolation
 from ..edition_decoder import CounterBlock
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
-from ..timestamps import timestamp_resolution_ns
+from ..stamp_order import StampedSample
 
 if TYPE_CHECKING:
     from ..state import State
@@ -56,23 +56,16 @@ class TimestampOrderCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Compare a sample with those that overlap it, and keep it as long as an open request may overlap it."""
-        connection, sample = seen.connection, seen.sample
-        opened, horizon_ns = seen.open_sent_ns, seen.horizon_ns
-        if sample.stamp_ns is None:
+        connection, mine = seen.connection, seen.stamped
+        if mine is None:
             return ()
-        mine = OverlappingSample(
-            exchange=seen.evidence,
-            index=sample.index,
-            stamp_ns=sample.stamp_ns,
-            resolution_ns=timestamp_resolution_ns(sample.timestamp or ""),
-            blocks=sample.blocks,
-        )
-        compared, pairs = connection.check_timestamp_order(mine, self._tear_ns)
-        state.checked[TIMESTAMP_ORDER.id] += compared
-        for early, late, block, counter in pairs:
-            held = connection.timestamp_violations.setdefault((block, counter), [])
-            held.append(TimestampOrderViolation(early=early, late=late, index=late.index))
-        connection.add_overlapping(mine, next(iter(opened)) if opened else horizon_ns)
+        if connection.overlapping_samples:
+            compared, pairs = connection.check_timestamp_order(mine, self._tear_ns)
+            state.checked[TIMESTAMP_ORDER.id] += compared
+            for early, late, block, counter in pairs:
+                held = connection.timestamp_violations.setdefault((block, counter), [])
+                held.append(TimestampOrderViolation(early=early, late=late, index=late.index))
+        connection.add_overlapping(mine, seen.open_from_ns)
         return ()
 
     def finish(self, state: State) -> Iterable[Violation]:
@@ -97,14 +90,14 @@ class TimestampOrderCheck(Check):
         self, held: TimestampOrderViolation, connection_id: str, field: tuple[str, ...], at: tuple[int, int]
     ) -> Violation:
         early, late = held.early, held.late
-        requests = [each.exchange.request for each in (early, late)]
+        requests = [each.evidence.request for each in (early, late)]
         whole_cluster = any(each.target is Target.ALL and not each.asked.local for each in requests)
         old, new = early.blocks[at[0]], late.blocks[at[0]]
         assert old is not None, "both were compared"
         assert new is not None, "both were compared"
         return Violation(
             requirement=TIMESTAMP_ORDER,
-            exchange=late.exchange,
+            exchange=late.evidence,
             field=field,
             place=field if held.index is None else (held.index, *field),
             connection_id=connection_id,
@@ -113,11 +106,11 @@ class TimestampOrderCheck(Check):
             fault="stamped late",
             facts={"stamps": f"{_describe(early)}, before {_describe(late)}"},
             level=Level.INFO if whole_cluster else self._level,
-            proof=(early.exchange, late.exchange),
+            proof=(early.evidence, late.evidence),
         )
 
 
-def _describe(sample: OverlappingSample) -> str:
+def _describe(sample: StampedSample) -> str:
     """A sample's stamp, and how long its response took."""
-    lasted_ns = sample.exchange.received_ns - sample.exchange.sent_ns
+    lasted_ns = sample.received_ns - sample.sent_ns
     return f"{format_utc_ns(sample.stamp_ns)} (in {lasted_ns / 1e6:.1f} ms)"
