@@ -188,8 +188,7 @@ def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> 
         return f"plan: listings of simulators of {', '.join(f'{size:,}' for size in sizes)} connections, one at a time"
     return (
         f"plan: listings of {url}, one at a time, at most {arguments.max_rate:g} a second, for {arguments.duration:g} "
-        f"s; "
-        "the server's own ups and downs give the sizes"
+        "s; the server's own ups and downs give the sizes"
     )
 
 

@@ -107,8 +107,7 @@ command: Command = Command(
             "--no-worse-than",
             "PERCENT",
             "exit 0 only where latencies and capacity are shown to be worse by no more, 1 where one is, 3 where the "
-            "runs "
-            "cannot tell",
+            "runs cannot tell",
         ),
         config_option(),
         *group(

@@ -295,8 +295,7 @@ command: _ConformCommand = _ConformCommand(
                 "--until",
                 "PERCENT",
                 "probe until a fault in more than this share would have been seen, with 95 %, by every MUST and for "
-                "each "
-                "target; bounded by --max-duration",
+                "each target; bounded by --max-duration",
             ),
             with_value(
                 "--targets",

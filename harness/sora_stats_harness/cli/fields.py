@@ -137,8 +137,7 @@ command: Command = Command(
             nargs=-1,
             metavar="[ACTION]",
             help="`diff A B` shows what changed from one edition to another; `import PAGE` makes an edition from a "
-            "page "
-            "of the documentation (HTML, text or Markdown; - for stdin)",
+            "page of the documentation (HTML, text or Markdown; - for stdin)",
         ),
         with_value("--edition", "NAME|FILE", f"which list (default: {DEFAULT_EDITION})", default=DEFAULT_EDITION),
         with_value("--group", "GROUP", "only the fields in this group, such as rtp or simulcast.r0"),

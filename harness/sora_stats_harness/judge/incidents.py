@@ -1,9 +1,8 @@
 """
 Recognises the one cause behind many findings: a restart, a stale cache, a gateway's error page.
 
-The rules look at findings, at the exchanges that prove them, and at changes of listings. They run after all checks and
-don't change any status: an incident only says what to look at first. A finding belongs to at most one incident, that of
-the first rule that explains it.
+The rules look at findings, at their exchanges, and at changes of listings. They run after all checks and don't change
+any status: an incident only says what to look at first. A finding belongs to at most one incident, that of the first rule.
 """
 
 from __future__ import annotations
@@ -235,11 +234,9 @@ def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
         yield _incident(
             "cache-key",
             f"A cache responds to one request with its response to another: they differ in {unlike[id(other)]}, and "
-            f"got "
-            f"the same {wrong.response.body_length:,} bytes.",
+            f"got the same {wrong.response.body_length:,} bytes.",
             "Turn off caching (proxy_cache, a CDN) for this URL: the target stands in a header and the arguments in "
-            "the "
-            "body, which a cache's key does not have by itself.",
+            "the body, which a cache's key does not have by itself.",
             [*mistaken, *seen.findings(*_SIGNS_OF_OLD_RESPONSES)],
             [each.key for each in pair],
         )
@@ -451,8 +448,7 @@ def _another_connection(seen: IncidentEvidence) -> Iterator[Incident]:
             yield _incident(
                 "another-connection",
                 f"{_targets_of([mistaken])} responded {_times(_occurrences(mistaken), 'time')} about another {noun} "
-                f"than was "
-                "asked for, and at other times with what was true before.",
+                "than was asked for, and at other times with what was true before.",
                 "Look for a cache, or a lookup, whose key lacks the arguments of the request.",
                 [*mistaken, *old],
             )

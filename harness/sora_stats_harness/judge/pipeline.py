@@ -251,8 +251,7 @@ class Judge:
         if released := self._evidence.released:
             coverage.notes.append(
                 f"{released} responses that were kept in case they had to prove a finding were let go, to bound the "
-                f"memory: "
-                "of those their head, length and hash are left"
+                "memory: of those their head, length and hash are left"
             )
         if self._findings.unlisted_counts:
             count = sum(self._findings.unlisted_counts.values())

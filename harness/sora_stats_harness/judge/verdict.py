@@ -295,8 +295,7 @@ def decode_verdict(data: bytes, name: str) -> Verdict:
         if found != VERDICT_FORMAT:
             raise UsageError(
                 f"{name} has the format {found!r}, and this version reads {VERDICT_FORMAT!r}: run the command again, "
-                f"or "
-                f"read it with the version that wrote it"
+                f"or read it with the version that wrote it"
             )
         return msgspec.json.decode(data, type=Verdict)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

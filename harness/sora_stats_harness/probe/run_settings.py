@@ -418,8 +418,7 @@ def _refuse_untrusted_checks(config: LoadedConfig, option_prefix: str) -> None:
     if config.values.checks:
         raise ConfigError(
             f"{config.source} names code to run, in checks: name that yourself with {option_prefix}checks, or the "
-            f"configuration "
-            f"with {option_prefix}config, or say {option_prefix}trust-config"
+            f"configuration with {option_prefix}config, or say {option_prefix}trust-config"
         )
 
 
@@ -435,8 +434,7 @@ def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option
     if untrusted:
         raise ConfigError(
             f"{config.source} names who gets a secret as well as the secret, in the header {untrusted[0]}: give "
-            f"{receiver} "
-            f"yourself, or say {option_prefix}trust-config if you trust the file"
+            f"{receiver} yourself, or say {option_prefix}trust-config if you trust the file"
         )
 
 

@@ -209,8 +209,7 @@ def check_recording_version(header: RecordingHeader, name: str) -> None:
     if header.format != RECORDING_FORMAT:
         raise RecordingError(
             f"{name} has the format {header.format!r}, and this version reads {RECORDING_FORMAT!r}: record it again, "
-            f"or "
-            f"check it with the version that wrote it"
+            f"or check it with the version that wrote it"
         )
 
 

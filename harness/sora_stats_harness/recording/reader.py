@@ -397,8 +397,7 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
             if held_bytes > held_limit:
                 raise RecordingError(
                     f"{behind.name}: its lines are too far out of order, {held_bytes:,} bytes wait in memory: sort "
-                    f"them "
-                    f"by received_ns"
+                    f"them by received_ns"
                 )
             behind = min(sources, key=lambda source: source.complete_until_ns)
         if not waiting:

@@ -111,8 +111,7 @@ def _step_table(steps: Sequence[CapacityStepResult]) -> MeasurementTable:
             texts=(1, 8, 10),
             optional=(8, 3, 5, 7, 9),
             note="A rate passes if every SLO is kept. Times are response times of complete responses over the whole "
-            "step, "
-            "for all targets and for the target with the highest p99, if there are enough times; each window is judged "
+            "step, for all targets and for the target with the highest p99, if there are enough times; each window is judged "
             "by its own times. A request without a response in time counts against each SLO, and has no time here.",
         )
     )

@@ -158,8 +158,7 @@ class PresenceCheck(Check):
                     times = f" {changes} times" if changes > 1 else ""
                     result.coverage.notes.append(
                         f"all connections of {server} were replaced at once{times}: it was restarted, or several "
-                        f"servers "
-                        "respond at this URL"
+                        "servers respond at this URL"
                     )
                 for target, checked in presence.checked.items():
                     result.count(PRESENT, target, checked)

@@ -22,8 +22,7 @@ TIMESTAMP_ORDER: Final = Requirement(
     level=Level.PROVEN,
     title="Among overlapping responses, the earlier timestamp has no larger counter",
     reason="Rates are differences divided by the stamp. A server may stamp a response and read its counters at "
-    "different "
-    "moments, so it is INFO unless you say with --tear how far these may be apart.",
+    "different moments, so it is INFO unless you say with --tear how far these may be apart.",
     grounds="It follows from what you state with --tear. Without --tear a correct server may do otherwise, so it is "
     "INFO.",
     source=DOCUMENTATION_SOURCE,

@@ -149,8 +149,7 @@ def _cost_statement(points: Sequence[ListingCostPoint], line: LinearFit | None) 
         return f"linear: {shape}; no size is more than {abs(worst.residual):.1%} off"
     return (
         f"not linear: at {worst.connections:,} connections a listing takes {1 + worst.residual:.2f} times what the "
-        f"nearest "
-        f"line ({shape}) gives, so the line must not be used for other sizes"
+        f"nearest line ({shape}) gives, so the line must not be used for other sizes"
     )
 
 
