@@ -97,7 +97,7 @@ def documents(shrink: int) -> Lines:
     counted = agreement.bodies(DOC, watched(range(12_000 // shrink), "bodies"), fresh=False)
     yield (
         f"- {counted['bodies']:,} bodies, one judge that learns from each: the same set of (requirement, pointer) as a "
-        f"slow reference in each. {counted['slow']:,} left the fast path; {counted['http.json']:,} are no strict JSON, "
+        f"slow reference in each. {counted['slow']:,} left the fast path; {counted['http.json']:,} aren't strict JSON, "
         f"{counted['nothing']:,} have nothing wrong with them."
     )
     counted = agreement.bodies(DOC, range(1_000_000, 1_000_000 + 2000 // shrink), fresh=True)
@@ -129,8 +129,7 @@ def torn(shrink: int) -> Lines:
     )
     counted = agreement.alone(DOC, range(5000 // shrink))
     yield (
-        f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which violate a relation: the same relations "
-        f"as "
+        f"- {counted['bodies']:,} bare bodies, {counted['missed']:,} of which violate a relation: the same relations as "
         "the reference."
     )
 
@@ -173,8 +172,7 @@ def simulator(shrink: int) -> Lines:
         exchanges += tally.coverage.exchanges
     yield (
         f"- {seeds} seeds, one and three nodes in turn, 200 connections that come and go, up to 32 requests in flight: "
-        f"{exchanges:,} exchanges, {total:,} samples of all {len(DOC.fields)} fields. MUST, PROVEN or HABIT findings: "
-        f"0. "
+        f"{exchanges:,} exchanges, {total:,} samples of all {len(DOC.fields)} fields. MUST, PROVEN or HABIT findings: 0. "
         f"{bound(total)} a sample."
     )
 
@@ -185,8 +183,7 @@ def slow(shrink: int) -> Lines:
     for seed in watched(range(20 * len(slow_server.SERVICE_TIMES_S)), "seeds"):
         counted += slow_server.judge_slow_server(DOC, seed, 2000 // shrink)
     yield (
-        f"- In virtual time, 20 seeds for each service time from 0 to 2 s, one and three nodes in turn, up to 0.5 s "
-        f"on the "
+        f"- In virtual time, 20 seeds for each service time from 0 to 2 s, one and three nodes in turn, up to 0.5 s on the "
         f"way, torn reads with their tear stated: {counted['exchanges']:,} exchanges, {counted['samples']:,} samples, "
         f"{counted['overlapping']:,} pairs of overlapping ones. MUST, PROVEN or HABIT findings: 0."
     )
@@ -221,10 +218,8 @@ def crossings(shrink: int) -> Lines:
     wrong = scores.judge_crossings(DOC, (each.make() for each in watched(population, "crossings")))
     assert not wrong, "\n".join(wrong)
     yield (
-        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} PROVEN or HABIT defects, in every "
-        f"response, with each of "
-        f"{len(faults)} MUST faults, on the same leaf and on another. The MUST is found in all, no other MUST in any, "
-        f"and no "
+        f"- {len(population):,} histories: each of {len(crossed.defects(DOC))} PROVEN or HABIT defects, in every response, with each of "
+        f"{len(faults)} MUST faults, on the same leaf and on another. The MUST is found in all, no other MUST in any, and no "
         "counter of which a value could not be used is said never to have moved."
     )
 
@@ -241,14 +236,10 @@ def bugs(shrink: int) -> Lines:
     noticed = [f"{bug}: {noticed_by}" for bug, noticed_by in outcomes.items() if noticed_by and bug in known]
     assert not noticed, "is said to be equivalent, and is noticed:\n" + "\n".join(noticed)
     yield (
-        f"{len(chosen):,} bugs, one in {planted.ONE_IN * shrink} of the {len(code_mutants.mutants()):,} that can be "
-        f"made of "
-        f"{len(code_mutants.modules())} modules by one small change, drawn by the hash of their ids. Each is planted "
-        f"alone, "
-        "and the tests of the judge and the oracle that reach it are run until one fails: without the accelerator, "
-        "and if "
-        "none does, with it. Equivalent: no verdict shows it, for the reason in tests/oracle/equivalent_mutants.txt; "
-        "these "
+        f"{len(chosen):,} bugs, one in {planted.ONE_IN * shrink} of the {len(code_mutants.mutants()):,} that can be made of "
+        f"{len(code_mutants.modules())} modules by one small change, drawn by the hash of their ids. Each is planted alone, "
+        "and the tests of the judge and the oracle that reach it are run until one fails: without the accelerator, and if "
+        "none does, with it. Equivalent: no verdict shows it, for the reason in tests/oracle/equivalent_mutants.txt; these "
         "are planted as well, and that a test notices one is an error."
     )
     yield ""
@@ -266,8 +257,7 @@ def bugs(shrink: int) -> Lines:
     unseen = [bug.name for bug in watched(in_c, "bugs in C") if not planted_in_c.is_noticed(bug)]
     assert not unseen, f"nobody notices: {', '.join(unseen)}"
     yield (
-        f"- {len(in_c)} bugs in the accelerator, written by hand, each in a copy of the package that is built anew: "
-        f"all are "
+        f"- {len(in_c)} bugs in the accelerator, written by hand, each in a copy of the package that is built anew: all are "
         f"noticed by its test, which passes without. They are: {'; '.join(bug.name for bug in in_c)}."
     )
 
@@ -276,8 +266,7 @@ def comparison(shrink: int) -> Lines:
     """Comparing latencies"""
     tries = 1000 // shrink
     yield (
-        f"Two sets of runs of one server, {tries:,} times for each row: three targets, two percentiles, and all "
-        f"targets "
+        f"Two sets of runs of one server, {tries:,} times for each row: three targets, two percentiles, and all targets "
         "together. A false alarm is a comparison that claims any change. Found: each number has 10 ms added, and the "
         "first row (all targets, p50) is said to be slower."
     )
@@ -292,8 +281,7 @@ def comparison(shrink: int) -> Lines:
             yield f"| {name} | {size} | {wrong / tries:.1%} | {found:.0%} |"
     yield ""
     yield (
-        f"With `--no-worse-than 10%`, {tries:,} times for each row, all targets and each of them at p50. At the "
-        f"bound, where "
+        f"With `--no-worse-than 10%`, {tries:,} times for each row, all targets and each of them at p50. At the bound, where "
         "NEW is slower by exactly 10 %, both claims are wrong."
     )
     yield ""
@@ -313,12 +301,9 @@ def comparison(shrink: int) -> Lines:
 def strengths(shrink: int) -> Lines:
     """What a pass excludes"""
     yield (
-        "A faultless run states for each requirement and target which share of faults it would have seen, with 95 %. "
-        "Then "
-        "the same run is judged again and again, each time with that share planted by chance in the responses, "
-        "samples or "
-        "pairs of that target, and it is counted in how many runs the requirement is violated. Chance alone gives 369 "
-        "to 391 "
+        "A faultless run states for each requirement and target which share of faults it would have seen, with 95 %. Then "
+        "the same run is judged again and again, each time with that share planted by chance in the responses, samples or "
+        "pairs of that target, and it is counted in how many runs the requirement is violated. Chance alone gives 369 to 391 "
         "of 400, and 90 to 99 of 100."
     )
     yield ""
@@ -333,8 +318,7 @@ def strengths(shrink: int) -> Lines:
             assert found >= 0.95 * runs - allowed, f"{fault.requirement}, {rounds} rounds: {found} of {runs}"
             total, all_found = total + runs, all_found + found
             yield (
-                f"| `{fault.requirement}` | {fault.target.operation} | {stated.checked:,} | "
-                f"{stated.excludes_above:.2%} | "
+                f"| `{fault.requirement}` | {fault.target.operation} | {stated.checked:,} | {stated.excludes_above:.2%} | "
                 f"{runs:,} | {found:,} |"
             )
     assert all_found >= 0.95 * total, f"{all_found} of {total}"
@@ -353,8 +337,7 @@ def signals(shrink: int) -> Lines:
                 codes[interrupt(simulator.url, Path(folder) / str(seed), seed)] += 1
         ended = ", ".join(f"exit {code}: {times:,}" for code, times in sorted(codes.items()))
         yield (
-            f"- {codes.total():,} {what} each ended by one to three of SIGINT, SIGTERM or SIGHUP from a random moment "
-            f"of "
+            f"- {codes.total():,} {what} each ended by one to three of SIGINT, SIGTERM or SIGHUP from a random moment of "
             "the first two seconds on: none hangs or shows a traceback, and each leaves whole reports or one line "
             f"({ended})."
         )
@@ -365,10 +348,8 @@ def mix(shrink: int) -> Lines:
     counted = mixes.count_all(watched(mixes.CASES[::shrink], "runs"), scale=3)
     yield (
         f"- {len(counted)} runs, {sum(each.requests for each in counted):,} requests by the server's own count: each "
-        "scenario through `load`, plain `locust` and, where it has a steady rate, `capacity`; from one process, two, "
-        "and a "
-        f"master with two workers. No share is more than {max(each.deviation for each in counted):.1%} off, which may "
-        f"be 3 %."
+        "scenario through `load`, plain `locust` and, where it has a steady rate, `capacity`; from one process, two, and a "
+        f"master with two workers. No share is more than {max(each.deviation for each in counted):.1%} off, which may be 3 %."
     )
 
 
@@ -397,8 +378,7 @@ def searches(shrink: int) -> Lines:
         assert high >= KNOWN_RATE * 0.98, (low, high)
         intervals.append(f"{low:g} to {high:g}")
     yield (
-        f"- A server of {KNOWN_RATE} requests a second, one after another, 10 ms each: {'; '.join(intervals)} "
-        f"requests a "
+        f"- A server of {KNOWN_RATE} requests a second, one after another, 10 ms each: {'; '.join(intervals)} requests a "
         f"second. The interval holds it {len(intervals)} times of {len(intervals)}, give or take 2 %."
     )
 

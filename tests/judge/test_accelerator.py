@@ -81,9 +81,8 @@ total_deep = { type = "integer", kind = "counter", unit = "count", minimum = 0, 
 total_sent = { type = "integer", kind = "counter", unit = "count", minimum = 0, description = "Sent." }
 label = { type = "string", kind = "configuration", unit = "none", description = "Name." }
 ordered = { type = "boolean", kind = "configuration", unit = "none", description = "In order." }
-direction = { type = "string", kind = "configuration", unit = "none", values = ["sendrecv", "recvonly"], description =
-"Way." } max_retransmits = { type = "integer", kind = "configuration", unit = "none", minimum = 0, maximum = 65535,
-presence = "conditional", description = "Tries." }
+direction = { type = "string", kind = "configuration", unit = "none", values = ["sendrecv", "recvonly"], description = "Way." }
+max_retransmits = { type = "integer", kind = "configuration", unit = "none", minimum = 0, maximum = 65535, presence = "conditional", description = "Tries." }
 
 [groups.data_channel.groups."#*"]
 same_as = "data_channel.signaling"
@@ -394,8 +393,8 @@ EDGES: Final = (0, 1, 2, 2**32, 2**64 - 1)
 
 def test_relations_are_looked_at_as_in_python() -> None:
     """
-    Each relation of the edition, with a counter of either side at 0, 1 and 2 and at the largest that there is: below,
-    at and above its limit, with and without what excuses it, and without each of its groups.
+    Each relation of the edition, with a counter of either side at 0, 1 and 2 and at the largest that there is: below, at
+    and above its limit, with and without what excuses it, and without each of its groups.
     """
     world = SimulatedWorld(DOC, seed=4, connections=1, churn=False)
     (connection,) = world.connections_of_node(0)

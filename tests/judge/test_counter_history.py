@@ -23,10 +23,7 @@ WITHOUT: Step = (20, 30, {})
 
 
 def follow(*steps: Step) -> tuple[list[list[tuple[int, int, str]]], int]:
-    """
-    The falls that each sample shows (before, after, and which sample had the former), and how often a channel was
-    reopened.
-    """
+    """The falls that each sample shows (before, after, and which sample had the former), and how often a channel was reopened."""
     history: CounterHistory[str] = CounterHistory(0)
     found = []
     for number, (sent_ns, received_ns, labels) in enumerate(steps):

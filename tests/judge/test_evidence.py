@@ -76,9 +76,7 @@ def test_of_a_listing_the_connections_own_bytes_are_kept() -> None:
 
 
 def test_memory_is_that_of_the_evidence_alone() -> None:
-    """
-    A fall in each of 30 listings of a quarter megabyte: one megabyte is kept at any time, and each finding's proof.
-    """
+    """A fall in each of 30 listings of a quarter megabyte: one megabyte is kept at any time, and each finding's proof."""
     limit = 1 << 20
     judge = Judge(DOC, options=JudgeOptions(evidence_bytes=limit))
     after: list[int] = []
@@ -102,9 +100,7 @@ def test_memory_is_that_of_the_evidence_alone() -> None:
 
 
 def test_every_kind_keeps_its_proof_where_proofs_are_many() -> None:
-    """
-    Whatever is beyond the first quarter gets a part around the fault; all of them together stay within five eighths.
-    """
+    """Whatever is beyond the first quarter gets a part around the fault; all of them together stay within five eighths."""
     limit = 8 << 20
     store = EvidenceStore(limit)
     texts = []

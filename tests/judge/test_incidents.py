@@ -330,9 +330,7 @@ def test_a_cache_over_listings_in_which_others_come_and_go() -> None:
 
 
 def test_a_cache_that_shows_a_busy_connection_as_it_was() -> None:
-    """
-    The first stamp to go back is that of an idle connection; the counters of another fall, whose sample is old as well.
-    """
+    """The first stamp to go back is that of an idle connection; the counters of another fall, whose sample is old as well."""
     poll = Poll()
     names = ("dtls__total_received_dtls", "dtls__total_sent_dtls", "turn__total_received_stun_unknown")
     for number in (0, 1):

@@ -1,6 +1,4 @@
-"""
-Stamps of overlapping responses order nothing for certain, unless the user says how far a server stamps and reads apart.
-"""
+"""Stamps of overlapping responses order nothing for certain, unless the user says how far a server stamps and reads apart."""
 
 from __future__ import annotations
 

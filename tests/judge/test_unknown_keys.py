@@ -1,6 +1,4 @@
-"""
-Connections with keys that the edition does not know are decoded without them, and judged as if they were surveyed.
-"""
+"""Connections with keys that the edition does not know are decoded without them, and judged as if they were surveyed."""
 
 from __future__ import annotations
 

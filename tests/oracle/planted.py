@@ -1,10 +1,9 @@
 """
 Bugs planted in the judge's code, one at a time: does a test notice?
 
-`code_mutants` makes the bugs. All tests run once without one, and which lines each of them executes is written down.
-Then each bug has a process of its own, forked from this one: it puts the changed code in place of the right one, runs
-the tests that reach it, the cheapest first, and ends with the first that fails. Run as `python -m
-tests.oracle.planted`.
+`code_mutants` makes the bugs. All tests run once without one, and which lines each of them executes is written down. Then
+each bug has a process of its own, forked from this one: it puts the changed code in place of the right one, runs the tests
+that reach it, the cheapest first, and ends with the first that fails. Run as `python -m tests.oracle.planted`.
 """
 
 from __future__ import annotations
@@ -334,8 +333,8 @@ def run_apart(*arguments: str) -> dict[str, str | None]:
     """
     The same in processes of their own, by their command line.
 
-    The accelerator leaves much of the code out, so all are planted without it first; what nobody notices there is
-    planted again with it, since some of the code is only for what it has read.
+    The accelerator leaves much of the code out, so all are planted without it first; what nobody notices there is planted
+    again with it, since some of the code is only for what it has read.
     """
     outcomes = _run_process(arguments, pure=True)
     left = [bug for bug, noticed_by in outcomes.items() if noticed_by is None]

@@ -221,11 +221,9 @@ def test_core_install_needs_no_extra(published: Published) -> None:
     """The gate, `check` and the simulator import neither Locust nor pytest nor Hypothesis."""
     code = (
         "import sys\n"
-        "import sora_stats_harness.cli.conform, sora_stats_harness.probe.conformance_run, "
-        "sora_stats_harness.probe.file_check\n"
+        "import sora_stats_harness.cli.conform, sora_stats_harness.probe.conformance_run, sora_stats_harness.probe.file_check\n"
         "import sora_stats_harness.simulator.server, sora_stats_harness.reports.report_folder\n"
-        "print(sorted({'locust', 'gevent', 'pytest', 'hypothesis', 'orjson', 'jsonschema_rs', 'pygal'} & "
-        "set(sys.modules)))\n"
+        "print(sorted({'locust', 'gevent', 'pytest', 'hypothesis', 'orjson', 'jsonschema_rs', 'pygal'} & set(sys.modules)))\n"
     )
     done = published.run("python", "-c", code)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -1,6 +1,4 @@
-"""
-Every example in the pages is read by what it is for: a workflow by the CI service's own schema, a script by its shell.
-"""
+"""Every example in the pages is read by what it is for: a workflow by the CI service's own schema, a script by its shell."""
 
 from __future__ import annotations
 

@@ -118,8 +118,7 @@ class SorastatsReader:
         if len(self.runs) > 1:
             self.notes.append(
                 f"{self._store.name}: {len(self.runs)} recordings, joined in a different order than they were made: "
-                f"each is "
-                "judged separately"
+                "each is judged separately"
             )
         if self.damaged:
             self.notes.append(f"{self._store.name}: {describe_skipped_lines(self.damaged)}")

@@ -207,8 +207,7 @@ def _latency(comparison: RunComparison) -> TextTable:
     note = (
         f"Medians of the runs' percentiles; the shift is the median of all differences, with a confidence of "
         f"{1 - policy.alpha:.4g} between those bounds. A change is claimed from {policy.min_effect * 100:.3g} % of "
-        f"BASE on, at "
-        f"p of {policy.alpha:g} or less over all tested rows."
+        f"BASE on, at p of {policy.alpha:g} or less over all tested rows."
     )
     return ("Latency", columns, rows, note)
 

@@ -152,8 +152,7 @@ def _runs(history: RunHistory, beside: Path) -> HtmlContent:
         data_table("By release and time", HISTORY_COLUMNS, rows, right=right),
         small_note(
             "New and fixed are relative to the previous run of the same command, edition and kind of subject. Fixed "
-            "is what that "
-            "run found, and this one looked for and did not find."
+            "is what that run found, and this one looked for and did not find."
         ),
     ]
 

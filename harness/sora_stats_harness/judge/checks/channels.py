@@ -41,8 +41,7 @@ CHANNEL_PRESENT: Final = Requirement(
     title="A data channel that is there before and after is there in between",
     reason="A gap in a series looks like a channel that was closed and opened again.",
     grounds="Its counters continued, so it was open all the time. The application's own channels may be closed, "
-    "opened again "
-    "and used more than before: such a gap is a HABIT if its counters are just the same, and else INFO.",
+    "opened again and used more than before: such a gap is a HABIT if its counters are just the same, and else INFO.",
     source=f"{DOCUMENTATION_SOURCE}: data_channel; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="{field} is missing, although its counters continue afterwards",

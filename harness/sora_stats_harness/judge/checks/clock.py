@@ -54,8 +54,7 @@ OFFSET: Final = Requirement(
     title="The timestamps fit one clock",
     reason="Each exchange bounds the offset between the server's clock and ours.",
     grounds="The page documents the stamp as the time of reading. A jump, or two stamps of one response that are "
-    "apart, is a HABIT "
-    "until it comes again within ten minutes: a clock may be set.",
+    "apart, is a HABIT until it comes again within ten minutes: a clock may be set.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what}",

@@ -140,8 +140,7 @@ def _cost_statement(points: Sequence[ListingCostPoint], line: LinearFit | None) 
         met = f"{points[0].connections:,} to {points[-1].connections:,}" if points else "none"
         return (
             f"no fit: it takes {MIN_SIZES} different numbers of connections, the largest at least {MIN_SIZE_RATIO:g} "
-            f"times the "
-            f"smallest; there were {met}"
+            f"times the smallest; there were {met}"
         )
     worst = max(points, key=lambda point: abs(point.residual))
     shape = f"{line.constant / 1000:.3g} ms and {line.slope:.4g} us for each connection"
