@@ -124,10 +124,12 @@ def texts(tree: ast.Module) -> Iterator[str]:
 
 
 def docstrings(tree: ast.Module) -> Iterator[ast.AST]:
-    """Strings that are statements, and those in annotations: nobody sees them."""
+    """Strings that are statements, and those in assertions and annotations: nobody sees them."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
             yield node.value
+        if isinstance(node, ast.Assert) and node.msg is not None:
+            yield from ast.walk(node.msg)
         for name in ("annotation", "returns"):
             if (annotation := getattr(node, name, None)) is not None:
                 yield from ast.walk(annotation)

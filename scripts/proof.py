@@ -70,6 +70,11 @@ def order(shrink: int) -> Lines:
     )
     counted = agreement.replayed(DOC, watched(range(100_000, 100_000 + 300 // shrink), "histories"))
     yield f"- The same with all 324 counters: {counted['histories']:,} histories, {counted['falls']:,} falls."
+    counted = agreement.gaps(histories.SMALL, watched(range(400_000, 400_000 + 2000 // shrink), "histories"))
+    yield (
+        f"- {counted['histories']:,} histories of data channels that close and open again: judge and reference agree on "
+        f"{counted['gaps']:,} responses that lack one which was there, {counted['proven']:,} of them of the server's own."
+    )
     counted = agreement.live(histories.SMALL, range(200_000, 200_000 + 2000 // shrink))
     yield f"- Live, on a clock of the test's own: {counted['histories']:,} histories, {counted['falls']:,} falls."
     with tempfile.TemporaryDirectory() as folder:

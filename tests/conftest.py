@@ -36,7 +36,10 @@ for name in OF_THE_SHELL:
     os.environ.pop(name, None)
 os.environ["LC_ALL"] = "C.UTF-8"  # English
 
-settings.register_profile("full", deadline=None, derandomize=True, database=None)
+UNEXPLAINED: Final = [each for each in Phase if each is not Phase.explain]
+"""Which lines a failure depends on is traced line by line, and a test that plants a bug knows it."""
+
+settings.register_profile("full", deadline=None, derandomize=True, database=None, phases=UNEXPLAINED)
 settings.register_profile("fast", settings.get_profile("full"), max_examples=25)
 settings.register_profile("planted", settings.get_profile("fast"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("fast")  # pytest loads the one of --hypothesis-profile later

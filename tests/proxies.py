@@ -33,6 +33,7 @@ from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.reports.verdict_assembly import RunFacts, assemble_verdict
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "PROXIES.md"
 REQUIRED: Final = os.environ.get("SORA_HARNESS_PROXIES") == "required"
@@ -363,9 +364,7 @@ def _load(running: Running) -> Verdict:
     out = running.folder / "report"
     command = [sys.executable, "-m", "sora_stats_harness", "load", running.url, "--users", "4", "--interval", "10ms"]
     for seconds in (1, 4, 16):
-        ran = subprocess.run(
-            [*command, "--duration", str(seconds), "--output", str(out)], capture_output=True, text=True, check=False
-        )
+        ran = forked.run([*command, "--duration", str(seconds), "--output", str(out)])
         assert (out / "verdict.json").exists(), ran.stderr
         verdict = msgspec.json.decode((out / "verdict.json").read_bytes(), type=Verdict)
         if verdict.verdict != "inconclusive":

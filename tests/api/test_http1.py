@@ -212,6 +212,24 @@ def test_a_body_beyond_the_limit_is_given_up(framing: bytes, size: int) -> None:
     assert reader.error is None
 
 
+@pytest.mark.parametrize("framing", [b"Content-Length: 99999999\r\n", b"Transfer-Encoding: chunked\r\n", b""])
+def test_a_body_takes_its_own_memory_and_no_more(framing: bytes) -> None:
+    """No second copy of large pieces is made, and what was given up is let go at once."""
+    limit, piece = 8 << 20, b"x" * (64 << 10)
+    reader = ResponseReader(limit_bytes=limit)
+    tracemalloc.start()
+    try:
+        reader.feed(b"HTTP/1.1 200 OK\r\n" + framing + b"\r\n")
+        while not reader.feed(b"10000\r\n" + piece + b"\r\n" if b"chunked" in framing else piece):
+            pass
+        left, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert reader.error is not None and reader.error.code is ErrorCode.TOO_LARGE
+    assert most < limit * 1.1
+    assert left < KEPT_OF_PARTIAL * 4
+
+
 def test_endless_small_chunks_count_as_they_are_on_the_wire() -> None:
     """A megabyte of chunks of two bytes is given up after a megabyte, and holds no more than that."""
     reader = ResponseReader(limit_bytes=1_000_000)

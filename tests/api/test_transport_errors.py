@@ -32,19 +32,23 @@ def raised_from(cause: OSError) -> Exception:
         (errno.EADDRNOTAVAIL, ErrorCode.LOCAL),
         (errno.ENOBUFS, ErrorCode.LOCAL),
         (errno.ECONNREFUSED, ErrorCode.REFUSED),
-        (errno.EHOSTUNREACH, ErrorCode.REFUSED),
+        (errno.EINVAL, ErrorCode.REFUSED),
+        (errno.EHOSTUNREACH, ErrorCode.UNREACHABLE),
+        (errno.ENETUNREACH, ErrorCode.UNREACHABLE),
         (errno.ECONNRESET, ErrorCode.RESET),
         (errno.ETIMEDOUT, ErrorCode.TIMEOUT),
     ],
 )
 def test_the_system_says_whose_an_error_is(number: int, code: ErrorCode) -> None:
-    """By its number; what is our own, wherever in the chain of causes it stands."""
+    """By its number, wherever in the chain of causes it stands: clients wrap it in exceptions of their own."""
     error = OSError(number, os.strerror(number))
-    for each in [error, raised_from(error)] if code is ErrorCode.LOCAL else [error]:
+    for each in (error, raised_from(error)):
         assert classify_transport_error(each) == TransportError(code=code, detail=os.strerror(number))
 
 
-@pytest.mark.parametrize(("code", "violated"), [(ErrorCode.REFUSED, True), (ErrorCode.LOCAL, False)])
+@pytest.mark.parametrize(
+    ("code", "violated"), [(ErrorCode.REFUSED, True), (ErrorCode.UNREACHABLE, True), (ErrorCode.LOCAL, False)]
+)
 def test_a_server_is_not_accused_of_what_was_never_sent(code: ErrorCode, violated: bool) -> None:
     """Nor is it taken for one that has stopped responding."""
     judge = Judge(EDITION)

@@ -1,5 +1,5 @@
 """
-What a user meets in the first minutes: 26 situations, what is typed, and what docs/FIRST_CONTACT.md says of each.
+What a user meets in the first minutes: the situations, what is typed, and what docs/FIRST_CONTACT.md says of each.
 
 `python -m tests.cli.first_contact` runs all of them and writes the page; `test_first_contact.py` compares.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -20,7 +21,7 @@ from typing import Final
 
 from sora_stats_harness.simulator.strategies import make_connection
 
-from .. import hostile
+from .. import forked, hostile
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "FIRST_CONTACT.md"
 
@@ -82,6 +83,15 @@ def good() -> AbstractContextManager[str]:
 def behind_nginx() -> AbstractContextManager[str]:
     """The same behind a proxy that says so."""
     return serving(lambda talk: sora(talk, extra="Server: nginx/1.27\r\nVia: 1.1 cache\r\n"))
+
+
+def half_a_sora() -> AbstractContextManager[str]:
+    """One that knows nothing but listings."""
+
+    def behave(talk: hostile.Talk) -> None:
+        sora(talk) if b"GetStatsAll" in talk.request else talk.write(json_response(b"{}"))
+
+    return serving(behave)
 
 
 def below_a_path() -> AbstractContextManager[str]:
@@ -174,11 +184,18 @@ SITUATIONS: Final = (
     ),
     Situation(title="Something that does not speak HTTP", words="conform URL", server=says(b"SSH-2.0-OpenSSH_9.6\r\n")),
     Situation(title="A response that does not end", words="conform URL", server=says(json_response(LISTING)[:-100])),
-    Situation(title="JSON that is no list", words="doctor URL", server=says(json_response(b'{"version": "1.0"}'))),
+    Situation(title="JSON of another server", words="conform URL", server=says(json_response(b'{"version": "1.0"}'))),
+    Situation(title="An error of the server", words="doctor URL", server=says(status(500))),
+    Situation(title="A server that only lists as Sora does", words="doctor URL", server=half_a_sora),
     Situation(title="Nobody is connected", words="doctor URL", server=says(json_response(b"[]"))),
     Situation(
         title="Nobody connects while it probes",
         words="conform URL --valid-only --duration 1",
+        server=says(json_response(b"[]")),
+    ),
+    Situation(
+        title="Capacity without anybody",
+        words="capacity URL --slo 'p99<50ms' --max-rate 20",
         server=says(json_response(b"[]")),
     ),
     Situation(title="A proxy in between", words="doctor URL", server=behind_nginx),
@@ -188,12 +205,12 @@ SITUATIONS: Final = (
         words="doctor http://10.0.0.1:3000 --proxy URL",
         server=nobody,
     ),
-    Situation(title="Load on nobody", words="load URL --rate 10 --duration 5s", server=nobody),
+    Situation(title="Load where nothing listens", words="load URL --rate 10 --duration 5s", server=nobody),
     Situation(
         title="Capacity behind a login", words="capacity URL --slo 'p99<50ms' --max-rate 20", server=says(status(401))
     ),
     Situation(
-        title="The gate of pytest on nobody",
+        title="The gate of pytest where nothing listens",
         words="-m pytest --sora-conformance --sora-url URL | sed -n '/= sora:/,/exit/p'",
         program="python",
         server=nobody,
@@ -220,17 +237,12 @@ def run(situation: Situation) -> tuple[int, list[str]]:
         if situation.file is not None:
             (Path(folder) / situation.file[0]).write_text(situation.file[1], encoding="utf-8")
         environment = {name: value for name, value in os.environ.items() if name not in ("SORA_URL", "GITHUB_ACTIONS")}
-        program = sys.executable + (" -m sora_stats_harness" if situation.program == "sora-harness" else "")
-        done = subprocess.run(
-            ["bash", "-o", "pipefail", "-c", f"{program} {situation.words.replace('URL', url, 1)}"],
-            cwd=folder,
-            env=environment | situation.environment | {"PYTHONPATH": str(Path(__file__).parents[2] / "harness")},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        words = situation.words.replace("URL", url, 1)
+        if situation.program == "sora-harness":
+            command = [sys.executable, "-m", "sora_stats_harness", *shlex.split(words)]
+        else:
+            command = ["bash", "-o", "pipefail", "-c", f"{sys.executable} {words}"]
+        done = forked.run(command, cwd=folder, env=environment | situation.environment, stderr=subprocess.STDOUT)
     return done.returncode, _settle(done.stdout).splitlines()
 
 

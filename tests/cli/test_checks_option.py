@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from sora_stats_harness.cli import main
+from tests import forked
 
 EXAMPLE = Path(__file__).parents[1] / "data" / "example_response.json"
 
@@ -166,8 +166,6 @@ def test_load_judges_by_them_in_every_process(tmp_path: Path) -> None:
     rule = write_rule(tmp_path / "mine.py", most=2**63)
     words = ("--rate", "50", "--duration", "1s", "--processes", "2", "--connections", "3", "--json")
     program = [sys.executable, "-m", "sora_stats_harness", "load", *words, "--checks", rule]
-    ended = subprocess.run(
-        [*program, "--output", str(tmp_path / "reports")], capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = forked.run([*program, "--output", str(tmp_path / "reports")], timeout=60)
     (row,) = (each for each in json.loads(ended.stdout)["requirements"] if each["id"] == "mine.few_packets")
     assert row["status"] == "met" and row["checked"] > 0

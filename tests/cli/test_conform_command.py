@@ -21,6 +21,7 @@ import pytest
 
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 from .. import hostile
 
@@ -123,13 +124,11 @@ def first_listed(simulator: Simulator) -> dict[str, Any]:
 @contextlib.contextmanager
 def started(*words: str) -> Iterator[subprocess.Popen[str]]:
     """The command in a process group of its own, as a terminal would start it; it ends with the context."""
-    with subprocess.Popen(
+    with forked.start(
         [sys.executable, "-m", "sora_stats_harness", "conform", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
         start_new_session=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     ) as process:
         try:
             yield process

@@ -20,8 +20,8 @@ def test_a_situation_is_told_as_the_page_shows_it(number: int, situation: Situat
 
 
 def test_the_page_has_these_situations_and_no_other() -> None:
-    """Twenty-nine of them."""
-    assert PAGE.read_text(encoding="utf-8").count("\n## ") == len(SITUATIONS) == 29
+    """Thirty-two of them."""
+    assert PAGE.read_text(encoding="utf-8").count("\n## ") == len(SITUATIONS) == 32
 
 
 def test_no_command_advises_itself() -> None:

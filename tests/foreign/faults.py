@@ -71,13 +71,14 @@ class Fault:
         self.draw = random.Random(3)
         self.world: World | None = None
         self.memory: dict[Any, Any] = {}  # Any: whatever the fault keeps
-        self.began_s = time.monotonic()
+        self.began_s: float | None = None
         self.first_wrong_ns: int | None = None
         """When the first wrong reply left, by the machine's monotonic clock."""
 
     @property
     def age_s(self) -> float:
-        """Since the server started."""
+        """Since the first response: a busy machine may take seconds until the first request."""
+        self.began_s = self.began_s or time.monotonic()
         return time.monotonic() - self.began_s
 
     def spoil(self, reply: Reply) -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tests import forked
+
 from .faults import FAULTS
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -38,7 +40,7 @@ def foreign_server(fault: str, manners: dict[str, Any]) -> Iterator[tuple[list[s
     """Its URLs; and what it said at the end, once that has come."""
     command = [sys.executable, "-m", "tests.foreign.server", "--fault", fault, "--manners", json.dumps(manners)]
     said: list[str] = []
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         end, lines = process.stdin, process.stdout
         assert end is not None and lines is not None, "pipes"
         try:
@@ -59,10 +61,8 @@ def run_on_foreign_server(
         if command == "conform":
             words = [*words, *(word for url in urls[1:] for word in ("--node", url))]
         files = ("--json", "--output", str(folder / "reports"), "--record", str(recording))
-        done = subprocess.run(
+        done = forked.run(
             [sys.executable, "-m", "sora_stats_harness", words[0], urls[0], *words[1:], *files],
-            capture_output=True,
-            text=True,
         )
     assert done.stdout and "Traceback" not in done.stderr, done.stderr
     verdict = json.loads(done.stdout)

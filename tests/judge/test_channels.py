@@ -103,6 +103,42 @@ def test_a_channel_whose_counters_carry_on_was_there(
     assert result.checked["identity.channel"] == len(counts) - 1
 
 
+HABIT, INFO = Level.HABIT, Level.INFO
+
+
+@pytest.mark.parametrize(
+    ("begins", "missing", "samples", "found"),
+    [
+        pytest.param(100, {27}, 30, [HABIT], id="known for ten times as long as it was gone"),
+        pytest.param(100, {26}, 30, [INFO], id="known for less: it may have been opened again"),
+        pytest.param(100, {27, 28}, 30, [INFO], id="gone for longer"),
+        pytest.param(-6, {27}, 30, [HABIT], id="it had counted 20 messages"),
+        pytest.param(-7, {27}, 30, [INFO], id="and 19, which an application may send each time"),
+        pytest.param(
+            100,
+            {10, 20, 40, 60},
+            70,
+            [INFO, INFO, HABIT, HABIT],
+            id="it carries on over each gap, so it was known all the time",
+        ),
+    ],
+)
+def test_a_busy_channel_was_hardly_opened_again(
+    begins: int, missing: set[int], samples: int, found: list[Level]
+) -> None:
+    """One of the application's own would have had to count more than ever before in a tenth of the time."""
+    talk = Talk()
+    for place in range(samples):
+        document = connection(stamp_ns=(10 * place + 2) * MS)
+        chat = channel(0, 0) | {"total_received_data_channel_message": max(0, begins + place)}
+        document["data_channel"] = {} if place in missing else {"#chat": chat}
+        talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
+    talk.end()
+    assert [(finding.requirement, finding.level) for finding in talk.findings] == [
+        ("identity.channel", level) for level in found
+    ]
+
+
 @pytest.mark.parametrize(
     ("times", "found"),
     [

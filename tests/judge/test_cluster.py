@@ -7,10 +7,12 @@ from collections.abc import Sequence
 import pytest
 
 from sora_stats_harness.api.exchange import Request
+from sora_stats_harness.judge.cluster_listings import ClusterListings
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import Finding
 
 from .build import DOC, IDS, MS, SERVER, Talk, ask, ask_client, connection, list_all
+from .test_presence import exchange
 
 OTHER = "http://127.0.0.1:3001"
 STRANGER = "http://127.0.0.1:3009"
@@ -259,3 +261,21 @@ def test_at_the_end_of_a_run_nobody_is_forgotten() -> None:
     talk.add(ask(A), 20, 30, {"error_type": "NotFound"}, status=400)
     talk.add(ONE, 40, 50, [connection(A, MS)])
     assert talk.told() == ["identity.present"]
+
+
+def test_one_node_is_no_cluster() -> None:
+    """Where it is the only one that was named, others may have what it does not list of itself."""
+    steps: list[Step] = [(ALL, (A,)), (ONE, ()), (ALL, (A,))]
+    assert [each.requirement for each in told(*steps, (TWO, ()), (ALL, (A,)), nodes=(SERVER,))[0]] == []
+
+
+@pytest.mark.parametrize(("overlapping", "checked"), [(3, 1), (4, 0)])
+def test_of_each_node_the_last_four_listings_are_remembered(overlapping: int, checked: int) -> None:
+    """One lies between two listings of all, those after it overlap the second."""
+    listings = ClusterListings([SERVER])
+    listings.add_cluster_listing(exchange(0, 0, 1), ("a",))
+    listings.add_node_listing(exchange(1, 2, 3), ("b",))
+    for step in range(overlapping):
+        listings.add_node_listing(exchange(2 + step, 10 + step, 40 + step), ("a",))
+    strays = listings.add_cluster_listing(exchange(9, 30, 50), ("a",))
+    assert (len(strays), listings.union_checked) == (checked, checked)

@@ -104,6 +104,22 @@ def test_a_length_is_checked_unless_chunks_overrule_it() -> None:
     assert result.checked["http.length"] == 3
 
 
+def test_a_recording_of_samples_alone_says_nothing_of_http() -> None:
+    """Their shape is judged, closed sets where there are data channels, and nobody knows how they came."""
+    judge = Judge(DOC)
+    talk = Talk()
+    for place in range(2):
+        document = connection(ONE, (20 * place + 5) * MS)
+        if place == 0:
+            del document["data_channel"]
+        exchange = talk.add(ask(ONE), 20 * place * MS, (20 * place + 10) * MS, document)
+        judge.judge_recorded(exchange, bare=True)
+    result = judge.result()
+    expected = {"shape.type": 2, "shape.enum": 1, "counter.monotonic": 1, "http.json": 0, "http.status": 0}
+    assert {name: result.checked[name] for name in expected} == expected
+    assert judge.subject_kind == "recording"
+
+
 def test_what_a_cluster_is_held_to() -> None:
     """Each node is asked for its own, then one for the whole."""
     a, b = "http://127.0.0.1:3001", "http://127.0.0.1:3002"

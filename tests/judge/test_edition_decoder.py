@@ -11,6 +11,7 @@ from sora_stats_harness.api.exchange import Target
 from sora_stats_harness.judge.edition_decoder import MAX_LEARNED, EditionDecoder
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import Finding
+from sora_stats_harness.judge.shape_deviations import describe_expected
 
 from .build import IDS, Json
 
@@ -69,6 +70,19 @@ def test_limits_of_any_size_on_either_side_are_kept(limits: str, value: int, fou
     """Whatever the parser behind it can be told."""
     of = edition(f"level = {GAUGE.format(limits)}")
     assert shapes(of, level=value) == ([] if found is None else [(found, "/level")])
+
+
+def test_what_is_expected_is_said_with_all_limits() -> None:
+    """In the words of the edition's file."""
+    count = '{ type = "integer", kind = "gauge", unit = "count", minimum = 0, maximum = 9, description = "." }'
+    mode = '{ type = "string", kind = "configuration", unit = "none", values = ["on", "off"], description = "." }'
+    of = edition(f"count = {count}", f"mode = {mode}")
+    assert {field.name: describe_expected(field) for field in of.fields if field.name not in NAMES[1:]} == {
+        "timestamp": "string, RFC 3339 in UTC",
+        "channel_id": "string, at most 255 bytes",
+        "count": "integer, at least 0, at most 9",
+        "mode": "string, one of on, off",
+    }
 
 
 def test_an_edition_may_have_no_data_channels() -> None:
@@ -132,7 +146,10 @@ def test_an_id_may_be_one_that_only_some_connections_have() -> None:
     """Then the others lack nothing."""
     text = HEAD + "".join(f"{name} = {ID}\n" for name in NAMES)
     conditional = text.replace(f"bundle_id = {ID[:-2]}", f'bundle_id = {ID[:-2]}, presence = "conditional"')
-    of = parse_edition(conditional, origin="odd")
+    labels = (
+        f"[groups.data_channel]\noptional = true\n[groups.data_channel.groups.notify.fields]\ntotal_one = {COUNTER}\n"
+    )
+    of = parse_edition(conditional + labels, origin="odd")
     assert shapes(of, bundle_id=None) == [("shape.type", "/bundle_id")]
     judge = Judge(of)
     lacks = {name: IDS[0] for name in NAMES if name != "bundle_id"} | {"timestamp": "2026-11-24T12:00:00Z"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import tracemalloc
@@ -23,6 +24,7 @@ from sora_stats_harness.judge.evidence import (
     EvidenceStore,
     PackedBody,
 )
+from sora_stats_harness.judge.findings import FindingAggregator
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.reports.evidence_files import redact_exchanges
@@ -145,9 +147,9 @@ def test_packed_bodies_are_read_again() -> None:
     bodies = [each.response.body for each in listings(6, 3) if each.response is not None]
     store = EvidenceStore(1 << 20)
     held = [add(store, body) for body in bodies]
-    for _ in range(40):
-        add(store, bytes(PIECE_BYTES))
+    others = [add(store, bytes(PIECE_BYTES)) for _ in range(40)]
     assert [(each.is_whole, each.packed is not None) for each in held] == [(True, True)] * 3
+    assert others[-1].packed is None
     for each, body in zip(held, bodies, strict=True):
         kept = store.cut(each, connection_id(4)).response
         assert kept is not None
@@ -173,22 +175,23 @@ def test_packed_bodies_take_the_memory_that_is_counted() -> None:
     tracemalloc.start()
     try:
         before = tracemalloc.get_traced_memory()[0]
-        for _ in range(40):
-            add(store, bytes(PIECE_BYTES))
+        others = [add(store, bytes(PIECE_BYTES)) for _ in range(40)]
         taken = tracemalloc.get_traced_memory()[0] - before
     finally:
         tracemalloc.stop()
     assert all(each.packed is not None for each in held)
-    counted = sum(each.packed.size for each in held if each.packed is not None)
-    assert taken < 2 * counted + 2 * PIECE_BYTES, (taken, counted)
+    counted = sum(each.packed.size for each in [*held, *others] if each.packed is not None)
+    raw = sum(PIECE_BYTES for each in others if each.packed is None)
+    assert taken < 2 * counted + raw + 2 * PIECE_BYTES, (taken, counted)
 
 
 def test_what_nobody_holds_costs_nothing() -> None:
-    """It is neither packed nor counted once many came after it."""
+    """It is neither packed nor counted once many came after it, and what is held need not be packed for its sake."""
     store = EvidenceStore(1 << 20)
+    held = add(store, bytes(PIECE_BYTES))
     for _ in range(100):
         add(store, bytes(PIECE_BYTES))
-    assert store._packed == {}
+    assert (store._packed, held.packed) == ({}, None)
     assert store.size <= (1 << 20) // 2
 
 
@@ -369,3 +372,30 @@ def test_a_large_request_is_kept_while_there_is_room() -> None:
         kept.append(proof.request.body)
     assert [body == sent.body for body in kept] == [True, False]
     assert kept[1] is None
+
+
+@pytest.mark.parametrize(("last_lasts", "proof"), [(9, [0, 1, 2]), (10, [0, 2])])
+def test_where_the_first_to_have_a_value_was_let_go_the_last_one_proves_it(
+    monkeypatch: pytest.MonkeyPatch, last_lasts: int, proof: list[int]
+) -> None:
+    """It had the value too, unless it overlaps the response that fell."""
+    monkeypatch.setattr(EvidenceExchange, "is_whole", property(lambda held: held.key[1] != 0))
+    talk = Talk()
+    for step, (count, lasts) in enumerate(((7, 5), (7, last_lasts), (6, 20))):
+        sample = connection(stamp_ns=(10 * step + 1) * MS, dtls__total_received_dtls=count)
+        talk.add(ask(), 10 * step * MS, (10 * step + lasts) * MS, sample)
+    assert [[each.seq for each in finding.exchanges] for finding in talk.findings] == [proof]
+
+
+def test_a_finding_of_another_process_is_kept_with_its_proof() -> None:
+    """It is in words already, and counts as any."""
+    talk = Talk()
+    for step, count in enumerate((7, 6)):
+        sample = connection(stamp_ns=step * SECOND, dtls__total_received_dtls=count)
+        talk.add(ask(), step * SECOND, step * SECOND + MS, sample)
+    (finding,) = talk.findings
+    merged = FindingAggregator(EvidenceStore())
+    for _ in range(2):
+        merged.add_finding(finding)
+    merged.add_finding(dataclasses.replace(finding, field="/rtp/other", exchanges=()))
+    assert [(each.count, len(merged.evidence_of(each.fingerprint))) for each in merged.entries()] == [(2, 2), (1, 0)]

@@ -6,7 +6,7 @@ import pytest
 
 from sora_stats_harness.api.exchange import ErrorCode, TransportError
 from sora_stats_harness.api.http1 import ResponseReader
-from sora_stats_harness.api.http1_faults import FRAMING_RULES, UNANNOUNCED_CLOSE, FramingFault
+from sora_stats_harness.api.http1_faults import FRAMING_RULES, UNANNOUNCED_CLOSE, Effect, FramingFault
 from tests.raw_responses import RawResponse, load
 
 from .build import Talk, list_all
@@ -37,6 +37,20 @@ def test_each_raw_response_is_judged_as_the_corpus_says(row: RawResponse) -> Non
     talk.end()
     found = [f"{finding.requirement} {finding.level.name}" for finding in talk.findings]
     assert sorted(each for each in found if each.startswith("http.")) == sorted(row.findings)
+
+
+def test_what_ended_a_response_is_said_and_not_what_was_odd_before() -> None:
+    """A head that was folded is complete; one that can't be read is not."""
+    cut = TransportError(code=ErrorCode.CUT, detail="the body ended early")
+    odd, fatal = (
+        next(code for code, rule in FRAMING_RULES.items() if rule.effect is each)
+        for each in (Effect.TOLERATED, Effect.FATAL)
+    )
+    talk = Talk()
+    for place, codes in enumerate(((odd,), (odd, fatal))):
+        faults = tuple(FramingFault(code=code, text="x") for code in codes)
+        talk.take(list_all(), 20 * place, 20 * place + 10, None, cut, faults)
+    assert [each.fault for each in talk.findings if each.requirement == "http.complete"] == ["cut", fatal]
 
 
 def test_a_body_is_said_to_be_what_its_label_or_its_bytes_say() -> None:

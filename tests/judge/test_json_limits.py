@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from sora_stats_harness.api.exchange import Request
+
 from .build import MS, Talk, ask, connection, list_all
 
 HUGE = b"9" * 5000
@@ -32,3 +34,21 @@ def test_another_element_that_is_no_json_is_a_must_all_the_same() -> None:
     broken = b'{"a": "\\ud800"}'
     talk.add(list_all(), 0, MS, b"[" + one.replace(b'"odd": 0', b'"odd": ' + HUGE) + b"," + broken + b"]")
     assert talk.told() == ["http.json"]
+
+
+@pytest.mark.parametrize(
+    ("request_", "written", "place"),
+    [(ask(), b"%b", ()), (list_all(), b"[{},%b]", (1,)), (list_all(), b"%b", ())],
+    ids=["one connection", "a listing", "a listing that is none"],
+)
+def test_a_repeated_key_is_named_by_its_field_and_its_place(
+    request_: Request, written: bytes, place: tuple[int, ...]
+) -> None:
+    """The field is the same in every connection."""
+    one = json.dumps(connection()).encode().replace(b'"dtls": {', b'"dtls": {"total_sent_dtls": 1, ')
+    talk = Talk()
+    talk.add(request_, 0, MS, written % one)
+    [(field, pointer)] = [
+        (each.field, each.pointer) for each in talk.findings if each.requirement == "http.duplicate_key"
+    ]
+    assert (field, pointer) == ("/dtls/total_sent_dtls", "/".join(("", *map(str, place), "dtls", "total_sent_dtls")))

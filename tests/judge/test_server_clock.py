@@ -124,6 +124,17 @@ def test_two_stamps_fit_one_clock(rows: Sequence[Row], found: list[tuple[int, in
     assert jumps(rows)[0] == found
 
 
+@pytest.mark.parametrize(("third_ns", "is_habit"), [(600 * SECOND + 10, True), (600 * SECOND + 11, False)])
+def test_a_third_jump_within_ten_minutes_is_a_habit(third_ns: int, is_habit: bool) -> None:
+    """From the arrival of the response that showed the first one."""
+    offset, found = ClockOffset(), []
+    rows = [at(0), (4, 10, 10 + 2 * SECOND, 0), at(300 * SECOND), at(third_ns, 2 * SECOND)]
+    for seq, (sent, received, stamp, resolution) in enumerate(rows):
+        evidence = EvidenceExchange(exchange(seq, sent, received))
+        found.append(offset.add_timestamp(StampedSample(stamp, resolution, sent, received, evidence, None), 0))
+    assert [jump is not None and jump.is_habit for jump in found] == [False, False, False, is_habit]
+
+
 @pytest.mark.parametrize(
     ("rows", "bounds"),
     [

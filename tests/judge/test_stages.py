@@ -87,11 +87,13 @@ def test_a_length_in_digits_of_another_script_is_none() -> None:
 
 
 def test_findings_of_too_many_kinds_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A note says how many are not listed."""
+    """A note says how many are not listed; another requirement's are listed all the same."""
     monkeypatch.setattr(findings, "MAX_FINGERPRINTS", 2)
     talk = Talk()
     names = [f"{group}__total_{way}_{group}" for group in ("dtls", "sctp") for way in ("received", "sent")]
-    talk.add(ask(), 0, MS, connection(IDS[0], 0, **dict.fromkeys(names, "1")))
+    talk.add(ask(), 0, MS, connection(IDS[0], 0, **dict.fromkeys(names, "1"), turn__total_sent_turn_unknown=-1))
+    listed = sorted(each.requirement for each in talk.judge.result().findings)
+    assert listed == ["shape.range", *["shape.type"] * 3]
     assert "2 findings of further kinds are counted, but not listed" in talk.end().coverage.notes
 
 
@@ -106,6 +108,7 @@ def test_bodies_by_themselves_are_counted_with_all_that_is_in_them() -> None:
     assert (coverage.exchanges, coverage.samples, coverage.connections) == (2, 2, 1)
     assert not [name for name in coverage.never_seen if name.startswith("data_channel.signaling.total_")]
     assert (result.checked["shape.type"], result.checked["http.status"]) == (2, 0)
+    assert result.checked_by_target["identity.form"] == {"GetStatsConnection": 2}
 
 
 def large(last: str) -> Response:
@@ -171,3 +174,12 @@ def test_what_moved_in_a_connection_that_is_forgotten_has_moved(monkeypatch: pyt
         talk.add(ask(sample["connection_id"]), step * MS, step * MS + 1, sample)
     assert [*talk.judge._states["r", "c"].connections] == [IDS[1]]
     assert "dtls.total_received_dtls" not in talk.end().coverage.never_grew
+
+
+@pytest.mark.parametrize(("every", "scanned"), [(0, 0), (1, 6), (2, 3), (4, 2)])
+def test_repeated_keys_are_looked_for_in_every_so_many_th_response(every: int, scanned: int) -> None:
+    """Which is counted; an escape in a string is what the accelerator leaves to Python."""
+    talk = Talk(Judge(DOC, options=JudgeOptions(scan_every=every)))
+    for step in range(6):
+        talk.add(ask(), 20 * step * MS, (20 * step + 10) * MS, connection(stamp_ns=20 * step * MS, bundle_id="ä"))
+    assert talk.end().checked["http.duplicate_key"] == scanned

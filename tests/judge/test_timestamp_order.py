@@ -39,7 +39,7 @@ def test_without_a_tear_it_is_for_information() -> None:
     assert finding.level is Level.INFO
     assert finding.message == (
         "dtls.total_received_dtls is larger in a response with an earlier timestamp: 2026-11-24T12:00:00.010000Z "
-        "(in 400.0 ms), before 2026-11-24T12:00:00.310000Z (in 400.0 ms)"
+        "(in 400.0 ms) is earlier than 2026-11-24T12:00:00.310000Z (in 400.0 ms)"
     )
     assert told(50) == []
 

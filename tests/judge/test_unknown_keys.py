@@ -78,6 +78,31 @@ def test_a_key_is_learned_when_it_comes_again() -> None:
     assert reader.codec.learned == {("again",)}
 
 
+@pytest.mark.parametrize(
+    ("value", "duplicates", "is_json"),
+    [
+        (b"12", [], True),
+        (b'"x"', [], True),
+        (b'{"a":1,"b":2}', [], True),
+        (b'{"a":1,"a":2}', [("new", "a")], True),
+        (b'"\\ud800"', [], False),
+        (b"[[[[1e400]]]]", [], True),
+        (b"1" * 5000, [], False),
+    ],
+)
+def test_what_is_let_through_is_parsed_as_strictly_as_ever(
+    value: bytes, duplicates: list[tuple[str, ...]], is_json: bool
+) -> None:
+    """Whatever stood at the same place before."""
+    reader = SampleReader(DOC)
+    known = compact(changed([(("new",), 1)]))
+    for _ in range(3):
+        reader.read(known, many=False, scan=False)
+    assert reader.codec.learned == {("new",)}
+    parsed = reader.read(known.replace(b'"new":1', b'"new":' + value), many=False, scan=False)
+    assert (parsed.duplicates, parsed.fault is None) == (duplicates, is_json)
+
+
 def test_keys_that_came_once_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are more, those before are forgotten: one of them that comes again has come once."""
     monkeypatch.setattr(sample_reader, "MAX_SEEN_ONCE", 2)

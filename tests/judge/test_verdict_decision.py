@@ -58,6 +58,7 @@ def test_a_requirement_has_one_status(
     result = JudgeResult(**(given | counted))
     (row,) = [row for row in decide_verdict(result, scope).requirements if row.id == HELD]
     assert (row.status, row.reason) == (status, reason)
+    assert row.checked == (0 if status == "not_applicable" else result.checked.get(HELD, 0))
 
 
 def test_a_run_is_held_to_what_it_can_see() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -12,7 +11,9 @@ from math import sqrt
 from pathlib import Path
 from typing import Final, Literal
 
+from sora_stats_harness.load.scenarios import SCENARIOS
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 from tests.hostile import closed_port
 
 LOCUSTFILES: Final = Path(__file__).parents[2] / "locustfiles"
@@ -75,6 +76,9 @@ class Counted:
     requests: int
     deviation: float
     """By how much the share is off that is furthest off."""
+    listings: int
+    cluster_listings: int
+    """Those with `local: false`."""
 
 
 def deviation(operations: Iterable[str], scenario: str) -> float:
@@ -97,8 +101,14 @@ def count(entry: Entry, scenario: str, workers: Workers, scale: int) -> Counted:
             as_worker = ["--worker", "--master-port", port]
             worker = [*words[:3], *as_worker] if entry is locust else [*words[:2], *as_worker]
             _run_all([*words, "--master", "--expect-workers", "2", "--master-bind-port", port], worker, worker)
-        operations = [seen.operation for seen in simulator.requests if seen.operation is not None]
-    return Counted(requests=len(operations), deviation=deviation(operations, scenario))
+        asked = [seen for seen in simulator.requests if seen.operation is not None]
+    operations = [seen.operation for seen in asked if seen.operation is not None]
+    return Counted(
+        requests=len(operations),
+        deviation=deviation(operations, scenario),
+        listings=operations.count(ALL),
+        cluster_listings=sum(seen.arguments.get("local") is False for seen in asked),
+    )
 
 
 def _ports(port: str, *, ours: bool) -> list[str]:
@@ -108,7 +118,7 @@ def _ports(port: str, *, ours: bool) -> list[str]:
 def _run_all(*commands: Sequence[str]) -> None:
     """Run them side by side; each ends by itself."""
     with tempfile.TemporaryFile() as said:
-        started = [subprocess.Popen([sys.executable, "-m", *words], stdout=said, stderr=said) for words in commands]
+        started = [forked.start([sys.executable, "-m", *words], stdout=said, stderr=said) for words in commands]
         try:
             codes = [each.wait(600) for each in started]
         finally:
@@ -127,5 +137,8 @@ def count_all(cases: Iterable[tuple[Entry, str, Workers]], scale: int = 1) -> li
         what = f"{entry.__name__}, {scenario}, {workers}: {one}"
         assert one.requests >= 50, what
         assert one.deviation < max(DEVIATION, 4.5 * sqrt(0.25 / one.requests)), what
+        if not scenario.startswith("scrape"):  # every third, of each process; each begins with some for the ids
+            of_mix = one.listings if SCENARIOS[scenario].is_mixed else 0
+            assert of_mix // 3 - 4 <= one.cluster_listings <= of_mix // 3, what
         counted.append(one)
     return counted

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
 import sys
 import threading
 import time
@@ -14,7 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from tests import hostile
+from tests import forked, hostile
 
 EXAMPLE: Final = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 
@@ -107,9 +106,9 @@ def prove(name: str, folder: Path) -> str:
     with hostile.serve(server) as address:
         command = [*program, "load", address.url, "--scenario", "drill", "--rate", "60", "--duration", f"{lasts_s:g}s"]
         command += ["--abort-when", "errors>50%", "--record", str(recording), "--output", str(folder / "out"), *options]
-        subprocess.run([*command, "--json"], capture_output=True, check=False)
+        forked.run([*command, "--json"])
     told = json.loads((folder / "out" / "verdict.json").read_text())["load"]
-    check = subprocess.run([*program, "check", str(recording), "--json"], capture_output=True, text=True, check=False)
+    check = forked.run([*program, "check", str(recording), "--json"])
     again = json.loads(check.stdout)["load"]
     measured = [row for row in told["latency"] if row["kind"] != "connect"]
     assert again["latency"] == measured, f"{name}: check gives other times"

@@ -15,7 +15,7 @@ import pytest
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.asgi_app import ServiceModel
 from sora_stats_harness.simulator.server import Simulator
-from tests import hostile
+from tests import forked, hostile
 
 from .build import SlowAtTheEnd
 
@@ -27,7 +27,7 @@ SEARCHING = ("--scenario", "drill", "--slo", "p99<50ms", "--max-rate", "100")
 def run(*options: str) -> subprocess.CompletedProcess[str]:
     """The command, and what it printed."""
     command = [sys.executable, "-m", "sora_stats_harness", "load", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    return forked.run(command, timeout=60)
 
 
 def verdict(*options: str) -> tuple[int, dict[str, Any], dict[str, Any]]:  # Any: JSON
@@ -40,7 +40,7 @@ def verdict(*options: str) -> tuple[int, dict[str, Any], dict[str, Any]]:  # Any
 def assert_check_says_the_same(told: dict[str, Any], recording: Path) -> None:  # Any: JSON
     """A run and its recording come to one verdict, for one reason."""
     command = [sys.executable, "-m", "sora_stats_harness", "check", str(recording), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = forked.run(command, timeout=60)
     again = json.loads(done.stdout)
     for key in ("verdict", "reason", "exit_code", "interrupted"):
         assert again[key] == told[key], key
@@ -61,9 +61,38 @@ def test_a_good_simulator_passes_and_everything_sent_is_accounted_for(model: tup
     assert traffic["sent"] == traffic["judged"] + traffic["errors"] + traffic["abandoned"] > 30
     assert told["coverage"]["exchanges"] == traffic["sent"]
     check = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
-    again = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    again = forked.run(check, timeout=60)
     assert again.returncode == 0
     assert json.loads(again.stdout)["coverage"]["samples"] == told["coverage"]["samples"]
+
+
+BREAKS_OFF = """
+import sys
+import sora_stats_harness.cli.load as load
+from sora_stats_harness.cli import main
+
+def break_off(elapsed_s, spec, counts):
+    if counts["sent"] > 20:
+        raise RuntimeError("a bug")
+    return ""
+
+load._progress_text = break_off
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("fault", [(), ("--fault", "missing-leaf")])
+def test_a_fault_of_the_harness_loses_nothing(fault: tuple[str, ...], tmp_path: Path) -> None:
+    """What was seen by then is judged, recorded and reported: exit 1 for a finding, else 4."""
+    path = tmp_path / "run.jsonl"
+    options = ["--rate", "60", "--duration", "60s", "--record", str(path), *fault, "--json"]
+    command = [sys.executable, "-c", BREAKS_OFF, "load", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    told = json.loads(done.stdout)
+    assert told["aborted"].startswith("the run broke off: RuntimeError: a bug")
+    assert (told["exit_code"], done.returncode) == ((1, 1) if fault else (4, 4))
+    assert told["coverage"]["exchanges"] > 20
+    assert main(["check", str(path)]) == (1 if fault else 3)
 
 
 def test_a_counter_that_falls_is_found_with_both_responses(tmp_path: Path) -> None:
@@ -271,7 +300,7 @@ def test_a_recording_ends_at_its_limit_and_the_run_does_not(tmp_path: Path) -> N
     assert any("it has reached its limit of 307,200 bytes" in note for note in told["coverage"]["notes"])
     assert 300 * 1024 <= path.stat().st_size < 600 * 1024
     command = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = forked.run(command, timeout=60)
     again = json.loads(done.stdout)
     assert (done.returncode, again["reason"]) == (3, "the recording is not complete")
     assert 0 < again["coverage"]["exchanges"] < load["judged"]
@@ -306,7 +335,7 @@ def test_a_server_that_goes_away_is_inconclusive(tmp_path: Path, options: tuple[
     """However well it responded before: nobody knows what it would have said. `check` says so too."""
     recording = tmp_path / "run.jsonl"
     with Simulator(connections=3) as simulator:
-        process = subprocess.Popen(
+        process = forked.start(
             [
                 sys.executable,
                 "-m",
@@ -332,7 +361,6 @@ def test_a_server_that_goes_away_is_inconclusive(tmp_path: Path, options: tuple[
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
         give_up_s = time.monotonic() + 30
         while len(simulator.requests) < 80 and time.monotonic() < give_up_s:
@@ -350,12 +378,9 @@ def test_a_server_that_goes_away_is_inconclusive(tmp_path: Path, options: tuple[
     }
     assert told["findings"] and told["coverage"]["longest_gap_s"] > 0
     assert told["load"]["judged"] > 50
-    again = subprocess.run(
+    again = forked.run(
         [sys.executable, "-m", "sora_stats_harness", "check", str(recording), "--json"],
-        capture_output=True,
-        text=True,
         timeout=60,
-        check=False,
     )
     assert (again.returncode, json.loads(again.stdout)["reason"]) == (1, told["reason"])
 
@@ -369,7 +394,7 @@ def locust(name: str, url: str, *options: str) -> list[str]:
 def run_locust(simulator: Simulator, name: str, *options: str, lasts_s: int = 2) -> tuple[int, str]:
     """Plain Locust for so long; exit code, and all that it printed."""
     command = locust(name, simulator.url, "-u", "2", "-t", f"{lasts_s}s", "--sora-interval", "0.02", *options)
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = forked.run(command, timeout=120)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -393,7 +418,7 @@ def test_the_scenario_files_run_under_plain_locust(tmp_path: Path) -> None:
 def test_every_scenario_file_is_one(name: str) -> None:
     """Locust finds one user class in it."""
     command = locust(name, "http://127.0.0.1:9", "--list")
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = forked.run(command, timeout=60)
     assert f"{name.capitalize()}User" in done.stdout
     assert done.returncode == 0
 
@@ -427,11 +452,10 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
         str(tmp_path / "run.jsonl"),
     ]
     with Simulator(connections=2, churn=False, pace=ServiceModel(service_s=2.0, workers=4)) as simulator:
-        process = subprocess.Popen(
+        process = forked.start(
             [sys.executable, "-m", "sora_stats_harness", "load", simulator.url, "--json", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
         )
         try:
             while len(simulator.requests) < 3:  # one who asks who is there, and the two users
@@ -464,7 +488,7 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
 def test_a_server_that_never_responds_holds_nobody_up(words: tuple[str, ...], signals: int, tmp_path: Path) -> None:
     """Whoever is asked who is there may hang: Ctrl-C ends it, long before the time-out, and no traceback is seen."""
     with hostile.serve(hostile.hang) as server:
-        process = subprocess.Popen(
+        process = forked.start(
             [
                 sys.executable,
                 "-m",
@@ -479,7 +503,6 @@ def test_a_server_that_never_responds_holds_nobody_up(words: tuple[str, ...], si
             ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
         try:
             while not server.seen:
@@ -506,11 +529,10 @@ def test_a_last_response_that_takes_long_to_judge_is_judged(tmp_path: Path) -> N
     slow = SlowAtTheEnd(tmp_path)
     options = ["--scenario", "scrape", "--pollers", "1", "--interval", "0.5", "--duration", "40s", "--timeout", "2"]
     with Simulator(connections=60, churn=False) as simulator:
-        process = subprocess.Popen(
+        process = forked.start(
             [sys.executable, "-m", "sora_stats_harness", "load", simulator.url, "--json", *options],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
             env=slow.environment,
             cwd=tmp_path,
         )

@@ -16,6 +16,7 @@ from typing import Any, Final
 import pytest
 
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 from tests.hostile import closed_port
 
 from .build import Customized, OnOtherMachines, SlowAtTheEnd
@@ -92,11 +93,10 @@ def run(
         ]
         if processes > 1:
             command += ["--processes", str(processes), "--master-bind-port", port, "--master-port", port]
-        process = subprocess.Popen(
+        process = forked.start(
             command,
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
-            text=True,
             start_new_session=True,
             env=None if slow is None else slow.environment,
         )

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 from tests.hostile import closed_port
 
 from .build import SlowAtTheEnd
@@ -48,7 +49,7 @@ def page(url: str, *options: str, environment: Mapping[str, str] | None = None) 
         "0.02",
         *options,
     ]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+    process = forked.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         yield address
     finally:

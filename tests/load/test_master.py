@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 from tests.hostile import closed_port
 
 from .build import OnOtherMachines
@@ -26,7 +27,7 @@ CAPACITY = ("capacity", "--scenario", "drill", "--slo", "p50<200ms", "--window",
 def start(*words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
     """One of them."""
     command = [sys.executable, "-m", "sora_stats_harness", *words]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return forked.start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment)
 
 
 @contextmanager
@@ -82,7 +83,7 @@ def test_a_search_by_two_workers_finds_the_interval(elsewhere: bool, tmp_path: P
     environment = OnOtherMachines(tmp_path / "lib").environment if elsewhere else None
     with Simulator(connections=3, churn=False) as simulator:
         code, told = run(tmp_path, (*CAPACITY, "--start", "40", "--max-rate", "40"), simulator.url, environment)
-    assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
+    assert (code, told["verdict"], told["findings"]) == (0, "pass", []), told["reason"]
     assert (told["capacity"]["interval"], told["capacity"]["at_least"]) == ([40.0, None], True)
 
 

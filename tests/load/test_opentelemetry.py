@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 from .test_locust_web_page import ROOT
 
@@ -55,7 +55,7 @@ def test_times_and_findings_reach_a_collector() -> None:
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_LOGS_EXPORTER": "none",
         }
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+        done = forked.run(command, timeout=120, env=environment)
         served = len(simulator.requests)
     assert done.returncode == 1, done.stderr
     metrics: dict[str, Any] = {}  # Any: protobuf's

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, Final
@@ -13,6 +12,7 @@ import pytest
 
 from sora_stats_harness.api.edition import load_edition
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 from ..hostile import closed_port
 
@@ -55,7 +55,7 @@ def locust(folder: Path, url: str | None, text: str, *options: str, lasts_s: int
     command += ["-u", "4", "-r", "100", "-t", f"{lasts_s}s", "--sora-interval", "20ms"]
     command += [*([] if url is None else ["--host", url]), *options]
     variables = {name: value for name, value in os.environ.items() if name != "SORA_URL"} | {"KEY": "sesame"}
-    done = subprocess.run(command, cwd=folder, env=variables, capture_output=True, text=True, timeout=120, check=False)
+    done = forked.run(command, cwd=folder, env=variables)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ import pytest
 
 from sora_stats_harness.api.errors import RequestRefusedError
 from sora_stats_harness.load.prepared_request import PreparedRequest
-from tests import hostile
+from tests import forked, hostile
 from tests.load.build import Clerk, connection, listing
 
 
@@ -102,7 +101,7 @@ def test_a_scenario_that_forges_requests_sends_none_of_them(tmp_path: Path) -> N
 
     with hostile.serve(respond) as server:
         command = [sys.executable, "-m", "locust", "-f", str(file), "--headless", "--host", server.url, "-u", "2"]
-        done = subprocess.run([*command, "-t", "1s"], capture_output=True, text=True, timeout=60, check=False)
+        done = forked.run([*command, "-t", "1s"], timeout=60)
     assert b"Disconnect" not in b"".join(server.seen)
     assert done.returncode != 0
     assert "refused to send the target 'Sora_20151104.DisconnectClient'" in done.stderr

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from sora_stats_harness.recording.reader import open_recordings
-from tests import hostile
+from tests import forked, hostile
 
 from .slow_servers import SlowServer, percentile, stalling
 
@@ -50,7 +49,7 @@ def run(folder: Path, stall_s: float, every_s: float, rate: int, in_flight: int)
             str(folder / "out"),
             "--json",
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = forked.run(command, timeout=120)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
 

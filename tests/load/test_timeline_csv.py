@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
+import os
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from sora_stats_harness.judge.measured_results import ALL_TARGETS
 from sora_stats_harness.load.request_metrics import TimelineInterval
 from sora_stats_harness.load.timeline_csv import COLUMNS, TimelineCsv
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 ONE, LISTING = "GetStatsConnection", "GetStatsAllConnections"
 
@@ -35,6 +36,21 @@ def second(at_s: int, **times_ms: list[float]) -> TimelineInterval:
             counts.responses += 1
             counts.response.record(int(value * 1e6))
     return made
+
+
+def test_a_pipe_holds_up_no_run(tmp_path: Path) -> None:
+    """Neither one that nobody has opened, nor one whose reader never reads."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(UsageError, match="nobody reads this pipe"):
+        TimelineCsv(str(pipe))
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with TimelineCsv(str(pipe)) as file:
+        file.begin(0)
+        for at_s in range(5000):
+            file.add([second(at_s, **{ONE: [1.0]})])
+        assert file.problem is not None and "ends before the run" in file.problem
+    os.close(reader)
 
 
 def test_a_stall_has_its_rows(tmp_path: Path) -> None:
@@ -84,7 +100,7 @@ def test_all_requests_of_a_run_are_in_it(processes: int, tmp_path: Path) -> None
             "--output",
             str(tmp_path / "o"),
         ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+        done = forked.run(command, timeout=120)
     load = json.loads(done.stdout)["load"]
     told = rows(path)
     discovered = processes

@@ -19,7 +19,7 @@ import pytest
 
 from sora_stats_harness.recording.reader import open_recordings
 from sora_stats_harness.simulator.server import Simulator
-from tests import hostile
+from tests import forked, hostile
 
 from .build import EXAMPLE, Customized, Halved, SlowAtTheEnd
 from .test_command import assert_check_says_the_same
@@ -30,8 +30,8 @@ Process = subprocess.Popen[str]
 def start(url: str, *options: str, environment: Mapping[str, str] | None = None) -> Process:
     """Two processes and their parent, in a group of their own."""
     command = [sys.executable, "-m", "sora_stats_harness", "load", url, "--processes", "2", "--json", *options]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    return forked.start(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True, env=environment
     )
 
 
@@ -61,8 +61,7 @@ def terminate(process: Process) -> None:
 
 def kill_one(process: Process) -> None:
     """One of the two is gone at once; then the run is ended."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(forked.workers(process)[0], signal.SIGKILL)
     time.sleep(1.5)  # what it had spooled is on disk within a second, and the other goes on
     process.terminate()
 
@@ -104,7 +103,7 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     assert (load["errors"], load["abandoned"], load["processes"]) == (0, 0, 2)
     assert abs(load["due"] + 2 - load["sent"]) <= 2  # each asks first who is there
     check = [sys.executable, "-m", "sora_stats_harness", "check", str(path), "--json"]
-    again = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    again = forked.run(check, timeout=60)
     assert again.returncode == 0
     assert json.loads(again.stdout)["coverage"]["samples"] == told["coverage"]["samples"]
     assert list(tmp_path.glob("*.parts")) == []
@@ -143,10 +142,10 @@ def test_a_process_that_dies_is_named_and_what_it_had_spooled_is_judged(tmp_path
 
 def stop_one_for_a_while(process: Process) -> None:
     """One of the two does not run for four seconds, in which Locust would take it for dead; then it goes on."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGSTOP)
+    worker = forked.workers(process)[0]
+    os.kill(worker, signal.SIGSTOP)
     time.sleep(4)
-    os.kill(int(children[0]), signal.SIGCONT)
+    os.kill(worker, signal.SIGCONT)
 
 
 def test_a_worker_that_was_stopped_is_named_and_goes_on(tmp_path: Path) -> None:
@@ -198,7 +197,7 @@ def test_what_is_killed_as_a_whole_leaves_a_recording(processes: str, files: lis
     left = [path] if processes == "1" else sorted(Path(f"{path}.parts").iterdir())
     assert [each.name for each in left] == files
     check = [sys.executable, "-m", "sora_stats_harness", "check", *map(str, left), "--json"]
-    done = subprocess.run(check, capture_output=True, text=True, timeout=60, check=False)
+    done = forked.run(check, timeout=60)
     told = json.loads(done.stdout)
     assert 150 <= told["coverage"]["exchanges"] <= served
     assert (done.returncode, told["verdict"], told["findings"]) == (3, "inconclusive", [])

@@ -38,6 +38,22 @@ def replayed(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
     return counted
 
 
+def gaps(edition: Edition, seeds: Iterable[int]) -> Counter[str]:
+    """The same of data channels that are missing once; `gaps`, and `proven` of the server's own."""
+    counted: Counter[str] = Counter()
+    for seed in seeds:
+        events = histories.by_receipt(histories.history(seed, edition))
+        expected = reference.gaps(edition, [event.seen for event in events])
+        for horizon in (False, True):
+            found = judged.gaps(edition, events, horizon=horizon)
+            assert {gap for gap, _ in found} == expected, f"history {seed}, horizon {horizon}"
+            assert len(found) == len(expected), f"history {seed}: a finding twice"
+            assert all((level is Level.PROVEN) is (gap.label[0] != "#") for gap, level in found), f"history {seed}"
+        proven = sum(gap.label[0] != "#" for gap in expected)
+        counted.update(histories=1, gaps=len(expected), proven=proven)
+    return counted
+
+
 def read_from_files(edition: Edition, seeds: Iterable[int], folder: Path) -> Counter[str]:
     """The same through recordings, one a run, with their lines in any order, checked in one call."""
     counted: Counter[str] = Counter()

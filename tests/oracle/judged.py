@@ -14,7 +14,7 @@ from sora_stats_harness.api.edition import Edition
 from sora_stats_harness.api.exchange import Exchange, Target
 from sora_stats_harness.api.secret_redaction import Secrets
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
-from sora_stats_harness.judge.requirements import Finding
+from sora_stats_harness.judge.requirements import Finding, Level
 from sora_stats_harness.probe.file_check import FileCheckResult, judge_files, open_files
 from sora_stats_harness.recording import format as lines
 from sora_stats_harness.recording.output_file import RecordingFile, open_recording_file
@@ -53,12 +53,34 @@ def falls(edition: Edition, events: Sequence[histories.Event], *, horizon: bool)
         events: In order of receipt.
         horizon: Whether the judge is told what is still to come, so that it can let go of old maxima.
     """
+    return [as_fall(finding) for finding in _found(edition, events, "counter.monotonic", horizon=horizon)]
+
+
+def gaps(edition: Edition, events: Sequence[histories.Event], *, horizon: bool) -> list[tuple[reference.Gap, Level]]:
+    """The same for identity.channel, each with its level."""
+    return [
+        (
+            reference.Gap(
+                lacks=finding.exchanges[-2].key,
+                later=finding.exchanges[-1].key,
+                connection_id=finding.connection_id or "",
+                label=finding.pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~"),
+            ),
+            finding.level,
+        )
+        for finding in _found(edition, events, "identity.channel", horizon=horizon)
+    ]
+
+
+def _found(
+    edition: Edition, events: Sequence[histories.Event], requirement: str, *, horizon: bool
+) -> Iterable[Finding]:
     judge, heard = listen(edition)
     replay(judge, [event.exchange for event in events], horizon=horizon)
     judge.finish()
     tally = judge.result()
     assert not tally.crashed, tally.crashed
-    return [as_fall(finding) for finding in heard.findings if finding.requirement == "counter.monotonic"]
+    return [finding for finding in heard.findings if finding.requirement == requirement]
 
 
 def replay(judge: Judge, exchanges: Sequence[Exchange], *, horizon: bool) -> None:

@@ -38,6 +38,7 @@ EQUIVALENTS: Final = Path(__file__).parent / "equivalent_mutants.txt"
 FILES: Final = (
     "tests/judge",
     "tests/oracle",
+    "tests/api/test_editions.py",
     "tests/api/test_strict_json.py",
     "tests/cli/test_checks_option.py",
     "tests/reports/test_verdict_assembly.py",

@@ -30,6 +30,9 @@ Json = Any
 Path = tuple[str, ...]
 Where = tuple[str | int, ...]
 
+COUNTERS_OF_LABEL: Final = 3
+"""In the edition of the made-up histories."""
+
 MAX_DEPTH: Final = 100
 MAX_DIGITS: Final = 4300
 MAX_EXPONENT: Final = 10**18 - 1
@@ -413,6 +416,8 @@ class _Sample:
     counters: dict[Path, int]
     labels: frozenset[str]
     """Those that are there, as objects."""
+    is_readable: bool
+    """Whether all of its data channels are as documented."""
 
 
 def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
@@ -453,6 +458,59 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
                         after=after,
                     )
                 )
+    return found
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class Gap:
+    """An exchange that lacks a data channel which those before and after it have."""
+
+    lacks: tuple[str, int]
+    later: tuple[str, int]
+    connection_id: str
+    label: str
+
+
+def gaps(edition: Edition, history: Sequence[Seen]) -> set[Gap]:
+    """
+    Every label that is missing once though its counters carry on, by comparing all samples of a connection. O(n^3).
+
+    B lacks a label that A had, where A was received before B was sent. The next sample that was sent after all that lack it
+    had been received decides: where each of its counters is at least the largest one that was known before B was sent, the
+    channel was there. Of several samples in a row that lack it the first is told.
+    """
+    fell = {(fall.later, fall.connection_id) for fall in falls(edition, history)}
+    samples = [sample for seen in history for sample in _samples(edition, seen)]
+    samples.sort(key=lambda sample: (sample.seen.received_ns, sample.seen.seq))
+    found: set[Gap] = set()
+    waiting: dict[tuple[str, str, str, str], tuple[dict[Path, int], _Sample]] = {}
+    for place, whole in enumerate(samples):
+        b = samples[place] = _without_restarted(whole, samples)
+        key = (b.seen.run, b.seen.clock, b.connection_id)
+        before = [a for a in samples[:place] if (a.seen.run, a.seen.clock, a.connection_id) == key]
+        for label in sorted(label for *rest, label in waiting if tuple(rest) == key):
+            missing_ns = max(a.seen.received_ns for a in before if label not in a.labels)
+            if label not in whole.labels or b.seen.sent_ns <= missing_ns:
+                continue
+            largest, lacking = waiting.pop((*key, label))
+            carries_on = all(b.counters.get(path, -1) >= value for path, value in largest.items())
+            if carries_on and ((b.seen.run, b.seen.seq), b.connection_id) not in fell:
+                here, there = lacking.seen, b.seen
+                gap = Gap(lacks=(here.run, here.seq), later=(there.run, there.seq), connection_id=key[2], label=label)
+                found.add(gap)
+        known = [a for a in before if a.seen.received_ns < b.seen.sent_ns]
+        for label in {label for a in known for label in a.labels} - whole.labels:
+            lacks = [a for a in known if label not in a.labels]
+            having = [
+                a for a in known if label in a.labels and all(each.seen.received_ns < a.seen.sent_ns for each in lacks)
+            ]
+            largest = {}
+            for path, value in (
+                row for a in having for row in a.counters.items() if row[0][:2] == ("data_channel", label)
+            ):
+                largest[path] = max(value, largest.get(path, 0))
+            if b.is_readable and any(largest.values()):
+                waiting.setdefault((*key, label), (largest, b))
     return found
 
 
@@ -514,11 +572,18 @@ def _samples(edition: Edition, seen: Seen) -> Iterator[_Sample]:
             connection_id=key,
             counters=dict(_counters(edition.root, connection, ())),
             labels=frozenset(_objects(channel)),
+            is_readable=isinstance(channel, dict) and all(_is_whole(label) for label in channel.values()),
         )
 
 
 def _objects(value: Json) -> list[str]:
     return [key for key, below in value.items() if isinstance(below, dict)] if isinstance(value, dict) else []
+
+
+def _is_whole(label: Json) -> bool:
+    """Whether a label of the histories is an object with all of its counters."""
+    counters = [value for key, value in label.items() if key.startswith("total_")] if isinstance(label, dict) else []
+    return len(counters) == COUNTERS_OF_LABEL and all(type(value) is int and value >= 0 for value in counters)
 
 
 def _counters(group: FieldGroup, value: Json, path: Path) -> Iterator[tuple[Path, int]]:

@@ -25,6 +25,12 @@ def test_replayed_histories_agree_with_the_reference() -> None:
     assert counted["falls"] > some_of(1000), counted
 
 
+def test_missing_channels_agree_with_the_reference() -> None:
+    """identity.channel: which response lacks which label, and which one proves it."""
+    counted = agreement.gaps(histories.SMALL, range(8000, 8000 + some_of(60)))
+    assert counted["gaps"] > counted["proven"] > some_of(6), counted
+
+
 def test_replayed_histories_of_the_documented_list_agree_with_the_reference() -> None:
     """The same with all 324 counters."""
     assert agreement.replayed(DOC, range(1000, 1000 + some_of(8)))["falls"] > some_of(100)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sora_stats_harness.api.exchange import Request
-from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
+from sora_stats_harness.judge.requirements import REQUIREMENTS, Level, Severity
 from sora_stats_harness.judge.verdict import CoverageSummary, FindingEntry, JudgeResult
 from sora_stats_harness.probe.completion import (
     MAX_IDLE_ROUNDS,
@@ -128,3 +128,20 @@ def test_a_stated_bound_holds_for_every_must_and_target() -> None:
     ] = 300
     assert tracker.weakest() is None
     assert tracker.finish_round()
+
+
+@pytest.mark.parametrize(
+    ("severity", "weak"),
+    [
+        ({}, "http.status"),
+        ({"clock.order": Level.MUST}, "clock.order"),
+        ({"http.status": Level.HABIT}, None),
+    ],
+)
+def test_the_user_says_what_is_a_must(severity: dict[str, Level], weak: str | None) -> None:
+    """`[severity]` adds a requirement to those that a bound holds for, or takes one away."""
+    judge = CountingJudge(EXPECTED)
+    judge.by_target = {"clock.order": {"GetStatsClient": 1}, "http.status": {"GetStatsClient": 2}}
+    plan = replace(PLAN, until=0.01, severity=Severity(by_requirement=severity))
+    found = CompletionTracker(plan, judge).weakest()
+    assert (None if found is None else found.requirement.id) == weak

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sora_stats_harness.api.errors import DEBUG_VARIABLE
 from sora_stats_harness.api.exchange import (
     ErrorCode,
     Exchange,
@@ -148,6 +149,21 @@ def plan(**changes: Any) -> ConformancePlan:
 def conform(prober: Canned, **changes: Any) -> ConformanceResult:
     with InterruptHandler() as interrupt:
         return run_conformance(plan(**changes), NoJudge(), prober, interrupt=interrupt)
+
+
+def test_a_fault_of_the_harness_ends_a_run_that_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was seen by then is not lost with it; whoever looks for the fault is shown where it is."""
+
+    def fail(number: int, request: Request) -> None:
+        if number == 20:
+            raise RuntimeError("a bug")
+
+    result = conform(Canned(fails=fail))
+    assert result.broken == f"the run broke off: RuntimeError: a bug ({DEBUG_VARIABLE}=1 shows where)"
+    assert (result.aborted, result.notes) == (None, ())
+    monkeypatch.setenv(DEBUG_VARIABLE, "1")
+    with pytest.raises(RuntimeError, match="a bug"):
+        conform(Canned(fails=fail))
 
 
 def test_each_connection_is_read_three_times_in_a_row() -> None:

@@ -139,7 +139,10 @@ def test_the_command_prints_the_smallest_request_and_its_command_line(
     assert finding["reproduce"] in printed
     said = " ".join(printed.split())
     assert "of 120 made-up requests were sent" in said and "(--fuzz 120 --seed 5 repeats them): one kind fails;" in said
-    assert f"fails (request.no_5xx): POST / with target 'Sora_20170529.GetStatsClient' and body {NUL.decode()}" in said
+    assert (
+        f"fails (request.no_5xx): POST / sent with target 'Sora_20170529.GetStatsClient' and body {NUL.decode()}"
+        in said
+    )
     assert (verdict["options"]["fuzz"], verdict["options"]["seed"]) == (120, 5)
     assert list((tmp_path / "empty").iterdir()) == []
 

@@ -411,6 +411,9 @@ def test_a_header_that_cannot_be_written_is_the_callers_mistake(header: tuple[st
         ("http://127.0.0.1:3000/", "http://127.0.0.1:3000"),
         ("HTTP://Sora.Example:80", "http://sora.example"),
         ("https://[::1]:8443", "https://[::1]:8443"),
+        ("http://[fe80::1%25eth0]:3000", "http://[fe80::1%eth0]:3000"),
+        ("http://[FE80::1%Eth0]", "http://[fe80::1%Eth0]"),
+        ("http://[fe80::1%25]", "http://[fe80::1%25]"),
     ],
 )
 def test_one_server_has_one_name(url: str, server: str) -> None:
@@ -440,6 +443,14 @@ def test_one_server_has_one_name(url: str, server: str) -> None:
         "http://a#b",
         "http://a:port",
         "http://\x00",
+        "http:/a",
+        "//a:1",
+        "http://[::1]x:30",
+        "http://[v1.x]:3000",
+        "http://[::1",
+        "http://a[::1]",
+        "http://a:\uff13",
+        "http://a:1_0",
     ],
 )
 def test_what_is_no_servers_url_is_wrong_usage(url: str) -> None:

@@ -214,3 +214,23 @@ def test_a_run_in_github_actions_annotates_and_sums_up(
     monkeypatch.setenv("GITHUB_ACTIONS", "")
     assert cli.main(["check", "response.json"]) == 1
     assert "::" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("failing", ["none", "conform", "load", "compare"])
+def test_the_gate_of_an_image_lets_nothing_through(failing: str, tmp_path: Path) -> None:
+    """Each of its commands is one of ours; one that fails keeps the image back, and the image is stopped in any case."""
+    page = (ROOT / "docs" / "CI.md").read_text(encoding="utf-8")
+    script = page[page.index("```sh\n#!/bin/sh\nurl=") + len("```sh\n") :].partition("```")[0]
+    stub = f'#!/bin/sh\necho "$0|$*" >> {tmp_path}/asked\n[ "$1" != {failing} ]\n'
+    for name in ("docker", "sora-harness"):
+        (tmp_path / name).write_text(stub, encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    words = ["sh", "-c", script, "gate.sh", "sora:1"]
+    done = subprocess.run(words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, cwd=tmp_path, capture_output=True)
+    assert done.returncode == (failing != "none"), done.stderr
+    asked = [line.partition("|") for line in (tmp_path / "asked").read_text(encoding="utf-8").splitlines()]
+    ours = [rest.split() for name, _, rest in asked if name.endswith("sora-harness")]
+    assert [command for command, *_ in ours] == ["conform", *["load"] * 5, "compare"]
+    for command, *rest in ours:
+        import_module(f"sora_stats_harness.cli.{command}").command.make_context(command, rest)
+    assert [rest.split()[0] for name, _, rest in asked if name.endswith("docker")] == ["run", "rm"]

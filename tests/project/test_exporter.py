@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from sora_stats_harness.testing import ExchangeRecording, Simulator, StatsClient
+from tests import forked
 
 EXPORTER: Final = Path(__file__).parents[1] / "exporter.py"
 SAMPLE: Final = re.compile(r'sora_(\w+?)_(total_\w+)\{.*connection_id="(\w+)"\} (\d+)')
@@ -18,11 +19,9 @@ SAMPLE: Final = re.compile(r'sora_(\w+?)_(total_\w+)\{.*connection_id="(\w+)"\} 
 def export(*options: str, scrapes: int = 1) -> subprocess.CompletedProcess[str]:
     """Run the exporter under `simulate -- COMMAND`, on a free port."""
     command = [sys.executable, "-m", "sora_stats_harness", "simulate", "--port", "0", *options]
-    return subprocess.run(
+    return forked.run(
         [*command, "--", sys.executable, str(EXPORTER)],
-        input="\n" * (scrapes - 1),
-        capture_output=True,
-        text=True,
+        text="\n" * (scrapes - 1),
         timeout=60,
     )
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ast
 import json
 import re
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pytest
 
 import messages
+from sora_stats_harness.api import language
 from sora_stats_harness.cli import COMMANDS, main, output
 from sora_stats_harness.judge.requirements import REQUIREMENTS
 from sora_stats_harness.reports.text_wrapping import columns
@@ -38,6 +40,29 @@ def test_no_message_lacks_its_translation(path: Path) -> None:
     assert list(messages.faults(catalog)) == []
     assert texts == path.read_bytes(), "run `make messages`"
     assert compiled == path.with_suffix(".mo").read_bytes(), "run `make messages`"
+
+
+def test_no_message_takes_what_another_says() -> None:
+    """Each message with values in the places of its placeholders is recognised, whatever its values are, and says them."""
+    known = language._catalogue("ja")._messages
+    wanted: dict[str, set[str]] = {}
+    for message, translation in known.items():
+        values: dict[str, str] = {}
+        pieces = language.PLACEHOLDER.split(message)  # text, name, format, text, …
+        for place, (before, name, form) in enumerate(zip(pieces[::3], pieces[1::3], pieces[2::3], strict=False)):
+            new = {":n": f"{place + 3}", ":count": f"{place + 3} zebras"}.get(form or "", f"Value{place}")
+            values.setdefault(name, "" if place and not before else new)
+        fill = partial(language.PLACEHOLDER.sub, lambda found, values=values: values[found[1]])
+        said = language._fill(translation, values, values) if values else translation
+        wanted.setdefault(fill(message), set()).add(said.rstrip("。、"))
+    with language.use_language("ja"):
+        wrong = {
+            text: translated
+            for text, translations in wanted.items()
+            if re.search("[A-Za-z]{2}", text)
+            and (translated := language.translate(text).rstrip("。、")) not in translations
+        }
+    assert wrong == {}
 
 
 def test_what_is_ignored_is_there() -> None:
@@ -124,3 +149,14 @@ def test_errors_are_in_japanese(words: list[str], text: str, capsys: pytest.Capt
         assert main(words) == 2
     [line] = capsys.readouterr().err.splitlines()
     assert text in line
+
+
+def test_a_diagnosis_is_told_in_japanese() -> None:
+    """Every line that docs/FIRST_CONTACT.md shows has its translation."""
+    page = (messages.ROOT / "docs" / "FIRST_CONTACT.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```text\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    text = "\n".join(blocks).replace("\n      ", " ").replace("wrong version number", "")
+    lines = text.splitlines()
+    with language.use_language("ja"):
+        told = [language.translate(line) for line in lines if not line.startswith(("$", "==", "[", "url", "durr"))]
+    assert english_lines("\n".join(told)) == []

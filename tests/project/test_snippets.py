@@ -59,10 +59,18 @@ def read_nothing(text: str) -> None:
     """What a person sees on a terminal: test_docs.py runs the commands."""
 
 
+def read_nginx(text: str) -> None:
+    """nginx itself is a thing to install: directives end, and blocks close."""
+    rest = re.sub(r"#.*", "", text)
+    while (shorter := re.sub(r"[$\w][^;{}]*(?:;|\{\s*\})\s*", "", rest)) != rest:
+        rest = shorter
+    assert rest.strip() == "", rest
+
+
 READERS: Final[dict[str, Callable[[str], Any]]] = {  # Any: what each gives
     "console": read_nothing,
     "json": json.loads,
-    "nginx": read_nothing,
+    "nginx": read_nginx,
     "python": read_python,
     "sh": read_shell,
     "text": read_nothing,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from sora_stats_harness.probe.playback import open_playback
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.recording.writer import RecordingWriter
 from sora_stats_harness.simulator.server import Simulator, start_simulator_process
+from tests import forked
 
 from . import build
 from .build import recorded_run
@@ -63,7 +63,7 @@ def test_an_exporter_is_tested_with_a_played_recording(name: str, tmp_path: Path
     """Its output is what was recorded, in order, the last again; the command ends with the exporter's status."""
     recording(tmp_path / name, [7, 9])
     (tmp_path / "exporter.py").write_text(EXPORTER)
-    done = subprocess.run(
+    done = forked.run(
         [
             sys.executable,
             "-m",
@@ -79,10 +79,7 @@ def test_an_exporter_is_tested_with_a_played_recording(name: str, tmp_path: Path
             "3",
         ],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
         timeout=60,
-        check=False,
     )
     assert done.stdout.splitlines() == [f'sora_rtp_received_total{{connection="c"}} {value}' for value in (7, 9, 9)]
     assert (done.returncode, done.stderr) == (0, f"playing 2 recorded responses of {name}\n")
@@ -103,12 +100,8 @@ def test_an_exporter_is_tested_with_the_simulated_world(tmp_path: Path) -> None:
         "--no-churn",
         "--",
     ]
-    good = subprocess.run(
-        [*command, sys.executable, "exporter.py", "1"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
-    bad = subprocess.run(
-        [*command, sys.executable, "exporter.py", "x"], cwd=tmp_path, capture_output=True, text=True, timeout=60
-    )
+    good = forked.run([*command, sys.executable, "exporter.py", "1"], cwd=tmp_path, timeout=60)
+    bad = forked.run([*command, sys.executable, "exporter.py", "x"], cwd=tmp_path, timeout=60)
     assert (good.returncode, len(good.stdout.splitlines())) == (0, 3)
     assert (bad.returncode, bad.stdout) == (1, "")
 

@@ -206,6 +206,20 @@ def test_a_full_disk_ends_the_recording_and_not_the_run() -> None:
     assert "No space left" in recording.problem
 
 
+def test_a_pipe_whose_reader_does_not_read_ends_the_recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is waited for as long as anything is taken, and no longer."""
+    monkeypatch.setattr(writer, "STALL_S", 0.05)
+    pipe = tmp_path / "run.jsonl"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with recorder(pipe) as recording:
+        for seq in range(3):
+            recording.add_exchange(exchange(seq, body=b'"%b"' % (b"x" * 100_000)))
+    os.close(reader)
+    assert recording.problem is not None
+    assert recording.problem.endswith("nothing of it could be written for 0.05 s")
+
+
 def test_an_exchange_of_another_run_ends_the_recording(tmp_path: Path) -> None:
     """Under this run's header it would be compared with what it has nothing to do with."""
     with recorder(tmp_path / "run.jsonl") as recording:

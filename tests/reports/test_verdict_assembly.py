@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from sora_stats_harness.api.secret_redaction import Secrets
+from sora_stats_harness.judge.verdict import FindingEntry
 from sora_stats_harness.reports import verdict_assembly as assemble
 
 from . import verdicts
@@ -57,6 +58,13 @@ def test_who_saw_the_simulator_says_so(kind: str, judged_from: str, shown: str) 
     """The judge knows by the responses, and nothing else decides."""
     report = verdicts.build(verdicts.Counted(kind=kind), judged_from=judged_from)  # type: ignore[arg-type]  # a table
     assert report.verdict.subject_kind == shown
+
+
+@pytest.mark.parametrize(("findings", "code"), [([], 4), ([verdicts.entry("shape.required")], 1)])
+def test_a_run_that_broke_off_says_so_also_where_a_finding_decides(findings: list[FindingEntry], code: int) -> None:
+    """The harness is at fault, and what it had found counts."""
+    verdict = verdicts.build(verdicts.Counted(findings), broken="the run broke off: a bug").verdict
+    assert (verdict.exit_code, verdict.aborted) == (code, "the run broke off: a bug")
 
 
 def test_no_secret_is_in_a_verdict() -> None:

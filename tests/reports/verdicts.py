@@ -218,7 +218,7 @@ EARLIER_AND_LATER = (exchange(17, body(1017)), exchange(23, body(1016)))
 
 
 POLICY = ("severity", "require", "waivers", "baseline")
-ENDING = ("interrupted", "aborted", "violated_slo")
+ENDING = ("interrupted", "aborted", "broken", "violated_slo")
 
 
 def facts(**given: Any) -> RunFacts:  # Any: its fields, and those of the ending

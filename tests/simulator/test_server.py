@@ -25,6 +25,7 @@ from sora_stats_harness.simulator import server
 from sora_stats_harness.simulator.asgi_app import MAX_LOGGED_BODY_BYTES, Clock, ScheduledDisturbances
 from sora_stats_harness.simulator.fault_interface import Fault, ReceivedRequest, SimulatedResponse
 from sora_stats_harness.simulator.server import Simulator, start_simulator_process
+from tests import forked
 
 from .raw import ALL, CLIENT, ask, dial, everything, listing, one, request
 
@@ -328,7 +329,7 @@ def test_it_ends_with_its_parent() -> None:
         "    print(spawned.url, flush=True)\n"
         "    os.kill(os.getpid(), 9)\n"
     )
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    told = forked.run([sys.executable, "-c", code])
     assert told.returncode == -signal.SIGKILL
     url = told.stdout.strip()
 
@@ -351,9 +352,7 @@ def test_it_ends_with_its_parent() -> None:
 def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
     """The command, and the URLs that it prints (one for each node)."""
     nodes = int(options[options.index("--nodes") + 1]) if "--nodes" in options else 1
-    with subprocess.Popen(
-        [*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with forked.start([*COMMAND, "--port", "0", *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None
         try:
             yield process, [process.stdout.readline().strip() for _ in range(nodes)]
@@ -377,7 +376,7 @@ def test_the_command_prints_a_url_a_line_and_ends_when_told(number: signal.Signa
 
 
 def simulate(*options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False)
+    return forked.run([*COMMAND, *options])
 
 
 def test_around_a_command_it_sets_the_url_and_gives_its_status() -> None:
@@ -401,8 +400,8 @@ def test_a_command_that_is_killed_gives_the_shell_s_status() -> None:
 
 def test_sigterm_ends_the_command_as_well() -> None:
     """Whoever runs it in CI ends both."""
-    with subprocess.Popen(
-        [*COMMAND, "--port", "0", "--", "sh", "-c", "echo up; exec sleep 600"], stdout=subprocess.PIPE, text=True
+    with forked.start(
+        [*COMMAND, "--port", "0", "--", "sh", "-c", "echo up; exec sleep 600"], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"

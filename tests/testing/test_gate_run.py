@@ -298,11 +298,13 @@ def test_interrupted_gate_leaves_its_verdict(pytester: pytest.Pytester, monkeypa
     monkeypatch.setenv("TMPDIR", str(temporary))
     pytester.makeconftest(
         """
-        import os, signal
+        import os, signal, time
         from sora_stats_harness.testing import gate_run
         run_conformance = gate_run.run_conformance
         def interrupted(*args, **more):
             os.kill(os.getpid(), signal.SIGINT)
+            while not more["interrupt"].is_interrupted:  # the main thread takes signals
+                time.sleep(0.001)
             return run_conformance(*args, **more)
         gate_run.run_conformance = interrupted
         """

@@ -144,6 +144,68 @@ def test_a_finding_outlives_the_end_of_the_session(pytester: pytest.Pytester) ->
     done.stdout.fnmatch_lines(["*= sora: found, so the session fails =*", "*::test_ends: counter.monotonic (MUST): *"])
 
 
+HOOKS: Final = {
+    "sets the status": "def pytest_sessionfinish(session): session.exitstatus = 0",
+    "sets it around all others": """
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session):
+    yield
+    session.exitstatus = 0""",
+    "ends the session's end": "def pytest_sessionfinish(session): pytest.exit('enough', returncode=0)",
+    "sets it at the very end": """
+def pytest_sessionstart(session):
+    session.config.own_session = session
+def pytest_unconfigure(config):
+    config.own_session.exitstatus = 0""",
+    "swallows exceptions": """
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_call():
+    try:
+        yield
+    except BaseException:
+        pass""",
+    "turns reports": """
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_makereport():
+    report = yield
+    report.outcome, report.longrepr = "passed", None
+    return report""",
+    "makes reports of its own": """
+from _pytest.runner import runtestprotocol
+def pytest_runtest_protocol(item, nextitem):
+    place = {"nodeid": item.nodeid, "location": item.location}
+    item.ihook.pytest_runtest_logstart(**place)
+    for each in runtestprotocol(item, nextitem=nextitem, log=False):
+        report = pytest.TestReport(**place, keywords=each.keywords, outcome="passed", longrepr=None, when=each.when)
+        item.ihook.pytest_runtest_logreport(report=report)
+    item.ihook.pytest_runtest_logfinish(**place)
+    return True""",
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, ()) for name in HOOKS),
+        ("makes reports of its own", ("-n", "1")),
+        ("sets it around all others", ("-n", "1")),
+    ],
+)
+def test_no_hook_of_others_takes_a_finding_back(pytester: pytest.Pytester, name: str, options: tuple[str, ...]) -> None:
+    """Whoever sets the exit status last, and whatever becomes of exceptions and reports, here and in a worker of xdist."""
+    pytester.makeconftest(f"import pytest\n{HOOKS[name]}\n")
+    pytester.makepyfile(
+        """
+        import pytest
+        @pytest.mark.sora_simulator(faults=["counter-falls:times=1"], connections=2)
+        def test_falls(sora_simulator, sora_client):
+            for _ in range(20):
+                sora_client.get_stats_all_connections()
+        """
+    )
+    assert pytester.runpytest_inprocess("-p", "no:cacheprovider", *options).ret == FAILED
+
+
 def test_a_gate_that_is_not_collected_is_no_pass(pytester: pytest.Pytester) -> None:
     """A suite that keeps pytest from its file, by a pattern say, is refused, not green without the gate."""
     (pytester.path / "sora-harness.toml").touch()

@@ -16,8 +16,13 @@ work; its message is one line that says what was found, where, and what to do.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from enum import IntEnum
+from typing import Final
+
+DEBUG_VARIABLE: Final = "SORA_HARNESS_DEBUG"
+"""Of the environment: lets exceptions that nobody expected show where they came from."""
 
 
 class ExitCode(IntEnum):
@@ -45,6 +50,18 @@ def worst_exit_code(*codes: int) -> ExitCode:
     """
     ranks = (ExitCode.FAIL, ExitCode.BROKEN, ExitCode.USAGE, ExitCode.INCONCLUSIVE)
     return next((code for code in ranks if code in codes), ExitCode.PASS)
+
+
+def describe_break(error: Exception) -> str:
+    """
+    Say in one line that an exception broke a run: what was seen by then is judged and reported all the same.
+
+    To be called where it was caught, which raises it again where `DEBUG_VARIABLE` is set.
+    """
+    if os.environ.get(DEBUG_VARIABLE):
+        raise error
+    text = " ".join(str(error).split())
+    return f"the run broke off: {type(error).__name__}: {text} ({DEBUG_VARIABLE}=1 shows where)"
 
 
 class HarnessError(Exception):

@@ -155,7 +155,9 @@ class ErrorCode(Enum):
     """Why there is no complete response."""
 
     REFUSED = "refused"
-    """Nothing listens at the address."""
+    """Nothing listens there."""
+    UNREACHABLE = "unreachable"
+    """No way leads there: the host or its network cannot be reached."""
     DNS = "dns"
     """The name does not resolve."""
     TIMEOUT = "timeout"

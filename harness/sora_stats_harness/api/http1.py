@@ -181,10 +181,11 @@ class ResponseReader:
         head, self._missing = self._head, 0
         if head is not None:
             self.response = Response(status=head.status, headers=head.headers, body=self._start(), complete=False)
-            self._memory, self._pieces = (
+            self._memory, self._chunks, self._pieces = (
+                None,
                 None,
                 BodyPieces(),
-            )  # freed at once: all bodies that are being read share a limit
+            )  # at once: the bodies that are being read share a limit
 
     def too_late(self, timeout_s: float) -> TransportError:
         """The error of a response that was not complete in time; it says how much had come."""
@@ -301,7 +302,7 @@ class ResponseReader:
         assert head is not None, "a body has begun"
         self.response = Response(status=head.status, headers=head.headers, body=body)
         self.keep = head.keep and all(FRAMING_RULES[each.code].effect is Effect.ALLOWED for each in self.faults)
-        self._memory, self._pieces = None, BodyPieces()
+        self._memory, self._chunks, self._pieces = None, None, BodyPieces()
         self.over = True
 
     def _cut(self, detail: str) -> None:

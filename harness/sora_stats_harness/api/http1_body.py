@@ -22,7 +22,10 @@ CHUNK_LINE_LIMIT: Final = 4096
 """The most bytes of a chunk's size line, extensions included."""
 
 MAX_PIECES: Final = 1024
-"""How many pieces of a body are kept before they are joined."""
+"""Small ones of a body, until they are joined."""
+
+LARGE_PIECE_BYTES: Final = 16 * 1024
+"""A piece that is left as it came: to join such takes as much memory again as they hold."""
 
 SPARE_BYTES: Final = 64
 """Extra bytes after a body's own memory, so that surplus is noticed."""
@@ -110,19 +113,21 @@ def whole_chunked_body(data: Bytes) -> bytes | None:
 
 
 class BodyPieces(list[bytes]):
-    """The pieces of a body so far. Many are joined into one, since each piece alone takes 40 bytes of overhead."""
+    """What has come of a body. Many small pieces become one: each alone takes 40 bytes more than it holds."""
 
     def __init__(self) -> None:
         super().__init__()
         self._joined = 0
-        """How many of the pieces are joined ones."""
+        """Of the pieces those that are many in one, or large."""
 
     def add(self, piece: bytes) -> None:
-        """Add the next piece."""
-        self.append(piece)
-        if len(self) - self._joined > MAX_PIECES:
+        """Take the next one."""
+        loose, is_large = len(self) - self._joined, len(piece) >= LARGE_PIECE_BYTES
+        if loose > MAX_PIECES or (is_large and loose):
             self[self._joined :] = [b"".join(self[self._joined :])]
             self._joined += 1
+        self.append(piece)
+        self._joined += is_large
 
 
 class ChunkedBody:

@@ -12,13 +12,14 @@ The catalogues are gettext's: `locale/ja.po`, compiled to `locale/ja.mo` by `mak
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 LANGUAGES: Final = ("en", "ja")
 
@@ -31,16 +32,17 @@ MAX_CACHED: Final = 10_000
 MAX_SPLIT_CHARACTERS: Final = 4000
 """A longer text is translated as a whole or not at all, never in parts."""
 
-PLACEHOLDER: Final = re.compile(r"\{(\w+)(:n|:count|:any)?\}")
+PLACEHOLDER: Final = re.compile(r"\{(\w+)(:n|:count|:any|:raw)?\}")
 """In a template: `{count:n}` stands for a number, `{sample:count}` for a number and a noun, `{name}` for any text,
-where there is enough text around it, and else for a word; `{name:any}` says that there is enough."""
+where there is enough text around it, and else for a word; `{name:any}` says that there is enough. In a translation
+`{name:raw}` is the value as it was, such as a word that is there to be typed."""
 
-_NUMBERS: Final = {":n": r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?|-", ":count": r"[\d,]+ [a-z][a-z ]*?"}
+_NUMBERS: Final = {":n": r"[-+]?[\d,]*\.?\d+(?:e[-+]?\d+)?%?|-", ":count": r"[\d,]+ [a-z][a-z ]*?"}
 _BOUNDARY: Final = re.compile(r"[\s,;(]")
 _LETTER: Final = re.compile(r"[A-Za-z]{2}")
 _EDGES: Final = re.compile(r"([\s,;:(]*)(.*?)([\s,;:.(]*)", re.DOTALL)
-_ASIDE: Final = re.compile(r"(\S.*?) \((.*)\)", re.DOTALL)
 _ENDS: Final = {".": "。", ",": "、", ". ": "。", ", ": "、", "; ": "。"}
+_SENTENCE_BREAK: Final = re.compile(r"[;.] ")
 _GAP: Final = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff]) (?=[\u3040-\u30ff\u4e00-\u9fff])")
 """A space between Japanese characters, which is removed; beside a value in Latin letters it stays."""
 
@@ -92,6 +94,11 @@ def take_language(words: Sequence[str], environment: Mapping[str, str]) -> tuple
     return language, [*own, *words[end:]]
 
 
+def environment_language() -> str:
+    """The language of a run that has no option for it."""
+    return take_language((), os.environ)[0]
+
+
 @contextmanager
 def use_language(language: str) -> Iterator[None]:
     """Translate into this language while the context lasts."""
@@ -117,13 +124,31 @@ def _catalogue(language: str) -> Catalogue:
     return Catalogue({key: value for key, value in messages.items() if key})
 
 
-class _Template(NamedTuple):
-    letters: int
-    """How many characters are outside its placeholders: the more, the better the match."""
-    literal: str
-    """The longest piece of the text without a placeholder."""
-    pattern: re.Pattern[str]
-    translation: str
+class _Template:
+    """A message with placeholders; its pattern is compiled when a text might be of it."""
+
+    def __init__(self, message: str, translation: str) -> None:
+        pieces = PLACEHOLDER.split(message)  # text, name, format, text, …
+        self.letters: int = sum(len(piece.replace(" ", "")) for piece in pieces[::3])
+        """Characters outside of placeholders: the more, the surer."""
+        self.literal: str = max(pieces[::3], key=len)
+        """The longest piece of the text that is always there."""
+        self.free: int = sum(form not in _NUMBERS for form in pieces[2::3])
+        """Placeholders that stand for more than numbers: the fewer, the surer."""
+        self.translation = translation
+        self._pieces = pieces
+
+    def fits(self, values: Mapping[str, str]) -> bool:
+        """Whether these are values, and no pieces of sentences: they have their brackets, and only the last one goes on."""
+        inner = [*values.values()][: -1 if not self._pieces[-1] else None]
+        return all(each.count("(") == each.count(")") for each in values.values()) and not any(
+            map(_SENTENCE_BREAK.search, inner)
+        )
+
+    @cached_property
+    def pattern(self) -> re.Pattern[str]:
+        """What the texts of the message match."""
+        return _compile(self._pieces, self.letters)
 
 
 class Catalogue:
@@ -141,8 +166,8 @@ class Catalogue:
     def __init__(self, messages: Mapping[str, str]) -> None:
         self._messages = messages
         self._templates = sorted(
-            (_compile(key, value) for key, value in messages.items() if PLACEHOLDER.search(key)),
-            key=lambda template: -template.letters,
+            (_Template(key, value) for key, value in messages.items() if PLACEHOLDER.search(key)),
+            key=lambda template: (-template.letters, template.free),
         )
         self._cache: dict[str, str] = {}
 
@@ -171,10 +196,13 @@ class Catalogue:
             return None  # lines, or columns
         for template in self._templates:
             if template.literal in core and (match := template.pattern.fullmatch(core)) is not None:
+                found = match.groupdict()
+                if not template.fits(found):
+                    continue
                 values: dict[str, str] = {}
-                for names, value in match.groupdict().items():
+                for names, value in found.items():
                     values |= self._values(names.split("__"), value)
-                return _fill(template.translation, values)
+                return _fill(template.translation, values, found)
         return None
 
     def _values(self, names: list[str], text: str) -> dict[str, str]:
@@ -194,11 +222,14 @@ class Catalogue:
         return part != done or " " not in part.strip() or self._find(split_edges(part)[1]) is not None
 
     def _translate_parts(self, core: str) -> str:
-        """Translate a text that consists of several messages: a list, a sentence with an aside, a table's line."""
+        """A text that was put together from messages: a list, a sentence with an aside, a line of a table."""
+        head, colon, rest = core.partition(": ")
+        if colon and "  " not in head and (known := self._find(rest)) is not None:
+            return f"{self.translate(head)}: {known}"
         for separator, instead in _SEPARATORS:
-            if separator == "; " and (aside := _ASIDE.fullmatch(core)) is not None:
-                done = [self.translate(aside[1]), self.translate(aside[2])]
-                if done != [*aside.groups()]:
+            if separator == "; " and (aside := split_aside(core)) is not None and "; " not in aside[0]:
+                done = [*map(self.translate, aside)]
+                if done != [*aside]:
                     return f"{done[0]} ({done[1]})"
             parts = core.split(separator, 1 if separator == ": " else -1)
             if separator == ". " and not all(part[:1].isupper() for part in parts[1:]):
@@ -214,8 +245,11 @@ class Catalogue:
         return core
 
 
-def _fill(translation: str, values: Mapping[str, str]) -> str:
-    return _GAP.sub("", PLACEHOLDER.sub(lambda found: values.get(found[1], ""), translation))
+def _fill(translation: str, values: Mapping[str, str], raw: Mapping[str, str]) -> str:
+    def value_of(found: re.Match[str]) -> str:
+        return (raw if found[2] == ":raw" else values).get(found[1], "")
+
+    return _GAP.sub("", PLACEHOLDER.sub(value_of, translation))
 
 
 def split_edges(text: str) -> tuple[str, str, str]:
@@ -233,10 +267,23 @@ def split_edges(text: str) -> tuple[str, str, str]:
     return before, core, after
 
 
-def _compile(message: str, translation: str) -> _Template:
-    """Compile a template to a pattern; in a short one a placeholder matches one word, since it would match too much."""
-    pieces = PLACEHOLDER.split(message)  # text, name, format, text, …
-    letters = sum(len(piece.replace(" ", "")) for piece in pieces[::3])
+def split_aside(text: str) -> tuple[str, str] | None:
+    """
+    What stands before the brackets with which a text ends, and what is in them; None where it doesn't end so.
+
+    >>> split_aside("a (b) c (d (e))"), split_aside("f(x)")
+    (('a (b) c', 'd (e)'), None)
+    """
+    depth = 0
+    for place in reversed(range(len(text))) if text.endswith(")") else ():
+        depth += (text[place] == ")") - (text[place] == "(")
+        if depth == 0:
+            return (text[: place - 1], text[place + 1 : -1]) if place > 1 and text[place - 1] == " " else None
+    return None
+
+
+def _compile(pieces: list[str], letters: int) -> re.Pattern[str]:
+    """A template as a pattern; in a short one a value is a single word, since it would fit too much."""
     any_text = ".*?" if letters >= MIN_SURE_LETTERS or ":any" in pieces else r"\S*?"
     names, forms = pieces[1::3], [*pieces[2::3], ":n"]
     follows = {name: forms[place + 1] not in _NUMBERS and name not in names[:place] for place, name in enumerate(names)}
@@ -254,4 +301,4 @@ def _compile(message: str, translation: str) -> _Template:
             run = ""
         seen.add(name)
         pattern += re.escape(text)
-    return _Template(letters, max(pieces[::3], key=len), re.compile(pattern, re.DOTALL), translation)
+    return re.compile(pattern, re.DOTALL)

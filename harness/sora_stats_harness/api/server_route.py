@@ -67,6 +67,11 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     client_key: str | None = None
     proxy: Proxy | None = None
 
+    @property
+    def names_files(self) -> bool:
+        """Whether certificates of the user's own are to be read."""
+        return self.ca_file is not None or self.client_cert is not None
+
     def make_tls_context(self, kind: Any = None) -> ssl.SSLContext:  # Any: a class
         """
         Make the TLS context: the authorities to trust, and the client certificate.

@@ -29,6 +29,7 @@ _PATH: Final = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/
 _NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 """The last label of a host name, if it has the form of a number: then the host must be an IPv4 address."""
 _IPV4_ADDRESS: Final = re.compile(r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}")
+_IPV6_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._~-]+|%25[A-Za-z0-9._~-]+)?\](:[0-9]+)?")
 _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 
 
@@ -81,8 +82,8 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
         raise UsageError(f"{name} is not a URL: it contains a blank or a control character")
     try:
         parts = urlsplit(url)
-    except ValueError as error:
-        raise UsageError(f"{name} is not a URL: {error}") from None
+    except ValueError:
+        raise UsageError(f"{name} is not a URL: its host must be a name or an address") from None
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname:
         raise UsageError(f"{name} is not an http or https URL: give one like {EXAMPLE_URL}")
     try:
@@ -124,8 +125,13 @@ def bracket_ipv6(host: str) -> str:
 
 def _normalize_host(parts: SplitResult, name: str) -> str:
     host = parts.hostname or ""
-    if "[" in parts.netloc:  # urlsplit has made sure that it is an address
-        return bracket_ipv6(host)
+    if "[" in parts.netloc:
+        found = _IPV6_ADDRESS.fullmatch(parts.netloc)  # urlsplit drops what stands behind the bracket, and takes "v1.x"
+        if found is None:
+            raise UsageError(f"{name} is not a URL: its host must be a name or an address")
+        zone = parts.netloc.partition("]")[0].partition("%")[2]
+        zone = zone[2:] if re.match("25.", zone) else zone  # %25eth0 as RFC 6874 has it, %eth0 as people do
+        return f"[{host.partition('%')[0]}{f'%{zone}' if zone else ''}]"
     if not host.isascii():
         import idna
 

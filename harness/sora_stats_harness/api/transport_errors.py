@@ -31,6 +31,9 @@ _LOCAL_ERRNOS: Final = frozenset(
 )
 """Limits of this machine: nothing has reached the server."""
 
+_UNREACHABLE_ERRNOS: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
+"""No way leads to the server, or none any more."""
+
 _OWN_NUMBERS: Final = (ssl.SSLError, socket.gaierror)
 """Errors whose numbers are not the system's."""
 
@@ -38,16 +41,18 @@ _OWN_NUMBERS: Final = (ssl.SSLError, socket.gaierror)
 def classify_transport_error(error: BaseException) -> TransportError:
     """Map an error of ssl or the system to an error code, with one line of detail."""
     causes = list(_walk_causes(error))
-    for cause in causes:
-        if isinstance(cause, OSError) and not isinstance(cause, _OWN_NUMBERS) and cause.errno in _LOCAL_ERRNOS:
-            return TransportError(code=ErrorCode.LOCAL, detail=describe_error(cause))
-    for kind, code in _CODE_BY_EXCEPTION:
-        for cause in causes:
-            if isinstance(cause, kind):
+    system = [cause for cause in causes if isinstance(cause, OSError) and not isinstance(cause, _OWN_NUMBERS)]
+    for numbers, code in ((_LOCAL_ERRNOS, ErrorCode.LOCAL), (_UNREACHABLE_ERRNOS, ErrorCode.UNREACHABLE)):
+        for cause in system:
+            if cause.errno in numbers:
                 return TransportError(code=code, detail=describe_error(cause))
-    if isinstance(error, OSError):  # unreachable, no route: the same to us as a closed port
-        system = next((cause for cause in causes if isinstance(cause, OSError) and cause.strerror), error)
-        return TransportError(code=ErrorCode.REFUSED, detail=describe_error(system))
+    for kind, code in _CODE_BY_EXCEPTION:
+        for each in causes:
+            if isinstance(each, kind):
+                return TransportError(code=code, detail=describe_error(each))
+    if system:  # whatever else keeps a socket from the server: as far away as a closed port
+        worded = next((cause for cause in system if cause.strerror), error)
+        return TransportError(code=ErrorCode.REFUSED, detail=describe_error(worded))
     return TransportError(code=ErrorCode.RESET, detail=describe_error(error) or "the connection was closed")
 
 

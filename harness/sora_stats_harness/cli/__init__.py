@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from ..api.errors import ExitCode, HarnessError, worst_exit_code
+from ..api.errors import DEBUG_VARIABLE, ExitCode, HarnessError, worst_exit_code
 from ..api.language import take_language, translate, use_language
 from .output import guard_standard_streams, print_error, stdout_problem, write_output
 
@@ -43,8 +43,7 @@ COMMANDS: Final = {
 
 COMMANDS_ON_LOCUST: Final = ("load", "capacity")
 
-DEBUG_VARIABLE: Final = "SORA_HARNESS_DEBUG"
-"""Environment variable; if it is set, an unexpected exception shows its traceback."""
+"""Environment variable; where it is set an unexpected exception shows its traceback."""
 
 COMPLETION_VARIABLE: Final = "_SORA_HARNESS_COMPLETE"
 """Environment variable with which a shell asks for completions, as click names it."""

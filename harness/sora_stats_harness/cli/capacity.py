@@ -118,7 +118,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
         arguments.say(plan_text)
         with judged.stack:
             visit = judged.visit_for_load()
-            if visit is not None and visit.ends_early:
+            if visit is not None and visit.ends_search:
                 return judged.end_early(
                     visit, surveys.early_scope(arguments, judged), _verdict_options(arguments, goal, plan)
                 )

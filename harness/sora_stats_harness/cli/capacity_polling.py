@@ -80,7 +80,7 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     slo = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
     with common.JudgedRun(arguments, "capacity") as run:
-        plan_text = f"{_size_plan_text(arguments, url, sizes)}{common.plan_additions(arguments)}"
+        plan_text = _size_plan_text(arguments, url, sizes)
         if arguments.dry_run:
             write_message(f"{plan_text}\n", sys.stderr)
             return 0
@@ -94,7 +94,7 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
         }
         with run.stack:
             visit = run.visit_for_load()
-            if visit is not None and visit.ends_early:
+            if visit is not None and visit.ends_search:
                 return run.end_early(visit, early_scope(arguments, run), options_of_run)
             try:
                 survey.measure_simulators(sizes) if url is None else survey.measure_server(url)
@@ -184,11 +184,13 @@ def _listing_slo(arguments: Arguments) -> Slo | None:
 
 
 def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> str:
+    additions = common.plan_additions(arguments)
     if url is None:
-        return f"plan: listings of simulators of {', '.join(f'{size:,}' for size in sizes)} connections, one at a time"
+        shown = ", ".join(f"{size:,}" for size in sizes)
+        return f"plan: listings of simulators of {shown} connections, one at a time{additions}"
     return (
-        f"plan: listings of {url}, one at a time, at most {arguments.max_rate:g} a second, for {arguments.duration:g} "
-        "s; the server's own ups and downs give the sizes"
+        f"plan: listings of {url}, one at a time, at most {arguments.max_rate:g} a second, for {arguments.duration:g} s; "
+        f"the server's own ups and downs give the sizes{additions}"
     )
 
 
@@ -216,7 +218,7 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
         }
         with run.stack:
             visit = run.visit_for_load()
-            if visit is not None and visit.ends_early:
+            if visit is not None and visit.ends_search:
                 return run.end_early(visit, early_scope(arguments, run), options_of_run)
             server, address = resolve_target(arguments, url, run.stack)
             notes = run.edition_notes(visit, address)

@@ -384,6 +384,7 @@ def _write_reports(report: VerdictReport, output: Path | None) -> Path:
 
 
 def _print_report(report: VerdictReport, written: Path | None, arguments: Arguments) -> None:
+    from ..judge.requirements import REQUIREMENTS
     from ..reports import github_actions as github
     from ..reports import report_folder as files
     from ..reports import terminal
@@ -397,6 +398,9 @@ def _print_report(report: VerdictReport, written: Path | None, arguments: Argume
     write_output(github.guard_log_commands(text, secrets.token_hex(16)) if on_github else text, stream)
     if written is not None and not arguments.quiet:
         write_message(f"reports in {written}/: {', '.join(files.list_report_files(written))}\n", stream)
+        failed = next((row.id for row in report.verdict.requirements if row.fails and row.id in REQUIREMENTS), None)
+        if failed is not None and not report.verdict.diagnosis:
+            write_message(f"why it is a rule, and how to waive it: sora-harness explain {failed}\n", stream)
     if on_github:
         write_output(github.verdict_annotations(report.verdict), stream)
         if problem := github.append_step_summary(render_markdown_summary(report)):

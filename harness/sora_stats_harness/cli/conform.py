@@ -56,7 +56,6 @@ def run(arguments: Arguments) -> int:
         UsageError: Options that contradict each other, or a value that cannot be used.
         SimulatorError: The embedded simulator did not start.
     """
-    from ..judge.verdict_decision import RunEnding
     from ..probe.conformance_run import run_conformance
     from ..probe.single_request import ProberAsk
 
@@ -81,13 +80,13 @@ def run(arguments: Arguments) -> int:
                 plan, judge, run.new_prober(), interrupt=run.interrupt, watch=_make_watcher(run.progress, plan)
             )
             if recorder is not None:
-                recorder.mark_early_end(interrupted=result.interrupted, aborted=result.aborted)
+                recorder.mark_early_end(interrupted=result.interrupted, aborted=result.broken or result.aborted)
         if recorder is not None and recorder.problem is not None:
             notes.append(recorder.problem)
         facts = run.facts(
             subject=plan.server,
             scope=plan.scope,
-            ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted, weak=result.weak),
+            ending=result.ending,
             options=verdict_options,
             notes=[*result.notes, *notes],
             diagnosis=run.diagnose(visit),

@@ -12,7 +12,7 @@ from ..api.server_url import EXAMPLE_URL
 from . import command_support as common
 from . import options
 from .framework import Arguments, Command, flag, group
-from .output import write_output
+from .output import write_message, write_output
 
 EXAMPLES: Final = """\
 examples:
@@ -43,7 +43,7 @@ def run(arguments: Arguments) -> int:
         ask = ProberAsk(run.new_prober, run.interrupt)
         visit = run.visit(ask, "sora-harness conform")
         if visit is None:
-            write_output("sora-harness: interrupted\n", sys.stderr)
+            write_message("sora-harness: interrupted\n", sys.stderr)
             return ExitCode.INCONCLUSIVE
         about = [each for request in requests_about(visit) if (each := ask(request)) is not None]
         response = visit.listing.response

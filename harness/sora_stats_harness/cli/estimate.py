@@ -11,6 +11,7 @@ from . import options
 from .framework import Arguments, Command, flag, group, with_value
 
 if TYPE_CHECKING:
+    from ..probe.doctor import Visit
     from ..probe.interrupt import InterruptHandler
 
 EXAMPLES: Final = """\
@@ -38,7 +39,6 @@ def run(arguments: Arguments) -> int:
     from ..judge.checks.user_checks import load_check_files
     from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
-    from ..probe.edition_detection import detect_by_server
     from ..probe.polling_estimate import (
         ESTIMATE_SCOPE,
         MAX_ESTIMATE_REQUESTS,
@@ -53,12 +53,7 @@ def run(arguments: Arguments) -> int:
     with common.JudgedRun(arguments, "estimate") as run:
         with run.stack:
             server = settings.url or common.start_simulator(arguments, run.stack)[0]
-            began_s = time.monotonic()
-            notes = common.detect_edition(
-                arguments, lambda: detect_by_server(server, run.headers, run.new_prober(), run.interrupt)
-            )
-            if notes:
-                _pause_between_requests(time.monotonic() - began_s, run.interrupt)
+            notes = _find_edition(arguments, run, server)
             judge = Judge(
                 load_edition(arguments.settings.edition),
                 checks=load_check_files(settings.checks),
@@ -72,28 +67,47 @@ def run(arguments: Arguments) -> int:
                 interrupt=run.interrupt,
                 watch=lambda sent: run.progress.show(0, f"request {sent} of {MAX_ESTIMATE_REQUESTS}"),
             )
-        found = estimate_polling_cost(exchanges, PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval))
-        aborted = _no_response_reason(exchanges) if found is None else None
+        visit = _visit(run, exchanges) if settings.url is not None else None
+        found = None
+        if visit is None or not visit.ends_early:
+            polling = PollingPlan(pollers=arguments.pollers, interval_s=arguments.interval)
+            found = estimate_polling_cost(exchanges, polling)
+        aborted = None
+        if found is None:
+            aborted = _no_response_reason(exchanges) if visit is None or visit.problem is None else visit.reason
         facts = run.facts(
             subject=server,
             scope=ESTIMATE_SCOPE,
             ending=RunEnding(interrupted=run.interrupt.is_interrupted, aborted=aborted),
             options={"pollers": arguments.pollers, "interval_s": arguments.interval, "cluster": arguments.cluster},
             notes=notes,
-            diagnosis=_diagnose(run, exchanges) if settings.url is not None and found is None else None,
+            diagnosis=run.diagnose(visit),
         )
         return common.report_and_exit_code(arguments, judge, replace(facts, estimate=found))
 
 
-def _diagnose(run: common.JudgedRun, exchanges: list[Any]) -> dict[str, str]:  # Any: Exchange, not imported here
-    """The diagnosis of a URL without a usable response."""
+def _visit(run: common.JudgedRun, exchanges: list[Any]) -> Visit | None:  # Any: Exchange, not imported here
+    """What the first response shows of the server."""
     from ..probe.doctor import visit_server
     from ..probe.single_request import ProberAsk
 
     if not exchanges:
-        return {}
+        return None
     ask = ProberAsk(run.new_prober, run.interrupt)
-    return run.diagnose(visit_server(exchanges[0], ask, command="sora-harness doctor"))
+    return visit_server(exchanges[0], ask, command="sora-harness doctor")
+
+
+def _find_edition(arguments: Arguments, run: common.JudgedRun, server: str) -> list[str]:
+    """Find the edition where it is `auto`, by one request more; gives notes."""
+    from ..probe.edition_detection import detect_by_server
+
+    began_s = time.monotonic()
+    notes = common.detect_edition(
+        arguments, lambda: detect_by_server(server, run.headers, run.new_prober(), run.interrupt)
+    )
+    if notes:
+        _pause_between_requests(time.monotonic() - began_s, run.interrupt)
+    return notes
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:

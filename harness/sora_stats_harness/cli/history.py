@@ -8,8 +8,9 @@ from typing import Final
 
 import click
 
+from ..api.language import translate
 from .framework import Arguments, Command, with_value
-from .output import print_table, write_message, write_output, write_result
+from .output import print_table, write_message, write_result
 
 EXAMPLES: Final = """\
 examples:
@@ -36,10 +37,12 @@ def run(arguments: Arguments) -> int:
     history = read_history(arguments.folder, label=arguments.by)
     page = arguments.output or DEFAULT_PAGE
     write_result(render_history(history, beside=page.parent), page)
-    print_table([[column.upper() for column in HISTORY_COLUMNS], *(history_row(each) for each in history.runs)])
+    print_table(
+        [[translate(column).upper() for column in HISTORY_COLUMNS], *(history_row(each) for each in history.runs)]
+    )
     for text in history.left_out:
         write_message(f"left out: {escape_terminal(text, 1000)}\n", sys.stderr)
-    write_output(f"{count_with_noun(len(history.runs), 'run')} in {page}\n")
+    write_message(f"{count_with_noun(len(history.runs), 'run')} in {page}\n")
     return 0
 
 

@@ -77,7 +77,6 @@ def run(arguments: Arguments) -> int:
     import_module("..load.load_task", __package__)  # before any import that uses sockets, since Locust replaces them
     from msgspec.structs import replace as replace_fields
 
-    from ..judge.verdict_decision import RunEnding
     from ..load.load_task import run_load_task
     from ..load.slo_results import end_with_slos, judge_slos
 
@@ -98,7 +97,7 @@ def run(arguments: Arguments) -> int:
         facts = run.facts(
             subject=server,
             scope=spec.scope,
-            ending=end_with_slos(RunEnding(interrupted=done.interrupted, aborted=done.aborted), results),
+            ending=end_with_slos(done.ending, results),
             options=spec.verdict_options(load.processes) | {"slo": [slo.text for slo in slos]},
             notes=[*notes, *done.notes, *_load_notes(load)],
             diagnosis=run.diagnose(visit),
@@ -230,12 +229,16 @@ def _plan_text(
         ramp = f", reached over {spec.ramp_s:g} s" if spec.ramp_s else ""
         how = f"{spec.rate:g} requests/s (open model){ramp}, at most {spec.users} in flight"
     else:
-        interval = f"every {spec.interval_s:g} s" if spec.interval_s else "at once after each response"
-        how = f"{spec.users} users (closed model), each sending {interval}"
+        when = (
+            f"each sending every {spec.interval_s:g} s"
+            if spec.interval_s
+            else "each sending at once after each response"
+        )
+        how = f"{spec.users} users (closed model), {when}"
     sockets = "" if spec.sockets is None else f", over {spec.sockets} connections"
     if not spec.keep_alive:
         sockets += ", a new connection for each request"
-    several = "" if plan is None else f" from {plan.description}"
+    several = "" if plan is None else f", from {plan.description}"
     stop = " or ".join(each.text for each in limits)
     gate = f"; must keep {', '.join(each.text for each in slos)}" if slos else ""
     return (

@@ -86,7 +86,9 @@ class Observed(msgspec.Struct, gc=False):
     bare: bool
     """Whether there was no HTTP: a recording of samples only."""
     counter_places: Mapping[tuple[str, ...], tuple[int, int]]
-    """Each counter's block and its index there, by path."""
+    """By path, the block of each counter and its place there."""
+    open_from_ns: int | None = None
+    """When the oldest request was sent that may still be under way; None where there is none."""
     response: Response | None = None
     """The complete response; None before `Stage.HTTP`, or if there is none."""
     headers: RelevantHeaders = None  # type: ignore[assignment]  # a response has some
@@ -109,11 +111,6 @@ class Observed(msgspec.Struct, gc=False):
     """Whether `admitted` is everything that the body contains."""
     alone: bool = False
     """Whether there is nothing to compare with, as for a body from a file."""
-
-    @property
-    def open_from_ns(self) -> int | None:
-        """When the oldest request that may still be in flight was sent; None if there is none."""
-        return next(iter(self.open_sent_ns), self.horizon_ns)
 
     @property
     def rewritten(self) -> bool:

@@ -24,7 +24,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
-from operator import eq, is_not, itemgetter, le
+from operator import is_not, itemgetter, le
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -76,9 +76,11 @@ class LabelGap(Generic[EvidenceT]):
     earlier: EvidenceT
     """A response that had these counters."""
     holder: EvidenceT
-    """The response that lacks the channel."""
-    is_idle: bool = False
-    """Whether the counters are exactly the same afterwards."""
+    """The one that lacks it."""
+    since_ns: int
+    """Since when no response had shown its counters to start again."""
+    after: Counters = ()
+    """What its counters are afterwards."""
 
 
 class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
@@ -184,6 +186,7 @@ class CounterHistory(Generic[EvidenceT]):
 
     __slots__ = (
         "_absent_since_ns",
+        "_label_since_ns",
         "_last_absence_ns",
         "_prune_threshold",
         "first",
@@ -207,7 +210,9 @@ class CounterHistory(Generic[EvidenceT]):
         self.reopened: int = 0
         """How often a data channel was closed and reopened between two samples that both have it."""
         self._absent_since_ns: dict[str, int] = {}
-        """When the last sample without a label arrived, for each label ever seen."""
+        """For each label ever seen, when the last sample without it had arrived."""
+        self._label_since_ns: dict[str, int] = {}
+        """For each label, when the first sample of it had arrived whose counters all later ones carry on."""
         self._last_absence_ns = EARLIEST_NS
         """The latest of these."""
         self._prune_threshold = 8
@@ -361,7 +366,9 @@ class CounterHistory(Generic[EvidenceT]):
                 if top is known:
                     top = known.copy()
                 top[label] = mine
-                self.first_labels.setdefault(label, mine)
+                if label not in self.first_labels:
+                    self.first_labels[label] = mine
+                    self._label_since_ns[label] = received_ns
         return top
 
     def _find_gaps(
@@ -378,13 +385,15 @@ class CounterHistory(Generic[EvidenceT]):
             if label in labels and sent_ns > floors[label]:
                 gap = waiting.pop(label)
                 if all(map(le, gap.before, labels[label])):
-                    self.gaps.append(replace(gap, is_idle=all(map(eq, gap.before, labels[label]))))
+                    self.gaps.append(replace(gap, after=labels[label]))
+                    self._label_since_ns[label] = gap.since_ns
         for label, before in base.labels.items() if base is not None else ():
             counted = max(before, default=0)
             if label not in labels and label not in waiting and counted > 0:
                 assert base is not None, "it has labels"
                 earlier = base.first_evidence(label, tuple(before).index(counted), counted)
-                waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder)
+                since_ns = self._label_since_ns[label]
+                waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder, since_ns=since_ns)
 
     def forget_gaps(self, holder: EvidenceT) -> None:
         """Undo the gaps of the last sample, whose labels could not be read."""

@@ -43,7 +43,7 @@ class CoverageTracker:
             return
         for label, others in configuration.items():
             if label not in connection.configuration:
-                self.add_label(self._codec.edition_path_of_label(label), others)
+                self.add_label(self._codec.path_of_known_label(label), others)
 
     def add_fields_of_sample(self, sample: Sample) -> None:
         """Add the groups and leaves that a sample has."""
@@ -53,10 +53,8 @@ class CoverageTracker:
             path for path in self._plain if not any(path[:depth] in absent for depth in range(1, len(path) + 1))
         )
 
-    def add_label(self, path: Path | None, others: Sequence[Any]) -> None:  # Any: leaves of any type
-        """Add a label: its counters, and its other leaves that are present."""
-        if path is None:
-            return
+    def add_label(self, path: Path, others: Sequence[Any]) -> None:  # Any: leaves of any type
+        """Take in a label: its counters, and those of its other leaves that are there."""
         self._fields.update((*path, field.name) for field in self._codec.label_counters)
         self._fields.update(
             (*path, field.name)
@@ -87,11 +85,10 @@ class CoverageTracker:
         return grown
 
     def _add_grown_label(self, grown: set[Path], label: str, grew: Sequence[bool]) -> None:
-        path = self._codec.edition_path_of_label(label)
-        if path is not None:
-            grown.update(
-                (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved
-            )
+        path = self._codec.path_of_known_label(label)
+        grown.update(
+            (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved
+        )
 
     def fill_coverage(self, coverage: CoverageSummary, states: Collection[State]) -> None:
         """Fill in the verdict's coverage."""

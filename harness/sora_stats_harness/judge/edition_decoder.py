@@ -156,6 +156,12 @@ class EditionDecoder:
             return (LABELS_GROUP, ANY_LABEL)
         return None
 
+    def path_of_known_label(self, label: str) -> Path:
+        """The same of a label in a sample: it has no others."""
+        path = self.edition_path_of_label(label)
+        assert path is not None, "readers take documented labels only"
+        return path
+
     def accept_deviation(self, path: Path) -> bool:
         """
         Accept a deviating leaf, group or unknown key as raw bytes from now on.

@@ -12,12 +12,13 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING, Final
 from weakref import ref
 
 import msgspec
 
-from ..api.exchange import Excerpt, Exchange, Headers, Request, Response
+from ..api.exchange import Excerpt, Exchange, Headers, Request
 from .check import Place
 from .excerpts import ElementIndex, WantedPart, cut_body
 
@@ -56,19 +57,16 @@ class PackedBody:
         pause: Called between blocks of a large body.
     """
 
-    __slots__ = ("_blocks", "length", "sha256", "size")
+    __slots__ = ("_blocks", "length", "size")
 
     def __init__(self, body: bytes, compressor: ZstdCompressor, pause: Callable[[], None]) -> None:
         self.length: int = len(body)
         self._blocks: list[bytes] = []
-        digest = hashlib.sha256()
         for start in range(0, len(body), BLOCK_BYTES):
             if start:
                 pause()
             block = body[start : start + BLOCK_BYTES]
-            digest.update(block)
             self._blocks.append(compressor.compress(block, compressor.FLUSH_FRAME))
-        self.sha256: str = digest.hexdigest()
         self.size: int = OVERHEAD_BYTES + sum(map(len, self._blocks))
 
     def read(self, start: int, stop: int, known: ZstdDict) -> bytes:
@@ -80,12 +78,22 @@ class PackedBody:
         data = b"".join(ZstdDecompressor(known).decompress(block) for block in blocks)
         return data[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
 
+    def hash(self, known: ZstdDict, pause: Callable[[], None]) -> str:
+        """The SHA-256 of all: worked out for the few that are shown or let go, and not for each that is packed."""
+        from ..api.zstd import ZstdDecompressor
+
+        digest = hashlib.sha256()
+        for block in self._blocks:
+            digest.update(ZstdDecompressor(known).decompress(block))
+            pause()
+        return digest.hexdigest()
+
 
 class EvidenceExchange(msgspec.Struct, eq=False, weakref=True):
     """An exchange whose body is compressed, and finally dropped, when memory runs short."""
 
     exchange: Exchange
-    """Without a body once that was compressed; its `excerpt` then has length and hash."""
+    """Without a body once that was packed; once that was let go too, its `excerpt` tells length and hash."""
     packed: PackedBody | None = None
     sha256: str | None = None
     """The body's hash, once it was requested."""
@@ -123,9 +131,9 @@ class EvidenceStore:
     """
     All evidence of one judge.
 
-    A quarter of the memory is for bodies as they came; older ones are compressed, to some 10 % of their size. Another
-    quarter is for proofs of any size. Three eighths are divided among later proofs, so that the last kind of finding
-    has its proof too. The remainder is for compressed bodies.
+    A quarter of it is for bodies as they came; older ones that are still held are packed, to some 10 % of their size. Another quarter is for
+    proofs as large as they come, and three eighths are shared out among those after them, so that the last kind of finding
+    has its proof too. What is not used so is for packed bodies.
 
     Args:
         limit_bytes: The limit for all evidence together.
@@ -162,8 +170,7 @@ class EvidenceStore:
         """Add the exchange that is judged next."""
         held = self._current = EvidenceExchange(exchange)
         self._newest.append(held)
-        response = exchange.response
-        self._newest_bytes += OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
+        self._newest_bytes += _raw_size(exchange)
         return held
 
     def settle(self, pause: Callable[[], None]) -> None:
@@ -173,13 +180,25 @@ class EvidenceStore:
             self._portions.append((self._newest_bytes, [*map(ref, self._newest)]))
             self._raw_bytes += self._newest_bytes
             self._newest, self._newest_bytes = [], 0
-            while self._raw_bytes > self._raw_limit:
-                size, oldest = self._portions.popleft()
-                self._raw_bytes -= size
-                for each in oldest:
-                    if (aged := each()) is not None:
-                        self._pack(aged, pause)
-            self._release()
+            if self._raw_bytes > self._raw_limit:
+                self._bound_raw(pause)
+            self._release(pause)
+
+    def _bound_raw(self, pause: Callable[[], None]) -> None:
+        """Count what is still held of the bodies as they came, and pack the oldest where that is too much all the same."""
+        portions, self._portions, self._raw_bytes = self._portions, deque(), 0
+        for _, portion in portions:
+            sizes = [0 if (held := each()) is None else _raw_size(held.exchange) for each in portion]
+            if size := sum(sizes):
+                self._portions.append((size, [*compress(portion, sizes)]))
+                self._raw_bytes += size
+        enough = self._raw_limit * 3 // 4  # so that the next look is some time off
+        while self._raw_bytes > (enough if len(self._portions) > 1 else self._raw_limit):
+            size, oldest = self._portions.popleft()
+            self._raw_bytes -= size
+            for each in oldest:
+                if (aged := each()) is not None:
+                    self._pack(aged, pause)
 
     def _pack(self, held: EvidenceExchange, pause: Callable[[], None]) -> None:
         exchange = held.exchange
@@ -196,7 +215,7 @@ class EvidenceStore:
             self._known = ZstdDict(response.body[:PIECE_BYTES], is_raw=True)
             self._compressor = ZstdCompressor(level=1, zstd_dict=self._known.as_digested_dict)
         packed = held.packed = PackedBody(response.body, self._compressor, pause)
-        held.exchange = _without_body(exchange, response, packed.sha256)
+        held.exchange = _without_body(exchange, packed.length, "")
         self._watch(held, packed.size)
 
     def _watch(self, held: EvidenceExchange, size: int) -> None:
@@ -206,15 +225,13 @@ class EvidenceStore:
     def _forget(self, kept: ref[EvidenceExchange]) -> None:
         self._packed_bytes -= self._packed.pop(kept, 0)
 
-    def _release(self) -> None:
+    def _release(self, pause: Callable[[], None]) -> None:
         while self.size > self._limit and self._packed:
             kept = next(iter(self._packed))
             self._packed_bytes -= self._packed.pop(kept)
             if (held := kept()) is not None:
-                held.packed = None
-                exchange, response = held.exchange, held.exchange.response
-                if response is not None and response.excerpt is None:
-                    held.exchange = _without_body(exchange, response, hashlib.sha256(response.body).hexdigest())
+                body = _HeldBody(held, self._known)
+                held.exchange, held.packed = _without_body(held.exchange, body.length, body.hash(pause)), None
                 self.released += 1
 
     # -- what proves a finding ----------------------------------------------------------------------------------------
@@ -249,7 +266,7 @@ class EvidenceStore:
             if each.key == wrong.key:
                 wanted = WantedPart(connection_id=connection_id, most_bytes=most, place=place, offset=offset)
             proof.append(self._keep(self._held(each), wanted))
-        self._release()
+        self._release(lambda: None)
         return tuple(proof)
 
     def cut(self, held: EvidenceExchange, connection_id: str) -> Exchange:
@@ -315,15 +332,28 @@ class _HeldBody:
         assert self._known is not None, "what is packed was packed by the store"
         return packed.read(start, stop, self._known)
 
-    def hash(self) -> str:
-        held = self._held
+    def hash(self, pause: Callable[[], None] = lambda: None) -> str:
+        held, packed = self._held, self._held.packed
         if held.sha256 is None:
-            held.sha256 = hashlib.sha256(self._body).hexdigest() if held.packed is None else held.packed.sha256
+            if packed is None:
+                held.sha256 = hashlib.sha256(self._body).hexdigest()
+            else:
+                assert self._known is not None, "what is packed was packed by the store"
+                held.sha256 = packed.hash(self._known, pause)
         return held.sha256
 
 
-def _without_body(exchange: Exchange, response: Response, sha256: str) -> Exchange:
-    told = Excerpt(of="text", length=len(response.body), sha256=sha256)
+def _raw_size(exchange: Exchange) -> int:
+    """The bytes that an exchange is counted with while its body is as it came."""
+    response = exchange.response
+    return OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
+
+
+def _without_body(exchange: Exchange, length: int, sha256: str) -> Exchange:
+    response = exchange.response
+    if response is None:
+        return exchange
+    told = Excerpt(of="text", length=length, sha256=sha256)
     return msgspec.structs.replace(exchange, response=msgspec.structs.replace(response, body=b"", excerpt=told))
 
 

@@ -21,7 +21,10 @@ from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .verdict import FindingEntry
 
 MAX_FINGERPRINTS: Final = 1000
-"""How many fingerprints are listed one by one; beyond that, there is one entry for each requirement."""
+"""
+Different fingerprints of one requirement that are listed one by one; whatever is beyond is one entry. Every counter under every
+target is 972. It is a limit of each requirement: of a flood of one kind, the others' causes must not become a matter of chance.
+"""
 
 MAX_COUNTED_CONNECTIONS: Final = 100_000
 """The most connections that one entry counts."""
@@ -58,6 +61,8 @@ class FindingAggregator:
         self._on_occurrence = on_occurrence
         self._severity = severity
         self._entries: dict[tuple[object, ...], _AggregatedFinding] = {}
+        self._listed: Counter[object] = Counter()
+        """By requirement, the entries."""
         self.unlisted_counts: Counter[str] = Counter()
         """How many findings went into a requirement's entry for all the rest."""
 
@@ -108,12 +113,13 @@ class FindingAggregator:
         return entry
 
     def _add_entry(self, key: tuple[object, ...], found: Violation | Finding, level: Level) -> _AggregatedFinding:
-        if len(self._entries) >= MAX_FINGERPRINTS:
+        if self._listed[key[0]] >= MAX_FINGERPRINTS:
             self.unlisted_counts[str(key[0])] += 1
             key = (key[0], None, None, "more")
             if (entry := self._entries.get(key)) is not None:
                 return entry
         entry = self._entries[key] = _AggregatedFinding(finding=self._to_finding(found), level=level)
+        self._listed[key[0]] += 1
         return entry
 
     def evidence_of(self, fingerprint: str) -> tuple[Exchange, ...]:

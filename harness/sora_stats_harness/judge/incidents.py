@@ -34,7 +34,9 @@ MIN_OCCURRENCES: Final = 3
 """How often a target must be wrong, and the others right, before it counts as the only one."""
 
 MAX_NAMED_FIELDS: Final = 3
-"""How many fields a sentence names."""
+"""Fields that a sentence names."""
+MAX_NAMES_CHARACTERS: Final = 80
+"""How long their names may be together: reports cut sentences that are too long, which would hide how many there are."""
 
 GATEWAY_STATUSES: Final = {
     401: "it asks for credentials",
@@ -103,8 +105,11 @@ def _times(count: int, noun: str) -> str:
 
 def _name_fields(paths: Collection[str]) -> str:
     names = [path.lstrip("/").replace("/", ".") for path in sorted(paths)]
-    more = len(names) - MAX_NAMED_FIELDS
-    return ", ".join(names[:MAX_NAMED_FIELDS]) + (f" and {more:,} more" if more > 0 else "")
+    shown = names[:MAX_NAMED_FIELDS]
+    while len(shown) > 1 and len(", ".join(shown)) > MAX_NAMES_CHARACTERS:
+        shown.pop()
+    more = len(names) - len(shown)
+    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _target_outage(seen: IncidentEvidence) -> Iterator[Incident]:
@@ -371,8 +376,8 @@ def _restart_with_new_ids(seen: IncidentEvidence) -> Iterator[Incident]:
 
 
 def _silence(seen: IncidentEvidence) -> list[FindingEntry]:
-    """The findings about requests to a server that did not respond."""
-    away = (ErrorCode.REFUSED, ErrorCode.RESET, ErrorCode.TIMEOUT)
+    """Requests to a server that was away."""
+    away = (ErrorCode.REFUSED, ErrorCode.RESET, ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE)
     return [
         entry
         for entry in seen.findings(COMPLETE.id)
@@ -463,12 +468,11 @@ def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
         first = group[0]
         others = {each.field for each in group} - {first.field}
         more = f"; likewise {_name_fields(others)}" if others else ""
-        targets = (
-            f"in responses of {_targets_of([group])}" if any(each.target for each in group) else "to wrong requests"
-        )
+        is_asked = any(each.target for each in group)
+        where = f"In responses of {_targets_of([group])}" if is_asked else "In responses to wrong requests"
         yield _incident(
             "one-fault",
-            f"{first.message}, {targets}{more}.",
+            f"{where}: {first.message}{more}.",
             "Look at what the targets share: the fault does not depend on which of them is asked."
             if len({each.target for each in group}) > 1
             else "Look at the first of these findings: the others most likely follow from it.",

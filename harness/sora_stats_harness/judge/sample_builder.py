@@ -237,8 +237,6 @@ class SampleBuilder:
         loose, field = leeway.loose, leeway.field
         value: Any = None  # Any: a leaf
         if not text:
-            if field is None:
-                return
             deviation = leeway.absence
             if deviation is not None:
                 sample.absent = sample.absent | leeway.alone if sample.absent else leeway.alone

@@ -108,10 +108,10 @@ class StageWalk:
         horizon_ns: int | None = None,
         bare: bool = False,
     ) -> None:
-        """Judge an exchange; `pause` is called between slices of a large one."""
-        seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places)
-        request, response = exchange.request, exchange.response
-        target = request.target
+        """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
+        open_from_ns = next(iter(open_sent_ns), horizon_ns)
+        seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places, open_from_ns)
+        request, response, target = exchange.request, exchange.response, exchange.request.target
         state.checked = self._checked_of[target]
         counts = self._target_counts = self._counts_of[target]
         state.last_received_ns = exchange.received_ns
@@ -185,7 +185,7 @@ class StageWalk:
         """Read and judge a body, and every sample in it."""
         exchange, counts = seen.exchange, self._target_counts
         every = self._scan_every
-        scan = every == 1 or seen.alone or (every > 1 and exchange.seq % every == 0)
+        scan = seen.alone or (every > 0 and exchange.seq % every == 0)
         if pause is None:
             body = self._reader.read(data, target.many, scan)
         else:
@@ -288,7 +288,7 @@ class StageWalk:
                 sample.blocks,
             )
         related = sample.related and not connection.pending_violations and not connection.pending_levels
-        ordered = not seen.open_sent_ns and seen.horizon_ns is None and not connection.overlapping_samples
+        ordered = seen.open_from_ns is None and not connection.overlapping_samples
         self._ask(self._choices[related is True, ordered, steady], seen, state)
         connection.add_sample(seen.evidence, sample, exchange.request.target)
 

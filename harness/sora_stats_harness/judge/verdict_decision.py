@@ -45,7 +45,9 @@ class RunEnding:
     interrupted: bool = False
     """Whether the user ended it early."""
     aborted: str | None = None
-    """Why it ended itself early; None if it did not."""
+    """Why it ended itself early; None where it did not."""
+    broken: str | None = None
+    """Which fault of the harness ended it early."""
     violated_slo: str | None = None
     """The SLO that the server violates; None if it violates none."""
     unchecked_slo: str | None = None
@@ -116,6 +118,8 @@ def _objections(
         yield ExitCode.FAIL, ending.violated_slo
     for name, text in result.crashed.items():
         yield ExitCode.BROKEN, f"the check of {name} crashed: {text}"
+    if ending.broken:
+        yield ExitCode.BROKEN, ending.broken
     if ending.aborted:
         yield ExitCode.INCONCLUSIVE, ending.aborted
     if ending.unchecked_slo is not None:
@@ -149,7 +153,7 @@ def _requirement_status(
     reason: NotCheckedReason | None = None
     if worst is None:
         status, reason = _unviolated_status(rule, result, scope, {entry.status for entry in entries})
-    checked = result.checked.get(rule.id, 0)
+    checked = 0 if status == "not_applicable" else result.checked.get(rule.id, 0)
     strengths = {
         operation: TargetStrength(checked=times, excludes_above=excluded_share(times))
         for operation, times in sorted(result.checked_by_target.get(rule.id, {}).items())

@@ -17,6 +17,7 @@ from typing import Final, Protocol
 import gevent
 from locust.env import Environment
 
+from ..api.errors import describe_break
 from .load_session import LoadSession
 from .load_users import drain_users, wait_for_users
 from .request_metrics import RequestMetrics, TimelineInterval
@@ -73,6 +74,8 @@ class LoadRunEnd:
 
     interrupted: bool
     aborted: str | None
+    broken: str | None
+    """Which fault of the harness ended it."""
     began_ns: int | None
     """None if it never began."""
     ended_ns: int
@@ -106,17 +109,22 @@ def run_load(
             timeline.add(generator.take_seconds())
 
     aborted = generator.prepare(lambda: interrupt.is_interrupted)
-    began_ns = None
+    began_ns = broken = None
     if aborted is None and not interrupt.is_interrupted:
         began_ns = generator.start()
         if timeline is not None:
             timeline.begin(began_ns)
-        aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, follow)
+        try:
+            aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, follow)
+        except Exception as error:
+            broken = describe_break(error)
     ended_ns = time.monotonic_ns()
     generator.drain(lambda: interrupt.gives_up)
     if timeline is not None and began_ns is not None:
         timeline.add(generator.take_seconds(is_over=True))
-    return LoadRunEnd(interrupted=interrupt.is_interrupted, aborted=aborted, began_ns=began_ns, ended_ns=ended_ns)
+    return LoadRunEnd(
+        interrupted=interrupt.is_interrupted, aborted=aborted, broken=broken, began_ns=began_ns, ended_ns=ended_ns
+    )
 
 
 def _watch_run(

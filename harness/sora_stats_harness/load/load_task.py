@@ -14,6 +14,7 @@ from ..api.exchange import monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..api.server_route import Route
+from ..judge.verdict_decision import RunEnding
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
@@ -101,7 +102,13 @@ class LoadOutcome:
     """None if it never began."""
     interrupted: bool
     aborted: str | None
+    broken: str | None
     notes: list[str]
+
+    @property
+    def ending(self) -> RunEnding:
+        """How it ended, for its verdict."""
+        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken)
 
     @property
     def span(self) -> RunSpan:
@@ -133,7 +140,7 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
         outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
         if recorder is not None:
-            recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.aborted)
+            recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.broken or outcome.aborted)
             recorder.mark_span(outcome.span)
     if recorder is not None and recorder.problem is not None:
         outcome.notes.append(recorder.problem)
@@ -183,6 +190,7 @@ def _run_in_process(
         began_ns=end.began_ns,
         interrupted=end.interrupted,
         aborted=end.aborted or session.outage_text,
+        broken=end.broken,
         notes=session_notes(session),
     )
 
@@ -206,7 +214,7 @@ def _run_with_workers(
             timeline=timeline,
         )
         trouble = workers.trouble()
-    task.say(f"judging together what {task.processes} workers saw")
+    task.say(f"judging together what {task.processes:d} workers saw")
     judged = judge_workers(
         JudgingRules(edition, task.spec.checks, task.spec.tear_s, task.spec.severity),
         workers.results,
@@ -232,6 +240,7 @@ def _run_with_workers(
         began_ns=end.began_ns,
         interrupted=end.interrupted or judged.interrupted,
         aborted="; ".join(reasons) or None,
+        broken=end.broken,
         notes=[*judged.notes, *silent],
     )
 

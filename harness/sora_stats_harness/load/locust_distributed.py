@@ -44,6 +44,7 @@ from .locust_standalone import (
     is_test_running,
     print_load_report,
     refuse_test,
+    say_error,
 )
 from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
@@ -81,7 +82,7 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
         try:
             check_locust_options(environment)
         except HarnessError as error:
-            sys.stderr.write(f"sora-harness: {error}\n")
+            say_error(error)
             sys.exit(int(error.exit_code))
     # Locust calls the listeners to `quitting` in reverse order, and this one has to be the last.
     environment.events.quitting._handlers.insert(0, decide_exit_code)
@@ -292,7 +293,7 @@ class _LocustMaster:
             self._report = self.final_report() or self._build_report(self._spool)
             add_exit_code(self._environment, self._report.verdict.exit_code)
         except HarnessError as error:
-            sys.stderr.write(f"sora-harness: {error}\n")
+            say_error(error)
             add_exit_code(self._environment, error.exit_code)
 
     def _build_report(self, folder: Path) -> VerdictReport:

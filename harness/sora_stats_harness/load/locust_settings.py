@@ -17,6 +17,7 @@ from typing import Any, Final
 from ..api.edition import Edition, load_edition
 from ..api.errors import UsageError
 from ..api.exchange import Headers, Target, TransportError
+from ..api.language import environment_language, translate, use_language
 from ..api.option_values import FAIL_ON_LEVELS, parse_choice, parse_interval
 from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFIXED_OPTIONS
 from ..api.secret_redaction import Secrets
@@ -39,42 +40,51 @@ _HIDDEN_OPTIONS: Final = ("sora-run", "sora-spool", "sora-clock", "sora-workers"
 
 
 def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse one
-    """Add our options to Locust's."""
-    group = parser.add_argument_group("Sora statistics")
+    """Add our options to Locust's, explained in the language of the environment."""
+    with use_language(environment_language()):
+        _add_options(parser)
+    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default lets everybody in who can reach the machine
+    for name in _HIDDEN_OPTIONS:
+        parser.add_argument(f"--{name}", default="", help=argparse.SUPPRESS, include_in_web_ui=False)
+
+
+def _add_options(parser: Any) -> None:  # Any: as above
+    group = parser.add_argument_group(translate("Sora statistics"))
     group.add_argument(
         f"{PREFIX}interval",
         type=_of_option(parse_interval),
         metavar="SECONDS",
         env_var="SORA_INTERVAL",
-        help="the time from a user's request to its next; 0: right after the response (default: the scenario's)",
+        help=translate(
+            "from one sending of a user to its next; 0: at once after the response (default: the scenario's)"
+        ),
     )
-    group.add_argument(f"{PREFIX}output", default="", metavar="DIR", help="write the reports to this folder as well")
+    group.add_argument(f"{PREFIX}output", default="", metavar="DIR", help=translate("write the reports there as well"))
     types = {"fail-on": _of_option(lambda text: parse_choice(text, FAIL_ON_LEVELS)), "edition": _of_option(_parse_name)}
     for name, metavar, text in PREFIXED_OPTIONS:
         # a group doesn't support include_in_web_ui
         is_shown = f"sora_{name.replace('-', '_')}" in OPTIONS_ON_PAGE
         add = group.add_argument if is_shown else parser.add_argument
         more = {} if is_shown else {"include_in_web_ui": False}
-        add(f"{PREFIX}{name}", type=types.get(name, str), metavar=metavar, help=text.replace("%", "%%"), **more)
-    slo = (
-        "slo",
-        "SLO",
-        "fail unless this objective is kept: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1% (repeatable)",
-    )
+        add(
+            f"{PREFIX}{name}",
+            type=types.get(name, str),
+            metavar=metavar,
+            help=translate(text).replace("%", "%%"),
+            **more,
+        )
+    slo = ("slo", "SLO", "fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1% (repeatable)")
     for name, metavar, text in (*PREFIXED_LISTS, slo):
-        add, text = parser.add_argument, text.replace("%", "%%")
+        add, text = parser.add_argument, translate(text).replace("%", "%%")
         add(f"{PREFIX}{name}", action="append", default=[], metavar=metavar, help=text, include_in_web_ui=False)
     for name, text in PREFIXED_FLAGS:
-        parser.add_argument(f"{PREFIX}{name}", action="store_true", help=text, include_in_web_ui=False)
+        parser.add_argument(f"{PREFIX}{name}", action="store_true", help=translate(text), include_in_web_ui=False)
     parser.add_argument(
         f"{PREFIX}config",
         metavar="FILE",
-        help="the configuration (default: that of the current folder)",
+        help=translate("the configuration (default: that of the current folder)"),
         include_in_web_ui=False,
     )
-    parser.set_defaults(web_host="127.0.0.1")  # Locust's own default accepts everybody who can reach the machine
-    for name in _HIDDEN_OPTIONS:
-        parser.add_argument(f"--{name}", default="", help=argparse.SUPPRESS, include_in_web_ui=False)
 
 
 def _parse_name(text: str) -> str:
@@ -88,7 +98,8 @@ def _of_option(parse: Any) -> Any:  # Any: takes a text
         try:
             return parse(text)
         except UsageError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
+            with use_language(environment_language()):
+                raise argparse.ArgumentTypeError(translate(str(error))) from None
 
     return read
 

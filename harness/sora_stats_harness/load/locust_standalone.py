@@ -20,6 +20,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner
 
 from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
 from ..api.exchange import TARGET_OF_OPERATION, Target
+from ..api.language import environment_language, translate, use_language
 from ..judge.verdict_decision import RunEnding
 from ..reports import report_folder as files
 from ..reports import terminal
@@ -36,10 +37,21 @@ from ..reports.verdict_assembly import (
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare, observable_scope
 from .load_users import drain_users
-from .locust_settings import LocustSettings, address_of_host, begin_with_settings, selected_interval_s
+from .locust_settings import (
+    LocustSettings,
+    address_of_host,
+    begin_with_settings,
+    selected_interval_s,
+)
 from .locust_web_page import live_state
 from .run_measurements import LoadPlan, RunMeasurements, RunStopwatch
 from .slo_results import end_with_slos, judge_slos
+
+
+def say_error(text: object) -> None:
+    """Write one line to stderr, in the language of the environment."""
+    with use_language(environment_language()):
+        sys.stderr.write(f"sora-harness: {translate(str(text))}\n")
 
 
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
@@ -82,9 +94,9 @@ def _make_spec(environment: Any, settings: LocustSettings) -> LoadSpec:  # Any: 
 
 
 def refuse_test(environment: Any, error: HarnessError) -> None:  # Any: as above
-    """Report once why nothing is tested, and make Locust quit."""
-    if not hasattr(environment, "sora_exit_code"):  # only the first user reports it
-        sys.stderr.write(f"sora-harness: {error}\n")
+    """Say once why nothing is tested, and have Locust quit."""
+    if not hasattr(environment, "sora_exit_code"):  # the first user of many
+        say_error(error)
         add_exit_code(environment, error.exit_code)
         gevent.spawn(environment.runner.quit)
 
@@ -273,13 +285,18 @@ def print_load_report(environment: Any, report: VerdictReport | None) -> None:  
     if report is None:
         return
     sys.stdout.flush()
+    with use_language(environment_language()):
+        _write_load_report(environment, report)
+    sys.stderr.flush()
+
+
+def _write_load_report(environment: Any, report: VerdictReport) -> None:  # Any: as above
     sys.stderr.write(terminal.render_terminal(report, colour=False))
     output = str(getattr(environment.parsed_options, "sora_output", ""))
     if output:
         try:
             files.check_report_folder(Path(output))
             files.write_reports(report, Path(output))
-            sys.stderr.write(f"reports in {output}/\n")
+            sys.stderr.write(translate(f"reports in {output}/\n"))
         except (OSError, HarnessError) as error:
-            sys.stderr.write(f"sora-harness: the reports could not be written: {error}\n")
-    sys.stderr.flush()
+            say_error(f"the reports could not be written: {error}")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from ..api.language import environment_language, use_language
 from ..reports import html_report as html
 from ..reports.figure_cells import MeasurementTable, percentile_ms
 from ..reports.load_tables import failure_table, latency_table, response_times, target_table
@@ -138,7 +139,8 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
 
     def sora_report() -> tuple[str, int]:
         report = source.final_report()
-        return (_NO_VERDICT_PAGE, 404) if report is None else (html.render_html(report), 200)
+        with use_language(environment_language()):
+            return (_NO_VERDICT_PAGE, 404) if report is None else (html.render_html(report), 200)
 
     app.before_request(_refuse_request)
     app.after_request(add_rows)

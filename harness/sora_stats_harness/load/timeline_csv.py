@@ -8,6 +8,9 @@ own rows, by the wall clock, also one without responses, which is how a stall lo
 from __future__ import annotations
 
 import csv
+import io
+import os
+import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +19,7 @@ from typing import Final, Self, TextIO
 
 from ..api.errors import UsageError
 from ..judge.measured_results import ALL_TARGETS
+from ..recording.output_file import create_file
 from .request_metrics import TimelineInterval, TrafficCounts
 from .run_measurements import carried_percentile, format_wall_time
 
@@ -54,7 +58,10 @@ class TimelineCsv:
         self._began_at_s = 0.0
         self._next_s = 0
         try:
-            self._file: TextIO = Path(path).open("w", encoding="utf-8", newline="")  # noqa: SIM115  # closed by __exit__
+            file = create_file(Path(path))
+            if stat.S_ISFIFO(os.fstat(file.fileno()).st_mode):
+                os.set_blocking(file.fileno(), False)  # a reader that stays but does not read must not hold up the run
+            self._file: TextIO = io.TextIOWrapper(file, encoding="utf-8", newline="")
         except OSError as error:
             raise UsageError(f"--csv: {path} can't be written: {error.strerror or error}") from None
         self._writer = csv.writer(self._file, lineterminator="\n")

@@ -20,6 +20,6 @@ class WorkerPlan:
     def description(self) -> str:
         """The workers, in words."""
         if self.are_started_here:
-            return f"{self.count} processes"
-        what = "1 worker" if self.count == 1 else f"{self.count} workers"
+            return f"{self.count:d} processes"
+        what = "1 worker" if self.count == 1 else f"{self.count:d} workers"
         return f"{what} connecting to {self.bind_host}:{self.bind_port}"

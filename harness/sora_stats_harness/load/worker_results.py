@@ -189,7 +189,7 @@ def _worker_notes(results: Sequence[WorkerResult], apart: Sequence[WorkerResult]
             )
         notes += result.notes
     if elsewhere := sum(not result.is_on_masters_machine for result in apart):
-        what = "1 worker is" if elsewhere == 1 else f"{elsewhere} workers are"
+        what = "1 worker is" if elsewhere == 1 else f"{elsewhere:d} workers are"
         notes.append(
             f"{what} on other machines: each judged the order of what it saw itself, and across machines the server's "
             "timestamps order the samples"

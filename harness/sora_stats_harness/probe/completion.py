@@ -87,7 +87,7 @@ class CompletionTracker:
         found = [
             WeakRequirement(requirement=row, operation=operation, checked=count, share=until)
             for row in rows
-            if row.level is Level.MUST and RequiredCapability.PROBES not in row.needs
+            if self._plan.severity.weigh(row, row.level) is Level.MUST and RequiredCapability.PROBES not in row.needs
             for operation, count in checked.get(row.id, {}).items()
             if 0 < count < needed
         ]

@@ -9,11 +9,18 @@ from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER, Headers, Target
 from ..judge.checks.identity import ASKED, CLIENT
 from ..judge.checks.presence import LISTED, PRESENT
-from ..judge.checks.wrong_requests import ERROR_SHAPES
-from ..judge.requirements import OBSERVED_BY_CLIENTS, REQUIREMENTS, Level, RequiredCapability
+from ..judge.checks.wrong_requests import ERROR_SHAPES, shape_id
+from ..judge.requirements import (
+    DEFAULT_SEVERITY,
+    OBSERVED_BY_CLIENTS,
+    REQUIREMENTS,
+    Level,
+    RequiredCapability,
+    Severity,
+)
 from ..judge.verdict_decision import RunScope
 from .discovery import KnownConnection
-from .wrong_requests import build_wrong_requests
+from .wrong_requests import LARGE_BODY_ROW, build_wrong_requests
 
 SERVER_RATE: Final = 50.0
 """The default limit of requests per second to a server that we did not start."""
@@ -55,11 +62,11 @@ class ConformancePlan:
     """
     What a run does.
 
-    `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are requested instead of
-    those in a listing. A run takes at least `duration_s`, and continues until it has seen enough, for at most
-    `max_duration_s` (None: 60 seconds, or `duration_s` if that is longer). With `until` it continues until each MUST
-    would have shown a fault in a larger share, for each target. `concurrency` limits how many requests may overlap,
-    `rate` how many may be sent per second, and `bytes_per_s` how much may be received.
+    `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are asked for instead of those
+    that a listing shows. A run takes at least `duration_s`, and goes on until it has seen enough, for `max_duration_s`
+    at most (None: 60 seconds, or `duration_s` where that is longer). With `until` it goes on until a fault in a larger
+    share would have been seen by each MUST, of each target; `severity` says what is one. `concurrency` is how many requests may overlap,
+    `rate` how many may be sent a second, and `bytes_per_s` how much may be received.
     """
 
     server: str
@@ -69,6 +76,7 @@ class ConformancePlan:
     duration_s: float = 10.0
     max_duration_s: float | None = None
     until: float | None = None
+    severity: Severity = DEFAULT_SEVERITY
     concurrency: int = 8
     rate: float = SERVER_RATE
     bytes_per_s: float = SERVER_BYTES_PER_S
@@ -152,6 +160,8 @@ class ConformancePlan:
         if {Target.CONNECTION, Target.CLIENT}.isdisjoint(self.targets):
             ids.add(LISTED.id)
         if self.send_wrong_requests:
-            sent = {request.probe for request in build_wrong_requests(self.server, targets=self.targets, large=True)}
+            sent = {request.probe for request in build_wrong_requests(self.server, targets=self.targets)}
+            if Target.CONNECTION in self.targets:
+                sent.add(shape_id(LARGE_BODY_ROW))  # whose 8 MB are built where they are sent
             ids |= ERROR_SHAPES.keys() - sent
         return frozenset(ids)

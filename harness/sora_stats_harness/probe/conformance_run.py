@@ -19,7 +19,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from ..api.errors import describe_break
 from ..api.exchange import Exchange, Request, Target, make_valid_request
+from ..judge.verdict_decision import RunEnding
 from .completion import CompletionTracker, ConformanceJudge
 from .conformance_plan import ConformancePlan
 from .discovery import KnownConnection, connections_in_response
@@ -61,11 +63,18 @@ class ConformanceResult:
 
     interrupted: bool = False
     aborted: str | None = None
+    broken: str | None = None
+    """Which fault of the harness ended it."""
     weak: str | None = None
     """The requirement that did not reach the plan's `until` before the end."""
     exchanges: int = 0
     errors: int = 0
     notes: tuple[str, ...] = ()
+
+    @property
+    def ending(self) -> RunEnding:
+        """The same for its verdict."""
+        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken, weak=self.weak)
 
 
 def run_conformance(
@@ -103,16 +112,18 @@ async def _run_until_done(
     rounds = asyncio.create_task(run.run_rounds())
     ticker = asyncio.create_task(_report_progress(run, watch))
     interrupt.set_callback(lambda: loop.call_soon_threadsafe(rounds.cancel))
-    interrupted = False
+    interrupted, broken = False, None
     try:
         async with prober:
             await rounds
     except asyncio.CancelledError:
         interrupted = True
+    except Exception as error:
+        broken = describe_break(error)
     finally:
         interrupt.set_callback(None)
         ticker.cancel()
-    return run.make_result(interrupted)
+    return run.make_result(interrupted, broken)
 
 
 async def _report_progress(run: _ConformanceRun, watch: Callable[[ConformanceProgress], None]) -> None:
@@ -145,10 +156,10 @@ class _ConformanceRun:
             connections=sum(map(len, self._known.values())),
         )
 
-    def make_result(self, interrupted: bool) -> ConformanceResult:
-        aborted = None if interrupted else self._aborted or self._sender.no_response_reason()
+    def make_result(self, interrupted: bool, broken: str | None) -> ConformanceResult:
+        aborted = None if interrupted or broken else self._aborted or self._sender.no_response_reason()
         weakest = self._completion.weakest()
-        if self._rounds == 0 and not interrupted and aborted is None:
+        if self._rounds == 0 and not interrupted and not broken and aborted is None:
             self._notes.add(
                 f"the first round of requests was not finished within {self._plan.time_limit_s:g} s: "
                 "give a longer --max-duration"
@@ -156,6 +167,7 @@ class _ConformanceRun:
         return ConformanceResult(
             interrupted=interrupted,
             aborted=aborted,
+            broken=broken,
             weak=weakest.describe(self._sender.elapsed_s) if weakest else None,
             exchanges=self._sender.exchanges,
             errors=self._sender.errors,

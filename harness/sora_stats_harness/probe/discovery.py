@@ -34,26 +34,37 @@ class KnownConnection:
 class _DiscoveredIds(msgspec.Struct):
     """The ids of a connection."""
 
-    channel_id: Any = None  # Any: whatever the server put there
-    client_id: Any = None
-    connection_id: Any = None
+    channel_id: Any = msgspec.UNSET  # Any: whatever the server put there
+    client_id: Any = msgspec.UNSET
+    connection_id: Any = msgspec.UNSET
 
 
 _DECODER: Final[msgspec.json.Decoder[list[_DiscoveredIds] | _DiscoveredIds]] = msgspec.json.Decoder(
     list[_DiscoveredIds] | _DiscoveredIds
 )
 
+_NO_IDS: Final = _DiscoveredIds()
+
 
 def connections_in_response(server: str, response: Response) -> list[KnownConnection] | None:
-    """The connections in a response, without those whose ids cannot be used; None if it is not a list of objects."""
+    """
+    The connections in a response, those left out whose ids cannot be used.
+
+    Returns:
+        None if it is nothing that Sora says: neither an object nor a list of them, or objects of which none has an id of any
+        form.
+    """
     if response.status != 200 or response.body.count(b"{") > _MAX_OBJECTS:
         return None
     try:
         value = _DECODER.decode(response.body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    objects = value if isinstance(value, list) else [value]
+    if objects and all(ids == _NO_IDS for ids in objects):
+        return None
     found = []
-    for ids in value if isinstance(value, list) else [value]:
+    for ids in objects:
         if _is_id(ids.channel_id) and _is_id(ids.connection_id):
             client_id = ids.client_id if _is_id(ids.client_id) else None
             found.append(

@@ -31,6 +31,7 @@ PROXY_SERVERS: Final = re.compile(
 
 _TITLE: Final = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _MAX_TEXT: Final = 120
+_MAX_EXCERPT: Final = 60
 
 _INCOMPLETE_ADVICE: Final = {
     ErrorCode.PROTOCOL: "check host and port: what listens there does not speak HTTP as Sora does",
@@ -89,12 +90,20 @@ class Visit:
         error = self.listing.error
         if error is not None:
             return f"{self.server} gives no complete response: {error.code.value}: {error.detail}"
-        return f"{self.server} does not respond as Sora: {self.problem.text if self.problem is not None else ''}"
+        if self.is_empty:
+            return f"nobody is connected to {self.server}"
+        text = "" if self.problem is None else self.problem.text.removeprefix("no: ")
+        return f"{self.server} does not respond as Sora: {text}"
 
     @property
     def ends_early(self) -> bool:
         """Whether a run would see nothing of Sora."""
         return self.problem is not None and self.problem.ends_early
+
+    @property
+    def ends_search(self) -> bool:
+        """Whether a search of minutes would see no connection."""
+        return self.ends_early or self.is_empty
 
 
 def visit_server(listing: Exchange, ask: Ask, *, command: str, peer: Peer = NO_PEER, proxy: str | None = None) -> Visit:
@@ -197,7 +206,8 @@ def _transport_problem(listing: Exchange, ask: Ask, command: str, *, is_connecte
             row="reachable", text=said, advice="check the name in the URL, and this machine's DNS", may_pass=True
         )
     waits_for_tls = error.code is ErrorCode.TIMEOUT and is_connected and server.startswith("https:")
-    silent = error.code in (ErrorCode.REFUSED, ErrorCode.TIMEOUT, ErrorCode.LOCAL) and listing.response is None
+    away = (ErrorCode.REFUSED, ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT, ErrorCode.LOCAL)
+    silent = error.code in away and listing.response is None
     if silent and not waits_for_tls:
         advice = f"start Sora, or check host and port; to wait for it: {command} {here} --wait 30s"
         return Problem(row="reachable", text=said, advice=advice, may_pass=error.code is not ErrorCode.LOCAL)
@@ -237,9 +247,12 @@ def _response_problem(listing: Exchange, command: str) -> Problem | None:
         return _redirect_problem(response, command)
     if problem := _credentials_problem(listing, command):
         return problem
-    if status == 404:
+    if status in (404, 405, 410):
         advice = "check the URL: is there a path at which a proxy has the API, or another server on this port?"
-        return Problem(row="gateway", text=f"404: nothing at this URL{_page_title(response)}", advice=advice)
+        text = (
+            f"{status}: {'this URL takes no POST' if status == 405 else 'nothing at this URL'}{_page_title(response)}"
+        )
+        return Problem(row="gateway", text=text, advice=advice)
     if status in GATEWAY_STATUSES:
         text = f"{status}: a gateway responds, and the server behind it does not{_page_title(response)}"
         advice = f"start Sora behind the gateway; to wait for it: {command} {here} --wait 30s"
@@ -250,24 +263,43 @@ def _response_problem(listing: Exchange, command: str) -> Problem | None:
             text="no: this port speaks https, and the URL says http",
             advice=f"try https://: {command} {_shell(other_scheme(server))}",
         )
+    if status == 429:
+        advice = f"ask later, or more slowly: {command} {here} --wait 30s"
+        return Problem(
+            row="gateway", text=f"429: too many requests{_page_title(response)}", advice=advice, may_pass=True
+        )
+    if status >= 500:
+        text = f"no: status {status}, an error of the server{_excerpt(response)}"
+        advice = f"look at the server's log; to wait until it is over: {command} {here} --wait 30s"
+        return Problem(row="Sora", text=text, advice=advice, may_pass=True)
     if "html" in kind or response.body[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
         text = f"status {status} with a page for people{_page_title(response)}, in place of JSON"
         advice = "check host and port: Sora's API has a port of its own (the documentation's example has 3000)"
         return Problem(row="gateway", text=text, advice=advice)
+    return _listing_problem(listing, kind, f"{command} {here}")
+
+
+def _listing_problem(listing: Exchange, kind: str, again: str) -> Problem | None:
+    """What is wrong with a response that no gateway gave."""
+    response, server = listing.response, listing.request.server
+    assert response is not None
+    wanted = "a list of connections" if listing.request.target is Target.ALL else "a connection"
     found = connections_in_response(server, response)
-    if found is None or response.body.lstrip().startswith(b"{"):
-        text = f"no: status {status}, {_printable(kind)}, {len(response.body):,} bytes: no list of connections"
-        advice = "check host and port: a list of connections is expected here"
+    if found is None:
+        text = f"no: not {wanted}: status {response.status}, {_printable(kind)}, {len(response.body):,} bytes{_excerpt(response)}"
+        return Problem(row="Sora", text=text, advice=f"check host and port: {wanted} is expected here")
+    if found and listing.request.target is Target.ALL and response.body.lstrip().startswith(b"{"):
+        text, advice = "no: one connection, where a list is expected", "check host and port, and the path"
         return Problem(row="Sora", text=text, advice=advice, ends_early=False)
-    if not found:
-        if response.body.strip() not in (b"[]", b""):
-            text = "no: a list, but nothing in it has the ids of a connection"
-            advice = "check that this is Sora: each connection in its list has ids"
-            return Problem(row="Sora", text=text, advice=advice, ends_early=False)
-        text = "yes: status 200, JSON; but nobody is connected"
-        advice = "connect a client, e.g. by Sora DevTools in a browser, or Zakuro; then "
-        return Problem(row="Sora", text=text, advice=f"{advice}{command} {here}", ends_early=False, is_empty=True)
-    return None
+    if found:
+        return None
+    if response.body.strip() != b"[]":
+        text = "no: a list, but nothing in it has the ids of a connection"
+        advice = "check that this is Sora: each connection in its list has ids"
+        return Problem(row="Sora", text=text, advice=advice, ends_early=False)
+    text = "yes: status 200, JSON; but nobody is connected"
+    advice = f"connect a client, e.g. by Sora DevTools in a browser, or Zakuro; then {again}"
+    return Problem(row="Sora", text=text, advice=advice, ends_early=False, is_empty=True)
 
 
 def _redirect_problem(response: Response, command: str) -> Problem:
@@ -333,9 +365,14 @@ def _targets_text(exchanges: Sequence[Exchange]) -> str:
     failed: list[str] = []
     for each in exchanges:
         name = each.request.target.operation if each.request.target is not None else "?"
-        ok = each.error is None and each.response is not None and each.response.status == 200
-        status = "no complete response" if each.response is None else f"status {each.response.status}"
-        (responded if ok else failed).append(name if ok else f"{name} ({status})")
+        if each.response is None or each.error is not None:
+            failed.append(f"{name} (no complete response)")
+        elif each.response.status != 200:
+            failed.append(f"{name} (status {each.response.status:d})")
+        elif not connections_in_response(each.request.server, each.response):
+            failed.append(f"{name} (no connection in it)")
+        else:
+            responded.append(name)
     text = f"yes: status 200, JSON from {', '.join(responded)}"
     return text + (f"; not from {', '.join(failed)}" if failed else "")
 
@@ -343,6 +380,14 @@ def _targets_text(exchanges: Sequence[Exchange]) -> str:
 def _page_title(response: Response) -> str:
     found = _TITLE.search(response.body[:65536])
     return f' "{_printable(found[1].decode("utf-8", "replace"))}"' if found else ""
+
+
+def _excerpt(response: Response) -> str:
+    """What the server said, where it is text."""
+    if b"<html" in response.body[:1024].lower():
+        return _page_title(response)
+    text = _printable(response.body[:_MAX_TEXT].decode("utf-8", "replace"))
+    return f": {text if len(text) <= _MAX_EXCERPT else f'{text[: _MAX_EXCERPT - 1]}…'}" if text else ""
 
 
 def _printable(text: str) -> str:

@@ -118,6 +118,7 @@ def describe_nearness(body: bytes) -> str:
 
 
 def describe_distance(name: str, distance: int) -> str:
-    """Name an edition, and in how many fields responses differ from it."""
-    how = "in every field" if distance == 0 else f"but for {distance} field{'s' if distance > 1 else ''}"
-    return f"{name} {how}"
+    """An edition, and in how many fields responses differ from it."""
+    if distance == 0:
+        return f"{name} in every field"
+    return f"{name} but for {distance} field{'s' if distance > 1 else ''}"

@@ -56,7 +56,7 @@ MAX_SHRINK_S: Final = 60.0
 """The longest time for that: each of them may run into the time-out."""
 
 _ERRORS_UNRELATED_TO_REQUEST: Final = frozenset(
-    {ErrorCode.REFUSED, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED, ErrorCode.LOCAL}
+    {ErrorCode.REFUSED, ErrorCode.UNREACHABLE, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED, ErrorCode.LOCAL}
 )
 """Errors that say nothing about the request: the server never read it, or the harness gave up."""
 

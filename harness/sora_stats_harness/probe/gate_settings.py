@@ -11,6 +11,7 @@ from ..api.exchange import TARGET_OF_OPERATION, Headers, Target
 from ..api.option_values import parse_rate
 from ..api.project_config import GivenConnection
 from ..api.server_url import normalize_server_url
+from ..judge.requirements import Severity
 from .conformance_plan import (
     SERVER_BYTES_PER_S,
     SERVER_RATE,
@@ -41,7 +42,8 @@ class GateSettings:
     large_request: bool
     concurrency: int
     rate: float | None
-    """The most requests per second; None for the default."""
+    """Requests a second at most; None for the usual one."""
+    severity: Severity
 
     def make_plan(self, servers: Sequence[str], headers: Headers, *, simulated: bool) -> ConformancePlan:
         """
@@ -71,6 +73,7 @@ class GateSettings:
             duration_s=self.duration_s,
             max_duration_s=self.max_duration_s,
             until=self.until,
+            severity=self.severity,
             concurrency=self.concurrency,
             rate=self.rate or (SIMULATOR_RATE if simulated else SERVER_RATE),
             bytes_per_s=SIMULATOR_BYTES_PER_S if simulated else SERVER_BYTES_PER_S,

@@ -46,7 +46,7 @@ def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None = None) -> 
     else:
         traffic = f"about {_megabytes(estimate_bytes_per_s(plan, *listing))} MB/s"
     count = count_wrong_requests(plan)
-    wrong = f"{count} wrong requests" if count else "no wrong requests"
+    wrong = f"{count:d} wrong requests" if count else "no wrong requests"
     least, most_s = plan.duration_s, plan.time_limit_s
     duration = f"{least:g} s" if least == most_s else f"{least:g} to {most_s:g} s"
     return f"at most {plan.rate:g} requests/s, {traffic}, {wrong}, for {duration}, until enough was seen"

@@ -334,7 +334,7 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
         url=url if has_server else None,
         names_simulator=names_simulator,
         edition=values["edition"],
-        severity=Severity(fail_on=values["fail_on"], by_requirement=dict(values["severity"])),
+        severity=_severity(values),
         require=tuple(values["require"]),
         checks=tuple(values["checks"]),
         headers=tuple(values["headers"]),
@@ -371,6 +371,10 @@ def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, st
     return _resolve(setting, given, config, "--")
 
 
+def _severity(values: Mapping[str, Any]) -> Severity:  # Any: whatever a setting holds
+    return Severity(fail_on=values["fail_on"], by_requirement=dict(values["severity"]))
+
+
 def _gate_settings(values: Mapping[str, Any]) -> GateSettings:  # Any: whatever a setting holds
     return GateSettings(
         duration_s=values["duration"],
@@ -383,6 +387,7 @@ def _gate_settings(values: Mapping[str, Any]) -> GateSettings:  # Any: whatever 
         large_request=values["large_request"],
         concurrency=values["concurrency"],
         rate=values["rate"],
+        severity=_severity(values),
     )
 
 

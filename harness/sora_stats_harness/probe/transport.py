@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
+from functools import cached_property
 from typing import Final
 
 import httpx
@@ -42,13 +44,20 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
     """
 
     def __init__(self, *, route: Route = DIRECT_ROUTE, limit_bytes: int = BODY_LIMIT) -> None:
-        self._tls = route.make_tls_context()
+        self._route = route
+        if route.names_files:
+            self._tls_context  # noqa: B018  # a file that can't be read is wrong whatever is asked
         self._proxy = route.proxy
         self._limit_bytes = limit_bytes
         self._servers: dict[str, ServerAddress] = {}
         self._tls_facts: dict[str, str] = {}
         self.held_bytes: int = 0
         """The bytes of all bodies that are being read."""
+
+    @cached_property
+    def _tls_context(self) -> ssl.SSLContext:
+        """Made where a server is asked by https: reading the authorities takes some 20 ms."""
+        return self._route.make_tls_context()
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """
@@ -108,7 +117,7 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
             if isinstance(found, TransportError):
                 reader.give_up(found)
                 return
-            tls = self._tls if server.startswith("https:") else None
+            tls = self._tls_context if server.startswith("https:") else None
             address = ServerAddress(server, found, tls, self._proxy)
         sock = await _connect(address, connect_s)
         self._servers[server] = address

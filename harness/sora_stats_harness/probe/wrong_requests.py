@@ -32,6 +32,8 @@ from ..judge.checks.wrong_requests import NO_5XX, shape_id
 LARGE_BODY_BYTES: Final = 8_000_001
 """One byte more than a server was seen to accept."""
 
+LARGE_BODY_ROW: Final = "large_body"
+
 MAX_ID_BYTES: Final = 255
 """The maximal length of an id."""
 
@@ -149,7 +151,7 @@ def large_request_case() -> WrongRequestCase:
     """Build the request of more than 8 MB: valid JSON without a required key, so that any server refuses it."""
     head, tail = b'{"channel_id":"', b'"}'
     padding = b"x" * (LARGE_BODY_BYTES - len(head) - len(tail))
-    return _case_of_statistics_target("large_body", Target.CONNECTION, head + padding + tail)
+    return _case_of_statistics_target(LARGE_BODY_ROW, Target.CONNECTION, head + padding + tail)
 
 
 def build_wrong_requests(

@@ -60,6 +60,9 @@ QUEUE_POLL_S: Final = 0.05
 WRITE_BATCH_BYTES: Final = 1 << 20
 """How much is written at once. Each write releases the GIL, and gets it back late while the run is busy."""
 
+STALL_S: Final = 30.0
+"""A file that takes nothing for so long, such as a pipe whose reader stays but does not read, is not waited for at the end."""
+
 EXCHANGE_OVERHEAD_BYTES: Final = 1024
 """Roughly the memory that an exchange takes besides its bodies."""
 
@@ -220,12 +223,17 @@ class RecordingWriter:
         self._span = span
 
     def close(self) -> None:
-        """Write the queue, and the end line if the recording is complete; returns when the file is closed."""
+        """Write what waits, and the end line if the recording is complete; returns when the file is closed, or has stalled."""
         if self._sink is None or self._closed:
             return
         self._closed = True
         self._closing = True
-        self._finished.acquire()
+        size = self._sink.size
+        while not self._finished.acquire(timeout=STALL_S):
+            if self._sink.size == size:
+                self._stop(f"nothing of it could be written for {STALL_S:g} s")
+                break
+            size = self._sink.size
 
     # Only called while holding the lock.
 

@@ -8,12 +8,13 @@ about the limits of the comparison. A row without a result says why.
 from __future__ import annotations
 
 import json
-import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
+from ..api.language import translate
 from . import summary
 from .comparison_result import (
     CapacityChange,
@@ -23,10 +24,12 @@ from .comparison_result import (
     LatencyChange,
     RunComparison,
 )
+from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
-from .escaping import escape_terminal
 from .markdown import escape_inline
 from .run_comparison import describe_ratio
+from .text_wrapping import columns as columns_of
+from .text_wrapping import pad, wrap_text
 
 MAX_FINDINGS: Final = 50
 MAX_FIELDS: Final = 30
@@ -45,18 +48,23 @@ TextTable = tuple[str, Sequence[str], Sequence[Sequence[str]], str]
 def render_text(comparison: RunComparison) -> str:
     """The comparison for a terminal, without colour."""
     blocks = [
-        [f"sora-harness compare  (edition {escape_terminal(comparison.edition)}, {comparison.subject_kind})"]
-        + [f"  {name:<4}  {escape_terminal(line, 1000)}" for name, line in comparison_sides(comparison)],
+        [f"sora-harness compare  ({_clean(f'edition {comparison.edition}, {comparison.subject_kind}')})"]
+        + [f"  {name:<4}  {_clean(line, 1000)}" for name, line in comparison_sides(comparison)],
         *(_text_table(table) for table in comparison_tables(comparison)),
-        ["Notes", *(f"  {escape_terminal(note, 1000)}" for note in comparison_notes(comparison))]
+        [translate("Notes"), *(f"  {_clean(note, 1000)}" for note in comparison_notes(comparison))]
         if comparison_notes(comparison)
         else [],
         [
-            f"{verdict_word(comparison)}  {escape_terminal(comparison_headline(comparison), 1000)}  (exit "
-            f"{comparison.exit_code})"
+            f"{verdict_word(comparison)}  {_clean(comparison_headline(comparison), 1000)}  "
+            f"{translate(f'(exit {comparison.exit_code})')}"
         ],
     ]
     return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def _clean(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
+    """A text in the language of the run, on one harmless line."""
+    return escape_terminal(translate(text), limit)
 
 
 def verdict_word(comparison: RunComparison) -> str:
@@ -67,14 +75,10 @@ def verdict_word(comparison: RunComparison) -> str:
 
 def _text_table(table: TextTable) -> list[str]:
     title, columns, rows, note = table
-    shown = [[escape_terminal(cell) for cell in row] for row in ([columns, *rows] if columns else rows)]
-    widths = [max(map(len, cells)) for cells in zip(*shown, strict=True)]
-    lines = ["  ".join(f"{cell:<{wide}}" for cell, wide in zip(row, widths, strict=True)).rstrip() for row in shown]
-    return [
-        title,
-        *(f"  {line}" for line in lines),
-        *textwrap.wrap(note, 100, initial_indent="  ", subsequent_indent="  "),
-    ]
+    shown = [[_clean(cell) for cell in row] for row in ([columns, *rows] if columns else rows)]
+    widths = [max(map(columns_of, cells)) for cells in zip(*shown, strict=True)]
+    lines = ["  ".join(pad(cell, wide) for cell, wide in zip(row, widths, strict=True)).rstrip() for row in shown]
+    return [translate(title), *(f"  {line}" for line in [*lines, *wrap_text(translate(note), 98)] if line)]
 
 
 def render_markdown(comparison: RunComparison) -> str:
@@ -110,9 +114,9 @@ def comparison_headline(comparison: RunComparison) -> str:
         return comparison.reason
     allowed = comparison.policy.no_worse_than
     parts = [f"no figure is worse by more than {allowed * 100:.4g} %"] if allowed is not None else []
-    for change, word in (("new", "new"), ("fixed", "fixed")):
-        count = sum(each.change == change for each in comparison.findings)
-        parts += [f"{summary.count_with_noun(count, f'{word} finding')}"] if count else []
+    changes = Counter(each.change for each in comparison.findings)
+    parts += [summary.count_with_noun(changes["new"], "new finding")] if changes["new"] else []
+    parts += [summary.count_with_noun(changes["fixed"], "fixed finding")] if changes["fixed"] else []
     parts += [f"{summary.count_with_noun(len(comparison.fields_gone), 'field')} gone"] if comparison.fields_gone else []
     parts += [f"{summary.count_with_noun(len(comparison.fields_new), 'new field')}"] if comparison.fields_new else []
     for outcome in ("slower", "faster"):

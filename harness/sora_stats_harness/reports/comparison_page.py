@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from ..api.language import translate
 from .comparison_formats import (
     TextTable,
     comparison_headline,
@@ -46,14 +47,16 @@ def render_page(comparison: RunComparison) -> str:
     notes = [html_element("li", note, limit=_MAX_LINE_CHARACTERS) for note in comparison_notes(comparison)]
     sections = [_section(table) for table in comparison_tables(comparison)]
     sections.append(PageSection("notes", "Notes", "Notes", html_element("ul", notes) if notes else None))
-    title = f"{verdict_word(comparison)} {comparison_headline(comparison)}"
+    title = f"{verdict_word(comparison)} {translate(comparison_headline(comparison))}"
     return html_document(title, page_style(), [_head(comparison), *page_sections(sections)])
 
 
 def _head(comparison: RunComparison) -> SafeHtml:
     word = verdict_word(comparison)
     style = comparison.verdict if word != "COMPARED" else "info"
-    sides = [(name, breakable_text(line, _MAX_LINE_CHARACTERS)) for name, line in comparison_sides(comparison)]
+    sides = [
+        (name, breakable_text(translate(line), _MAX_LINE_CHARACTERS)) for name, line in comparison_sides(comparison)
+    ]
     facts = (f"edition {comparison.edition}", comparison.subject_kind, f"exit code {comparison.exit_code}")
     return html_element(
         "header",

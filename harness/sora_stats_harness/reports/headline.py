@@ -133,5 +133,5 @@ def _media_figures(found: MediaResult) -> list[HeadlineFigure]:
 
 
 def _estimate_figures(found: PollingEstimate) -> list[HeadlineFigure]:
-    plan = f"{summary.count_with_noun(found.pollers, 'poller')}, every {found.interval_s:g} s"
-    return [HeadlineFigure(f"{format_number(found.mbit_per_s)} Mbit/s", f"for {plan}")]
+    plan = f"for {summary.count_with_noun(found.pollers, 'poller')}, every {found.interval_s:g} s"
+    return [HeadlineFigure(f"{format_number(found.mbit_per_s)} Mbit/s", plan)]

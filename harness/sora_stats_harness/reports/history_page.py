@@ -126,7 +126,10 @@ def _head(history: RunHistory, title: str) -> SafeHtml:
         ),
         html_element(
             "ul",
-            [html_element("li", text) for text in (f"from {first}", f"to {moment_text(last.started_at)}")],
+            [
+                html_element("li", text)
+                for text in (f"first started {first}", f"last started {moment_text(last.started_at)}")
+            ],
             class_="facts",
         ),
         class_=f"verdict {last.verdict}",

@@ -104,8 +104,8 @@ def details_section(report: VerdictReport) -> HtmlContent:
 
 
 def finding_link(place: int, text: str) -> SafeHtml:
-    """A link to a finding; only the text if the finding is not shown."""
-    shown = breakable_text(text)
+    """A link to a finding, or where it is not shown the text alone."""
+    shown = breakable_text(translate(text))
     return html_element("a", shown, href=f"#finding-{place}") if place <= MAX_FINDINGS else html_element("span", shown)
 
 

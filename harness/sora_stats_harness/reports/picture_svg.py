@@ -10,7 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from ..api.language import translate
 from .html_elements import HtmlContent, SafeHtml, html_element
+from .text_wrapping import columns
 from .violation_picture import PicturedExchange, ViolationPicture
 
 _CHARACTER: Final = 8
@@ -43,7 +45,7 @@ class _PictureLayout:
 
 
 def _layouts(picture: ViolationPicture) -> list[_PictureLayout]:
-    value = max(len(each.value) for each in picture.exchanges) * _CHARACTER + 12
+    value = max(columns(translate(each.value)) for each in picture.exchanges) * _CHARACTER + 12
     lines = 3 if picture.exchanges[0].node else 2
     made = []
     for kind, width, left in (("wide", 820, 215), ("narrow", 400, 0)):
@@ -117,7 +119,7 @@ def _gap(picture: ViolationPicture, y: int, foot: int, layout: _PictureLayout) -
         return _text(layout.left, y + 22, f"expected: {picture.bound}", class_="bound")
     start, end = map(layout.at, picture.gap)
     text = f"{picture.gap_text} later: {picture.bound}"
-    left = max(0.0, min(start + 6, layout.width - _CHARACTER * len(text)))
+    left = max(0.0, min(start + 6, layout.width - _CHARACTER * columns(translate(text))))
     return [
         html_element("rect", x=f"{start:.1f}", y="0", width=f"{end - start:.1f}", height=f"{foot + 6}", class_="gap"),
         html_element("path", d=f"M{start:.1f} {y + 8}H{end:.1f}m-6 -4l6 4l-6 4", class_="arrow"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from ..api.language import translate
+from .text_wrapping import columns
 from .violation_picture import PicturedExchange, ViolationPicture
 
 MAX_AXIS_COLUMNS: Final = 90
@@ -24,35 +26,39 @@ def picture_lines(picture: ViolationPicture, width: int) -> list[str]:
         For each exchange a line with its name and one with its bar, and the bound before the wrong exchange. Only a
         long value makes a line longer than the width.
     """
-    longest = max(len(each.value) for each in picture.exchanges)
-    columns = max(MIN_AXIS_COLUMNS, min(MAX_AXIS_COLUMNS, width - longest - 1))
+    longest = max(columns(translate(each.value)) for each in picture.exchanges)
+    axis = max(MIN_AXIS_COLUMNS, min(MAX_AXIS_COLUMNS, width - longest - 1))
     lines = []
     for place, each in enumerate(picture.exchanges):
         if each.is_wrong and place:
-            lines += _bound_lines(picture, columns, width)
-        names = [f"{each.name}  {each.target}", *([f"   at {each.node}"] if each.node else []), f"   {each.detail}"]
-        whole = f"{names[0]}{''.join(name.removeprefix('  ') for name in names[1:-1])}, {each.detail}"
-        lines += [whole] if len(whole) <= width else names
-        lines.append(_bar_line(each, columns))
+            lines += _bound_lines(picture, axis, width)
+        names = [
+            f"{each.name}  {each.target}",
+            *([f"   at {each.node}"] if each.node else []),
+            f"   {translate(each.detail)}",
+        ]
+        whole = f"{names[0]}{''.join(name.removeprefix('  ') for name in names[1:-1])}, {translate(each.detail)}"
+        lines += [whole] if columns(whole) <= width else names
+        lines.append(_bar_line(each, axis))
     return lines
 
 
-def _bar_line(each: PicturedExchange, columns: int) -> str:
-    start, end = _column(each.start, columns), _column(each.end, columns)
+def _bar_line(each: PicturedExchange, axis: int) -> str:
+    start, end = _column(each.start, axis), _column(each.end, axis)
     mark = "#" if each.is_wrong else "="
-    return f"{' ' * start}[{mark * max(1, end - start - 1)}] {each.value}"
+    return f"{' ' * start}[{mark * max(1, end - start - 1)}] {translate(each.value)}"
 
 
-def _bound_lines(picture: ViolationPicture, columns: int, width: int) -> list[str]:
+def _bound_lines(picture: ViolationPicture, axis: int, width: int) -> list[str]:
     if picture.gap is None:
-        return [f"expected: {picture.bound}"]
-    start, end = (_column(place, columns) for place in picture.gap)
+        return [translate(f"expected: {picture.bound}")]
+    start, end = (_column(place, axis) for place in picture.gap)
     arrow = f"{' ' * start}|{'-' * max(1, end - start - 2)}>"
-    text = f"{picture.gap_text} later: {picture.bound}"
-    if len(arrow) + 1 + len(text) <= width:
+    text = translate(f"{picture.gap_text} later: {picture.bound}")
+    if len(arrow) + 1 + columns(text) <= width:
         return [f"{arrow} {text}"]
-    return [arrow, f"{' ' * max(0, min(start, width - len(text)))}{text}"]
+    return [arrow, f"{' ' * max(0, min(start, width - columns(text)))}{text}"]
 
 
-def _column(place: float, columns: int) -> int:
-    return round(place * (columns - 2))
+def _column(place: float, axis: int) -> int:
+    return round(place * (axis - 2))

@@ -253,8 +253,8 @@ def waiver_line(report: WaiverReport) -> str:
     """A waiver's effect, and its content."""
     count = count_with_noun(report.waived, "finding")
     became = {
-        "used": f"{count} waived until {report.until}",
-        "unused": "there was nothing to waive: remove it",
+        "used": f"{count_with_noun(report.waived, 'finding')} waived until {report.until}",
+        "unused": "nothing tripped it: take it out",
         "not_observed": "its requirement was not checked in this run",
         "expired": f"its last day was {report.until}, "
         + (
@@ -292,9 +292,9 @@ def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
 
 
 _DRIFT_WORDS: Final = {
-    "absent": "documented, absent",
-    "undocumented": "present, undocumented",
-    "changed": "different from the documentation",
+    "absent": "documented but absent",
+    "undocumented": "present but undocumented",
+    "changed": "otherwise than documented",
     "moved": "moved",
 }
 

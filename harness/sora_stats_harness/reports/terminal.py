@@ -46,6 +46,9 @@ FACT_LABEL_WIDTH: Final = 11
 MAX_NUMBER_CHARACTERS: Final = 40
 """The most characters of a figure in the headline, which may be an SLO."""
 
+MAX_DIAGNOSIS_CHARACTERS: Final = 1000
+"""Of a row of a diagnosis, which may hold a command line."""
+
 MAX_LINE_CHARACTERS: Final = 4000
 """The most characters of a list of ids."""
 
@@ -105,10 +108,10 @@ def render_terminal(
 
 
 def _write_diagnosis(page: _Page, verdict: Verdict) -> None:
-    """Write the diagnosis, in place of everything that was not seen."""
-    label_width = max(map(len, verdict.diagnosis))
+    """Why nothing was seen, in place of all that was not."""
+    wide = _label_width(verdict.diagnosis)
     for label, text in verdict.diagnosis.items():
-        page.pair(label, escape_terminal(text), indent=0, label_width=label_width, wrap=False)
+        page.pair(label, _clean(text, MAX_DIAGNOSIS_CHARACTERS), indent=0, label_width=wide, wrap=False)
     _write_verdict(page, verdict)
 
 
@@ -228,10 +231,10 @@ def _write_figures(page: _Page, verdict: Verdict) -> None:
     """Write the headline figures, a line each, with the numbers aligned."""
     figures = headline_figures(verdict)
     numbers = [_clean(figure.number, MAX_NUMBER_CHARACTERS) for figure in figures]
-    wide = max(map(len, numbers))
+    wide = max(map(columns, numbers))
     for number, figure in zip(numbers, figures, strict=True):
         style = _STYLES.get(figure.style, "bold")
-        page.pair(f"{number:>{wide}}", _clean(figure.text), indent=2, label_width=wide, style=style)
+        page.pair(" " * (wide - columns(number)) + number, _clean(figure.text), indent=2, label_width=wide, style=style)
 
 
 def _write_measurements(page: _Page, verdict: Verdict, _: Detail) -> None:

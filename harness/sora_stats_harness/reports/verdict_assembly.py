@@ -120,7 +120,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         exit_code=int(decision.exit_code),
         reason=decision.reason,
         interrupted=facts.ending.interrupted,
-        aborted=facts.ending.aborted,
+        aborted=facts.ending.broken or facts.ending.aborted,
         diagnosis=dict(facts.diagnosis) if _saw_nothing(decision.verdict, facts.ending, result) else {},
         fail_on=policy.severity.fail_on.name,  # type: ignore[arg-type]  # the same names
         severity={id: level.name for id, level in policy.severity.by_requirement.items()},  # type: ignore[misc]  # as above
@@ -152,8 +152,8 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
 
 
 def _saw_nothing(verdict: VerdictName, ending: RunEnding, result: JudgeResult) -> bool:
-    """Whether nothing of Sora was seen, and there is no complete run with findings."""
-    return result.coverage.samples == 0 and (
+    """Whether nothing of Sora was seen, and no run to its end has findings to show."""
+    return not result.coverage.connections and (
         verdict == "inconclusive" or (verdict == "fail" and ending.aborted is not None)
     )
 

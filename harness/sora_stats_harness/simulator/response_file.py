@@ -42,7 +42,7 @@ def read_response_file(text: str) -> tuple[str, SimulatedResponse]:
     target, equals, path = text.partition("=")
     if not equals or not path or TARGET_PATTERN.fullmatch(target) is None:
         raise UsageError(f"--answer takes TARGET=FILE, such as Sora_20171010.GetLicense=license.json, not {text!r}")
-    name = f"the response {path}"
+    name = f"the response file {path}"
     data = read_small_file(Path(path), limit=MAX_RESPONSE_FILE_BYTES, name=name)
     try:
         read = msgspec.json.decode(data, type=_ResponseFile)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import pytest
 
 from ..api.errors import HarnessError
+from ..api.language import translate
 from . import options
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def fail_in_one_line() -> Iterator[None]:
     try:
         yield
     except HarnessError as error:
-        raise pytest.fail.Exception(str(error), pytrace=False) from None
+        raise pytest.fail.Exception(translate(str(error)), pytrace=False) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +169,7 @@ def _sora_asked(
         settings, note = match_server_edition(request.config, settings)
         headers, secrets = settings.look_up()
     if note is not None:
-        request.node.add_report_section("setup", "sora", note)
+        request.node.add_report_section("setup", "sora", translate(note))
     return AskedServer(url=url, settings=settings, headers=headers, secrets=secrets)
 
 
@@ -193,7 +194,7 @@ def sora_judge(request: pytest.FixtureRequest, _sora_asked: AskedServer) -> Iter
     yield judge
     late = judge.finish_test()
     if late is not None:
-        pytest.fail(f"found after the test was over:\n{late}", pytrace=False)
+        pytest.fail(f"{translate('found after the test was over:')}\n{late}", pytrace=False)
 
 
 def _has_frozen_simulator(request: pytest.FixtureRequest) -> bool:

@@ -19,6 +19,7 @@ import pytest
 from _pytest.fixtures import TopRequest
 
 from ..api.errors import ExitCode, HarnessError
+from ..api.language import translate
 from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Requirement
 from .edition_match import match_server_edition
@@ -94,7 +95,7 @@ class ConformanceGate:
         what = run.url or ("SELF-TEST against the embedded simulator, not Sora" if run.names_simulator else "")
         what = what or "the server of the fixture sora_url"
         line = f"sora: {what}, edition {run.edition}, {run.gate.duration_s:g} s"
-        return [line] if note is None else [line, f"sora: {note}"]
+        return [translate(each) for each in ([line] if note is None else [line, f"sora: {note}"])]
 
     def make_task(self, url: str | None = None) -> GateTask:
         """
@@ -258,7 +259,7 @@ class RequirementItem(GateItem):
         try:
             report = self.run_gate()
         except HarnessError as error:
-            pytest.skip(f"{self.rule.id}: the gate could not be run: {error}")
+            pytest.skip(f"{self.rule.id}: {translate(f'the gate could not be run: {error}')}")
         row = next(row for row in report.verdict.requirements if row.id == self.rule.id)
         self.add_report_properties(level=row.level, status=row.status, checked=row.checked, violations=row.violations)
         entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
@@ -266,16 +267,16 @@ class RequirementItem(GateItem):
             format_finding(report, entry, folder=self.gate.settings.report) for entry in entries[:MAX_FINDINGS_PER_ITEM]
         ]
         if len(entries) > MAX_FINDINGS_PER_ITEM:
-            texts.append(f"… and {len(entries) - MAX_FINDINGS_PER_ITEM} more")
+            texts.append(translate(f"… and {len(entries) - MAX_FINDINGS_PER_ITEM} more"))
         text = "\n\n".join(texts)
         if row.fails:
             _fail_without_traceback(text)
         if row.reason == "check_crashed":
-            _fail_without_traceback(f"the check itself crashed: {report.verdict.reason}")
+            _fail_without_traceback(translate(f"the check itself crashed: {report.verdict.reason}"))
         if row.status in ("not_checked", "not_applicable"):
-            pytest.skip(f"{row.id}: {summary.not_checked_reason(row)}")
+            pytest.skip(f"{row.id}: {translate(summary.not_checked_reason(row))}")
         if row.status in ("waived", "known"):
-            pytest.xfail(f"{row.id}: {row.status}\n{text}")
+            pytest.xfail(f"{row.id}: {translate(row.status)}\n{text}")
         if text:
             self.add_report_section("call", SECTION, text)
 
@@ -298,7 +299,8 @@ class VerdictItem(GateItem):
         try:
             report = self.run_gate()
         except HarnessError as error:
-            raise pytest.fail.Exception(f"the gate could not be run: {error}", pytrace=False) from None
+            text = translate(f"the gate could not be run: {error}")
+            raise pytest.fail.Exception(text, pytrace=False) from None
         verdict = report.verdict
         seen = verdict.coverage
         self.add_report_properties(
@@ -315,10 +317,10 @@ class VerdictItem(GateItem):
             connections=seen.connections,
         )
         if reason := self.gate.explain_failure(report):
-            _fail_without_traceback(reason)
+            _fail_without_traceback(translate(reason))
         if verdict.verdict != "pass":
             text = f"{verdict.verdict}: {escape_terminal(summary.verdict_headline(verdict))}"
-            self.add_report_section("call", SECTION, text)
+            self.add_report_section("call", SECTION, translate(text))
 
 
 def _fail_without_traceback(text: str) -> NoReturn:
@@ -381,4 +383,4 @@ def fail_skipped_verdict(report: pytest.TestReport) -> None:
     """Turn a verdict item that was skipped, or expected to fail, into a failed one."""
     if report.outcome == "skipped":
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
-        fail_skipped(report, f"{report.nodeid} can neither be skipped nor be expected to fail ({why})")
+        fail_skipped(report, translate(f"{report.nodeid} cannot be skipped, nor be expected to fail ({why})"))

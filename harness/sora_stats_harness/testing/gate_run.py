@@ -20,7 +20,6 @@ from ..api.edition import load_edition
 from ..api.errors import HarnessError, OutputError, UsageError
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
-from ..judge.verdict_decision import RunEnding
 from ..probe.conformance_plan import ConformancePlan, run_time_limit_s
 from ..probe.conformance_run import ConformanceResult, run_conformance
 from ..probe.doctor import Visit, diagnose
@@ -181,7 +180,7 @@ def run_gate(task: GateTask) -> VerdictReport:
         edition=edition,
         subject=plan.server,
         scope=plan.scope,
-        ending=RunEnding(interrupted=result.interrupted, aborted=result.aborted),
+        ending=result.ending,
         started_at=started_at,
         labels=run.labels,
         options={

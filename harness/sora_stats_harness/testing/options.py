@@ -13,11 +13,12 @@ import os
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from ..api.errors import UsageError
+from ..api.language import translate
 from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFIXED_OPTIONS
 from ..api.server_url import (
     SIMULATOR_URL,
@@ -68,7 +69,11 @@ _SHARED_LISTS: Final = (
 
 def add_options(parser: pytest.Parser) -> None:
     """Add the command line's options, and the setting `sora_url`."""
-    add = parser.getgroup("sora", "statistics API of WebRTC SFU Sora").addoption
+    group = parser.getgroup("sora", translate("statistics API of WebRTC SFU Sora"))
+
+    def add(name: str, *, help: str, **more: Any) -> None:  # Any: as pytest takes them
+        group.addoption(name, help=translate(help), **more)
+
     add("--sora-conformance", action="store_true", help="add the conformance gate: an item for each requirement")
     add(
         "--sora-url",

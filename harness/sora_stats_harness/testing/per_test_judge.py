@@ -16,6 +16,7 @@ from ..api.edition import Edition
 from ..api.errors import UsageError, suggest_nearest
 from ..api.exchange import TARGET_OF_OPERATION, Exchange, OpenExchange, Request, Response, Target, TransportError
 from ..api.http1_faults import FramingFault
+from ..api.language import translate
 from ..api.project_config import Waiver
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.exchange_queue import PendingExchange
@@ -154,8 +155,8 @@ class PerTestJudge:
         if count <= self._reported:
             return None
         self._reported = count
-        parts = [f"{id} was expected to be violated, and was not" for id in missing]
-        parts += [f"the check of {id} crashed, which is a fault of the harness" for id in crashed]
+        parts = [translate(f"{id} was expected to be violated, and was not") for id in missing]
+        parts += [translate(f"the check of {id} crashed, which is a fault of the harness") for id in crashed]
         parts += [format_finding(report, entry) for entry in failing]
         return "\n\n".join(parts)
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import pytest
 
 from ..api.errors import HarnessError
+from ..api.language import LANGUAGE, environment_language, translate, use_language
 from ..api.server_url import pick_server_url
 from . import options
 from .edition_match import MATCHED_EDITIONS_KEY
@@ -55,14 +56,19 @@ MARKER_LINES: Final = (
     "churn, and whatever else Simulator takes",
 )
 
+LANGUAGE_KEY: Final[pytest.StashKey[str]] = pytest.StashKey()
+"""The language before this session."""
 GATE_KEY: Final[pytest.StashKey[ConformanceGate]] = pytest.StashKey()
 SHARED_FOLDER_KEY: Final[pytest.StashKey[Path]] = pytest.StashKey()
 FINDINGS_KEY: Final[pytest.StashKey[SessionFindings]] = pytest.StashKey()
+SESSION_KEY: Final[pytest.StashKey[pytest.Session]] = pytest.StashKey()
 
 WORKER_SHARED_FOLDER: Final = "sora_shared"
 """The key under which xdist's workers get the shared folder."""
 WORKER_MATCHED_EDITIONS: Final = "sora_editions"
-"""The key under which they get the detected editions of servers."""
+"""And which editions the responses of servers were found to follow."""
+WORKER_FINDINGS: Final = "sora_findings"
+"""How a worker tells what it found, besides by its reports, which another plugin may keep back."""
 
 
 @contextmanager
@@ -71,7 +77,7 @@ def _as_pytest_usage_error() -> Iterator[None]:
     try:
         yield
     except HarnessError as error:
-        raise pytest.UsageError(str(error)) from None
+        raise pytest.UsageError(translate(str(error))) from None
 
 
 # The gate.
@@ -79,15 +85,18 @@ def _as_pytest_usage_error() -> Iterator[None]:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options `--sora-…`."""
-    options.add_options(parser)
+    with use_language(environment_language()):
+        options.add_options(parser)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marks and, if the gate is selected, add its file to the collection."""
+    """Register the marks, and add the gate's file to what is collected, where the gate is wanted."""
+    config.stash[LANGUAGE_KEY] = LANGUAGE.get()
+    LANGUAGE.set(environment_language())
     config.stash[FINDINGS_KEY] = SessionFindings()
     config.pluginmanager.register(_ReportReader(config, config.stash[FINDINGS_KEY]), "sora-reports")
     for line in MARKER_LINES:
-        config.addinivalue_line("markers", line)
+        config.addinivalue_line("markers", translate(line))
     with _as_pytest_usage_error():
         pick_server_url([(config.getoption("sora_url"), "--sora-url")])
         gate_file = options.add_gate_file(config)
@@ -105,7 +114,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Refuse invalid settings before anything else is done; pytest knows the fixtures by now."""
+    """Refuse settings that can't be used before anything else is done; pytest knows the fixtures by now."""
+    session.config.stash[SESSION_KEY] = session
     gate = session.config.stash.get(GATE_KEY, None)
     if gate is None or hasattr(session.config, "workerinput"):
         return
@@ -125,8 +135,22 @@ def pytest_configure_node(node: Any) -> None:  # Any: xdist's, which may not be 
         node.workerinput[WORKER_MATCHED_EDITIONS] = [[url, *found] for url, found in matched.items()]
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Remove the shared folder."""
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:  # Any: as above
+    """Note what a worker of xdist found."""
+    for node_id, line in getattr(node, "workeroutput", {}).get(WORKER_FINDINGS, ()):
+        node.config.stash[FINDINGS_KEY].add(node_id, [line])
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_unconfigure(config: pytest.Config) -> Generator[None, None, None]:
+    """Set the exit status once more, after hooks of others that may have set it as well, and leave nothing behind."""
+    yield
+    session, findings = config.stash.get(SESSION_KEY, None), config.stash.get(FINDINGS_KEY, None)
+    if session is not None and findings is not None and not hasattr(config, "workerinput"):
+        session.exitstatus = findings.exit_status(session.exitstatus)
+    if LANGUAGE_KEY in config.stash:
+        LANGUAGE.set(config.stash[LANGUAGE_KEY])
     shared = config.stash.get(SHARED_FOLDER_KEY, None)
     if shared is not None and not hasattr(config, "workerinput"):
         shutil.rmtree(shared, ignore_errors=True)
@@ -158,7 +182,8 @@ def pytest_collection_modifyitems(
         items.extend(collect_absent_file(session, gate))
     collected = [*items]
     if not session.testsfailed and not any(isinstance(item, GateItem) for item in items):
-        raise pytest.UsageError(f"the gate was selected, but something keeps pytest from collecting {gate.path}")
+        text = f"the gate was asked for, but something keeps pytest from collecting {gate.path}"
+        raise pytest.UsageError(translate(text))
     yield
     reselect_verdict(config, collected, items)
 
@@ -180,9 +205,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         terminalreporter.section(f"sora: {report.verdict.verdict}")
         terminalreporter.write(format_verdict_table(report, colour=terminalreporter.hasmarkup))
         if gate.settings.report is not None:
-            terminalreporter.write_line(f"reports in {gate.settings.report}")
+            terminalreporter.write_line(translate(f"reports in {gate.settings.report}"))
     if lines := findings.unfailed_lines(terminalreporter):
-        terminalreporter.section("sora: found, so the session fails")
+        terminalreporter.section(translate("sora: found, so the session fails"))
         for line in lines:
             terminalreporter.write_line(line)
     if report is not None or len(findings):
@@ -193,11 +218,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    """Set the exit status according to all findings."""
-    config = session.config
-    if hasattr(config, "workerinput"):  # the main process decides
+    """Set the exit status by all that was found."""
+    config, findings = session.config, session.config.stash[FINDINGS_KEY]
+    if (told := getattr(config, "workeroutput", None)) is not None:  # the process that started this one decides
+        told[WORKER_FINDINGS] = [*findings]
         return (yield)
-    findings = config.stash[FINDINGS_KEY]
     gate = config.stash.get(GATE_KEY, None)
     if gate is not None and (reason := gate.failure_reason()) is not None:
         findings.add(gate.verdict_node_id, [reason])

@@ -13,6 +13,8 @@ from typing import Any, Final
 import pytest
 from _pytest.junitxml import xml_key
 
+from ..api.language import translate
+
 REPORT_ATTRIBUTE: Final = "sora_findings"
 """The attribute of a report that carries an item's lines from a worker of pytest-xdist to the main process."""
 
@@ -52,9 +54,8 @@ class SessionFindings:
             return
         setattr(report, REPORT_ATTRIBUTE, lines)
         if report.when == "call" and report.outcome == "skipped":
-            fail_skipped(
-                report, "\n".join(["a test with findings can neither be skipped nor be expected to fail:", *lines])
-            )
+            why = translate("what was found can't be skipped, nor be expected to fail:")
+            fail_skipped(report, "\n".join([why, *map(translate, lines)]))
 
     def read(self, report: pytest.TestReport) -> None:
         """Note the findings that a report carries."""
@@ -67,7 +68,7 @@ class SessionFindings:
     def unfailed_lines(self, terminalreporter: Any) -> list[str]:  # Any: not exported by pytest
         """The findings of items that pytest doesn't show as failed."""
         failed = {each.nodeid for word in ("failed", "error") for each in terminalreporter.stats.get(word, ())}
-        return [f"{node_id}: {line}" for node_id, line in self if node_id not in failed]
+        return [f"{node_id}: {translate(line)}" for node_id, line in self if node_id not in failed]
 
 
 def fail_skipped(report: pytest.TestReport, text: str) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
+from tests import forked
 
 DRILL = ("--window", "300ms", "--scenario", "drill", "--connections", "3")
 LAX = ("--slo", "errors<30%", *DRILL)
@@ -29,7 +30,7 @@ def command(*options: str) -> list[str]:
 
 def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
     """Exit code and verdict."""
-    done = subprocess.run(command(*options, "--json"), capture_output=True, text=True, timeout=600, check=False)
+    done = forked.run(command(*options, "--json"), timeout=600)
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -72,11 +73,10 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
 def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
     """What was found by then is kept: exit 3, interrupted, and at least what passed."""
     for attempt in range(TRIES):
-        with subprocess.Popen(
+        with forked.start(
             command(*LAX, "--start", "20", "--max-rate", "40", "--output", str(tmp_path / str(attempt)), "--json"),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         ) as process:
             try:
                 assert process.stderr is not None
@@ -173,7 +173,7 @@ def test_sizes_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, processes: str) -> None:
     """It is asked three times more, and not at ever lower rates; nor until a window is over that takes a minute."""
     with Simulator(connections=3) as simulator:
-        process = subprocess.Popen(
+        process = forked.start(
             command(
                 simulator.url,
                 "--slo",
@@ -194,7 +194,6 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
             ),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
         )
         give_up_s = time.monotonic() + 30
         while len(simulator.requests) < 20 and time.monotonic() < give_up_s:

@@ -16,7 +16,7 @@ from sora_stats_harness.load.capacity.load_window import LoadWindow, violated_sl
 from sora_stats_harness.load.capacity.merged_window import merge_windows, serialize_window
 from sora_stats_harness.load.histogram import Histogram, merge_histograms
 from sora_stats_harness.load.slo import parse_slo
-from tests import hostile
+from tests import forked, hostile
 from tests.load.build import Halved
 
 from .test_command import LAX, command, verdict
@@ -110,16 +110,15 @@ def test_a_waived_finding_fails_no_step(tmp_path: Path) -> None:
 
 def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
     """Exit 3: nothing is told of what it would have seen."""
-    with subprocess.Popen(
+    with forked.start(
         command(*LAX, "--start", "20", "--max-rate", "40", "--processes", "2", "--output", str(tmp_path), "--json"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
     ) as process:
         try:
             assert process.stderr is not None
             assert any("/s from 2 workers" in line for line in process.stderr)
-            victim = workers_of(process.pid)[-1]
+            victim = forked.workers(process)[-1]
             os.kill(victim, signal.SIGKILL)
             out, _ = process.communicate(timeout=60)
         finally:
@@ -128,12 +127,6 @@ def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
     assert (process.returncode, told["verdict"]) == (3, "inconclusive")
     assert told["capacity"]["at_least"]
     assert f"(pid {victim}) was killed by signal 9" in json.dumps(told)
-
-
-def workers_of(pid: int) -> list[int]:
-    """The processes that another one started to send."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(each) for each in children if b"load.worker" in Path(f"/proc/{each}/cmdline").read_bytes()]
 
 
 def test_a_counter_that_falls_between_two_workers_ends_the_search(tmp_path: Path) -> None:

@@ -108,9 +108,7 @@ class JsonCheck(Check):
             result.unusable = (*result.unusable, JSON.id)
 
     def _duplicate_key(self, seen: Observed, path: tuple[str | int, ...]) -> Violation:
-        target = seen.exchange.request.target
-        in_array = target is not None and target.many
-        wire = tuple(str(key) for key in path[1 if in_array else 0 :])
+        wire = tuple(map(str, path[1:] if isinstance(path[0], int) else path))
         return Violation(
             requirement=DUPLICATE_KEY,
             exchange=seen.exchange,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from operator import eq
 from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import UNSET
@@ -40,8 +41,9 @@ CHANNEL_PRESENT: Final = Requirement(
     level=Level.PROVEN,
     title="A data channel that is there before and after is there in between",
     reason="A gap in a series looks like a channel that was closed and opened again.",
-    grounds="Its counters continued, so it was open all the time. The application's own channels may be closed, "
-    "opened again and used more than before: such a gap is a HABIT if its counters are just the same, and else INFO.",
+    grounds="Its counters carried on, so it was open all the time. The application's own channels may be closed, opened again "
+    "and used more than before, so one of these is INFO. It is a HABIT where its counters are just the same, or where it would "
+    "have had to count at least 20 messages, and more than ever before, in a tenth of the time.",
     source=f"{DOCUMENTATION_SOURCE}: data_channel; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="{field} is missing, although its counters continue afterwards",
@@ -50,19 +52,48 @@ CHANNEL_PRESENT: Final = Requirement(
 )
 
 
-def make_channel_violation(gap: LabelGap[EvidenceExchange], seen: Observed, field: tuple[str, ...]) -> Violation:
-    """The violation of a response that lacks a channel, with those before and after it as proof."""
+MIN_BUSY_MESSAGES: Final = 20
+"""What an application may well send each time it opens a channel says nothing."""
+
+BUSY_TIME_RATIO: Final = 10
+
+
+def make_channel_violation(
+    gap: LabelGap[EvidenceExchange], seen: Observed, field: tuple[str, ...], messages: Collection[int]
+) -> Violation:
+    """
+    A response that lacks a channel, proved by those before and after it.
+
+    Args:
+        messages: Which of its counters count messages, and not bytes.
+    """
     return Violation(
         requirement=CHANNEL_PRESENT,
         exchange=gap.holder,
         field=field,
+        place=seen.place(LABELS_GROUP, gap.label),
         connection_id=seen.connection_id,
         expected="present",
         actual="absent",
         fault="missing in between",
-        level=(Level.HABIT if gap.is_idle else Level.INFO) if gap.label.startswith(MESSAGING_PREFIX) else None,
+        level=_level_of_messaging(gap, seen, messages) if gap.label.startswith(MESSAGING_PREFIX) else None,
         proof=(gap.earlier, gap.holder, seen.evidence),
     )
+
+
+def _level_of_messaging(gap: LabelGap[EvidenceExchange], seen: Observed, messages: Collection[int]) -> Level:
+    """
+    Weigh a channel of the application's own, which may have been opened again.
+
+    One that was opened again began at zero after `gap.earlier` was asked for, and had counted `gap.after` when this response
+    arrived. In all the time before, since its first sample, it had counted less.
+    """
+    if all(map(eq, gap.before, gap.after)):
+        return Level.HABIT
+    open_ns = gap.earlier.sent_ns - gap.since_ns
+    again_ns = seen.exchange.received_ns - gap.earlier.sent_ns
+    is_busy = any(gap.before[place] >= MIN_BUSY_MESSAGES for place in messages)
+    return Level.HABIT if is_busy and open_ns >= BUSY_TIME_RATIO * again_ns else Level.INFO
 
 
 class ExclusiveLimitsCheck(Check):
@@ -96,12 +127,11 @@ class ExclusiveLimitsCheck(Check):
 
     def _violation(self, seen: Observed, label: str, leaves: tuple[Any, ...]) -> Violation:  # Any: leaves of any type
         assert self._places is not None, "it has both"
-        path = self._decoder.edition_path_of_label(label) or (LABELS_GROUP, label)
         retransmits, life_time = (leaves[place] for place in self._places)
         return Violation(
             requirement=EXCLUSIVE,
             exchange=seen.exchange,
-            field=(*path, LIFE_TIME),
+            field=(*self._decoder.path_of_known_label(label), LIFE_TIME),
             place=seen.place(LABELS_GROUP, label, LIFE_TIME),
             connection_id=seen.connection_id or None,
             expected="one of the two",

@@ -223,9 +223,9 @@ class ClockCheck(Check):
                 bounds = offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
                     apart = bounds[1] if bounds[1] < 0 else bounds[0]
-                    word = "behind" if apart < 0 else "ahead of"
                     result.coverage.notes.append(
-                        f"the clock of {server} is at least {abs(apart) / 1e9:.3f} s {word} ours"
+                        f"the clock of {server} is at least {abs(apart) / 1e9:.3f} s "
+                        f"{'behind' if apart < 0 else 'ahead of'} ours"
                     )
             if state.is_unusable(("timestamp",)):
                 result.unusable = (*result.unusable, ORDER.id, OFFSET.id, FROZEN.id)

@@ -54,8 +54,10 @@ CONTENT_TYPE: Final = Requirement(
 ALWAYS_VIOLATING_ERRORS: Final = frozenset({ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE})
 """Errors that only a server that responds wrongly can cause."""
 
-VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset({ErrorCode.TIMEOUT, ErrorCode.RESET, ErrorCode.REFUSED})
-"""Errors that count against a server only after it has given a complete response."""
+VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset(
+    {ErrorCode.TIMEOUT, ErrorCode.RESET, ErrorCode.REFUSED, ErrorCode.UNREACHABLE}
+)
+"""Errors that say something about a server only after it has given a complete response."""
 
 
 class CompleteResponseCheck(Check):

@@ -294,7 +294,7 @@ class ConstantCheck(Check):
                 yield Violation(
                     requirement=CONSTANT,
                     exchange=seen.exchange,
-                    field=(*(self._decoder.edition_path_of_label(label) or (LABELS_GROUP, label)), field.name),
+                    field=(*self._decoder.path_of_known_label(label), field.name),
                     place=seen.place(LABELS_GROUP, label, field.name),
                     connection_id=seen.connection_id,
                     expected=format_leaf(old),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
+from ...api.edition import FieldUnit
 from ...api.edition_rules import LABELS_GROUP
 from ..check import Check, Observed, Stage, Violation
 from ..counter_history import CounterDecrease
@@ -40,6 +41,7 @@ class MonotonicCheck(Check):
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
         self._counts = counts
+        self._messages = [place for place, field in enumerate(decoder.label_counters) if field.unit is FieldUnit.COUNT]
         self._reopened = 0
         """Counts of connections that have left."""
 
@@ -57,9 +59,8 @@ class MonotonicCheck(Check):
         return [self._violation(seen, fall) for fall in falls]
 
     def _channel_violations(self, seen: Observed) -> list[Violation]:
-        path = self._decoder.edition_path_of_label
         return [
-            make_channel_violation(gap, seen, path(gap.label) or (LABELS_GROUP, gap.label))
+            make_channel_violation(gap, seen, self._decoder.path_of_known_label(gap.label), self._messages)
             for gap in seen.connection.counter_history.gaps
         ]
 
@@ -77,7 +78,7 @@ class MonotonicCheck(Check):
             field = wire = (*block.path, block.counters[fall.counter].name)
         else:
             name = decoder.label_counters[fall.counter].name
-            field = (*(decoder.edition_path_of_label(fall.block) or (LABELS_GROUP, fall.block)), name)
+            field = (*decoder.path_of_known_label(fall.block), name)
             wire = (LABELS_GROUP, fall.block, name)
         return Violation(
             requirement=MONOTONIC,
@@ -111,6 +112,7 @@ class MonotonicCheck(Check):
 
 def _proof(seen: Observed, earlier: EvidenceExchange) -> tuple[EvidenceExchange, ...]:
     last = seen.connection.last
-    if not earlier.is_whole and last is not None and last is not earlier and last.received_ns < seen.exchange.sent_ns:
-        return (earlier, last, seen.evidence)  # the first holder's body was dropped; this response had the value too
+    assert last is not None, "it is held against a sample"
+    if not earlier.is_whole and last is not earlier and last.received_ns < seen.exchange.sent_ns:
+        return (earlier, last, seen.evidence)  # the first one's body was let go; this one had the value too
     return (earlier, seen.evidence)

@@ -103,7 +103,7 @@ class TimestampOrderCheck(Check):
             expected=f"at least {old[at[1]]}",
             actual=str(new[at[1]]),
             fault="stamped late",
-            facts={"stamps": f"{_describe(early)}, before {_describe(late)}"},
+            facts={"stamps": f"{_describe(early)} is earlier than {_describe(late)}"},
             level=Level.INFO if whole_cluster else self._level,
             proof=(early.evidence, late.evidence),
         )

@@ -34,7 +34,7 @@ NO_5XX: Final = Requirement(
     grounds="RFC 9110, 15.6: a 5xx status says that the server made the mistake.",
     source="RFC 9110, 15.6",
     needs=NEEDS_PROBES,
-    message="{request} {difference}",
+    message="{request} gets status {status}",
 )
 JSON_OR_EMPTY: Final = Requirement(
     id="request.json_or_empty",
@@ -44,7 +44,7 @@ JSON_OR_EMPTY: Final = Requirement(
     grounds="The page documents an API of JSON, so clients have no parser for anything else.",
     source=DISPATCHER_SOURCE,
     needs=NEEDS_PROBES,
-    message="{request} {difference}",
+    message="{request} gets status {status}",
     masked_by="a 5xx status",
 )
 
@@ -64,7 +64,7 @@ def _row(name: str, title: str, *, large: bool = False) -> Requirement:
         grounds="Inferred from the open-source dispatcher: that Sora uses it is documented nowhere.",
         source=DISPATCHER_SOURCE,
         needs=NEEDS_PROBES | {RequiredCapability.LARGE_PROBE} if large else NEEDS_PROBES,
-        message="{request} {difference}",
+        message="{request} gets status {status}",
         masked_by="a 5xx status, or a body that is neither JSON nor empty",
     )
 
@@ -188,12 +188,12 @@ def _check_error_shape(
 
 
 _DIFFERENCE_TEXTS: Final = {
-    "status": "",
-    "not json": " and a body that is not JSON",
-    "body": " with another body",
-    "content-type": " under another Content-Type",
+    "status": "{status}",
+    "not json": "{status} and a body that is no JSON",
+    "body": "{status} with another body",
+    "content-type": "{status} under another Content-Type",
 }
-"""Classes of fault, each with the words that follow the status in a message."""
+"""Classes of fault, and how a message tells them with the status."""
 
 
 def _make_violation(
@@ -201,7 +201,7 @@ def _make_violation(
 ) -> Violation:
     response = exchange.response
     assert response is not None, "it is the response that is wrong"
-    difference = f"gets {response.status}{_DIFFERENCE_TEXTS[fault]}"
+    status = _DIFFERENCE_TEXTS[fault].format(status=response.status)
     return Violation(
         requirement=requirement,
         exchange=exchange,
@@ -209,7 +209,7 @@ def _make_violation(
         expected=expected,
         actual=actual,
         fault=fault,
-        facts={"request": describe_request(exchange.request), "difference": difference},
+        facts={"request": describe_request(exchange.request), "status": status},
     )
 
 
@@ -379,7 +379,7 @@ def describe_request(request: Request) -> str:
     targets = [value for name, value in request.headers if name.lower() == TARGET_HEADER]
     named = " and ".join(f"target {value!r}" for value in targets) or "no target"
     body = "no body" if request.body is None else f"body {_excerpt(request.body, 80)}"
-    return f"{request.method} {request.path} with {named} and {body}"
+    return f"{request.method} {request.path} sent with {named} and {body}"
 
 
 def _excerpt(data: bytes, limit: int = _SHOWN_BYTES) -> str:

@@ -137,7 +137,7 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
             workers.wait_for_results(task.spec.timeout_s, lambda: task.interrupt.gives_up)
         session.judge.judge_pending()
         own_problem = spool.close()
-        task.say(f"judging together what {plan.count} workers saw")
+        task.say(f"judging together what {plan.count:d} workers saw")
         judged = judge_workers(
             JudgingRules(edition, task.spec.checks),
             workers.results,

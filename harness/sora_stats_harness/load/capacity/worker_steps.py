@@ -68,7 +68,7 @@ class WorkerSteps:
         workers.watch = self._watch_workers
 
     def _watch_workers(self) -> None:
-        self._watch(f"{self._rate:,.0f}/s from {self._workers.plan.count} workers" if self._rate else "quiet")
+        self._watch(f"{self._rate:,.0f}/s from {self._workers.plan.count:d} workers" if self._rate else "quiet")
 
     def stand_up(self) -> None:
         """
