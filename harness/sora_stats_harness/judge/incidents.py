@@ -1,8 +1,7 @@
 """
 Recognises the one cause behind many findings: a restart, a stale cache, a gateway's error page.
 
-The rules look at findings, at their exchanges, and at changes of listings. They run after all checks and don't change
-any status: an incident only says what to look at first. A finding belongs to at most one incident, that of the first rule.
+Rules run after all checks and change no status. A finding belongs to at most one incident, that of the first rule.
 """
 
 from __future__ import annotations
@@ -260,10 +259,7 @@ def _differing_parts(one: Request, other: Request) -> str:
 
 
 def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
-    """
-    Responses are old: timestamps don't advance and samples repeat or a cache's headers say so, or counters fall in
-    samples whose timestamp goes back.
-    """
+    """Responses are old: samples repeat, a cache's headers say so, or counters fall as the timestamp goes back."""
     entries = seen.findings(CLOCK_ORDER.id, FROZEN.id)
     stale = [each for each in entries if is_repeated(seen.proof.get(each.fingerprint, ()), each.connection_id)]
     if not stale:

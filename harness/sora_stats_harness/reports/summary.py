@@ -254,7 +254,7 @@ def waiver_line(report: WaiverReport) -> str:
     count = count_with_noun(report.waived, "finding")
     became = {
         "used": f"{count_with_noun(report.waived, 'finding')} waived until {report.until}",
-        "unused": "nothing tripped it: take it out",
+        "unused": "there was nothing to waive: remove it",
         "not_observed": "its requirement was not checked in this run",
         "expired": f"its last day was {report.until}, "
         + (
@@ -294,7 +294,7 @@ def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
 _DRIFT_WORDS: Final = {
     "absent": "documented but absent",
     "undocumented": "present but undocumented",
-    "changed": "otherwise than documented",
+    "changed": "different from the documentation",
     "moved": "moved",
 }
 
