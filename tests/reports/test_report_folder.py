@@ -77,7 +77,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     files.check_report_folder(tmp_path / "new")
     files.check_report_folder(tmp_path)
     (tmp_path / "thesis.tex").write_text("", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"holds other files \('thesis.tex'\)"):
+    with pytest.raises(UsageError, match=r"contains other files \('thesis.tex'\)"):
         files.check_report_folder(tmp_path)
     with pytest.raises(UsageError, match="is a file"):
         files.check_report_folder(tmp_path / "thesis.tex")

@@ -148,5 +148,5 @@ def test_a_folder_without_a_run_is_wrong_usage(name: str, tmp_path: Path) -> Non
     """So is what is no folder."""
     (tmp_path / "file").write_text("x", encoding="utf-8")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"no folder|no verdict"):
+    with pytest.raises(UsageError, match=r"not a folder|no verdict"):
         read_history(tmp_path / name)
