@@ -103,6 +103,10 @@ def plant(mutant: CodeMutant) -> None:
                 setattr(other_module, mutant.function, value)
                 changed += 1
     assert changed, f"{mutant.id} is not in place"
+    _clear_caches()
+
+
+def _clear_caches() -> None:
     for each in _loaded():
         for value in list(vars(each).values()):
             if callable(clear := getattr(value, "cache_clear", None)):
@@ -156,7 +160,8 @@ class Reach:
         self._seen: set[Line] = set()
 
     def begin(self) -> None:
-        """A test begins."""
+        """A test begins; what others have left in caches is made again, so that it is seen to reach that too."""
+        _clear_caches()
         self._calls.clear()
         self._seen = set()
         sys.settrace(self._trace)
