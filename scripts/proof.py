@@ -102,7 +102,7 @@ def documents(shrink: int) -> Lines:
     counted = agreement.bodies(DOC, watched(range(12_000 // shrink), "bodies"), fresh=False)
     yield (
         f"- {counted['bodies']:,} bodies, one judge that learns from each: the same set of (requirement, pointer) as a "
-        f"slow reference in each. {counted['slow']:,} left the fast path; {counted['http.json']:,} are no strict JSON, "
+        f"slow reference in each. {counted['slow']:,} left the fast path; {counted['http.json']:,} aren't strict JSON, "
         f"{counted['nothing']:,} have nothing wrong with them."
     )
     counted = agreement.bodies(DOC, range(1_000_000, 1_000_000 + 2000 // shrink), fresh=True)

@@ -132,18 +132,21 @@ def test_a_field_that_went_from_one_group_to_another_has_moved() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (HEAD.replace("doc-2024", "doc-1999"), "no edition that ships"),
+        (HEAD.replace("doc-2024", "doc-1999"), "not an edition that ships"),
         (HEAD + "[groups.x]\n", "unknown key 'groups'"),
-        (HEAD + '[[remove]]\npath = "rtpp.*"\nsource = "x"\n', "remove 1: nothing of doc-2024 is called rtpp.*"),
-        (HEAD + '[[remove]]\npath = "rtp.*"\n', "remove 1: `source` must be a text"),
-        (HEAD + '[[rename]]\nfrom = "rtp.*"\nto = "rtp.x"\nis = "seen"\nsource = "x"\n', "as many * each"),
+        (HEAD + '[[remove]]\npath = "rtpp.*"\nsource = "x"\n', "remove 1: doc-2024 has no field or group rtpp.*"),
+        (HEAD + '[[remove]]\npath = "rtp.*"\n', "remove 1: `source` must be a string"),
+        (HEAD + '[[rename]]\nfrom = "rtp.*"\nto = "rtp.x"\nis = "seen"\nsource = "x"\n', "the same number of *"),
         (
             HEAD + '[[rename]]\nfrom = "rtp.total_*"\nto = "rtcp.total_*"\nis = "so"\nsource = "x"\n',
             "`is` must be one of",
         ),
-        (HEAD + '[[rename]]\nfrom = "nothing"\nto = "else"\nis = "seen"\nsource = "x"\n', "is called nothing"),
+        (
+            HEAD + '[[rename]]\nfrom = "nothing"\nto = "else"\nis = "seen"\nsource = "x"\n',
+            "has no field or group nothing",
+        ),
         (HEAD + '[[standing]]\npaths = ["nope"]\nis = "seen"\nsource = "x"\n', "nope is no field or group"),
-        (HEAD + ADDED + ADDED, "cc.total_new is there already"),
+        (HEAD + ADDED + ADDED, "cc.total_new already exists"),
         (HEAD + ADDED.replace("cc.total_new", "cc"), "both a field and a group"),
         (HEAD + "standing = 3\n", "standing: must be an array of tables"),
     ],

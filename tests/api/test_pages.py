@@ -48,7 +48,9 @@ def test_every_form_of_an_editions_page_gives_the_editions_fields(name: str, for
 
 
 def test_a_documentation_page_gives_exactly_the_edition_that_it_is_the_source_of() -> None:
-    """The real page, where SORA_DOC_PAGE names it, or one made from the edition: 374 leaves, each with all its rules."""
+    """
+    The real page, where SORA_DOC_PAGE names it, or one made from the edition: 374 leaves, each with all its rules.
+    """
     real = os.environ.get("SORA_DOC_PAGE")
     data = Path(real).read_bytes() if real else text(DOC, response(DOC, without=_left_out)).encode()
     found = imported(data)
@@ -77,7 +79,9 @@ def test_the_name_alone_tells_the_rules_of_every_field_that_ships() -> None:
 
 
 def test_new_fields_are_inferred_and_marked() -> None:
-    """What no edition has gets its rules from the name, or as little as can be demanded, and its description says so."""
+    """
+    What no edition has gets its rules from the name, or as little as can be demanded, and its description says so.
+    """
     found = imported(
         "• rtp\n  • total_new_bytes\n  • total_wait_us\n  • colour\n• new_id\n\n"
         'A response:\n{"rtp": {"total_new_bytes": 1, "total_wait_us": 1, "colour": "red"}, "new_id": "x"}\n'
@@ -92,11 +96,11 @@ def test_new_fields_are_inferred_and_marked() -> None:
             FieldType.STRING,
             FieldKind.GAUGE,
             FieldUnit.NONE,
-            "Colour (type, kind and unit guessed, for the name tells nothing).",
+            "Colour (type, kind and unit guessed, since the name says nothing about them).",
         ),
     }
     assert len(found.inferred) == 4
-    assert "no edition known here has it, kind and unit are inferred: rtp.colour" in found.notes
+    assert "kind and unit are inferred, since no known edition has it: rtp.colour" in found.notes
 
 
 def test_the_example_is_held_against_the_list() -> None:
@@ -159,14 +163,14 @@ def test_whoever_writes_the_list_it_is_read(page: str) -> None:
         ("    • rtp\n      • total_a\n  • total_b\n", "line 3: broken nesting"),
         ("• rtp\n  • total_a\n    • total_b\n", "line 3: broken nesting: 'total_b' stands below the counter 'total_a'"),
         ("• rtp\n  • total_a\n  • total_a\n", "line 3: rtp.total_a is listed twice, first in line 2"),
-        ("• rtp\n• A text\n", "line 2: no field's name: 'A text'"),
+        ("• rtp\n• A text\n", "line 2: not a field's name: 'A text'"),
         ("• rtp\n  • A text\n    • total_a\n", "line 3: broken nesting: 'total_a' stands below 'A text'"),
         ("• r1\n  • as r0\n", "line 2: r1 is as r0, but no such group"),
-        ("• r0\n  • as r1\n• r1\n  • as r0\n", "line 2: r0 is as r1, which leads round in a circle"),
+        ("• r0\n  • as r1\n• r1\n  • as r0\n", "line 2: r0 is as r1, which leads back to itself"),
         ("• r0\n  • as r1\n• r1\n", "line 2: r0 is as r1, which has no fields"),
         ("• r0\n  • as r1\n  • total_a\n• r1\n  • total_b\n", "line 3: broken nesting: 'total_a' stands below 'r0'"),
         ("• r0\n  • as r1\n  • as r2\n• r1\n  • total_a\n• r2\n  • total_b\n", "line 3: r0 is as r2, and as another"),
-        ("• g\n  • a\n    • as h\n• h\n  • b\n    • as g\n", "groups that stand for groups, on more than"),
+        ("• g\n  • a\n    • as h\n• h\n  • b\n    • as g\n", "groups refer to groups, on more than"),
         (
             "• g0\n  • x\n" + "".join(f"• g{n}\n  • a\n    • as g{n - 1}\n" for n in range(1, 2000)),
             "more than 12 levels",
@@ -185,8 +189,8 @@ def test_whoever_writes_the_list_it_is_read(page: str) -> None:
         (NESTED + "\n</ul>", "line 2: broken nesting: </ul> where no list is open"),
         (NESTED + "\n<li>total_c", "line 2: broken nesting: <li> outside of any list"),
         (NESTED.replace("</ul></li>", "</ol></li>"), "line 1: broken nesting: </ol> where the <ul> of line 1 is open"),
-        ("<ul>\n<ul><li>a</ul></ul>", "line 2: broken nesting: <ul> in a list, and no item"),
-        ("<ul><li>Some text</li></ul>", "line 1: no list in this HTML page has a field's name in it"),
+        ("<ul>\n<ul><li>a</ul></ul>", "line 2: broken nesting: <ul> in a list, but not inside an item"),
+        ("<ul><li>Some text</li></ul>", "line 1: no list in this HTML page contains a field's name"),
         ("just\nwords\n", "line 1: no list with bullets, indentation or HTML tags"),
         ('Nothing\n{"rtp": {"total_a": 1}}\n', "line 1: no list of fields"),
         ("", "is empty"),
@@ -194,7 +198,9 @@ def test_whoever_writes_the_list_it_is_read(page: str) -> None:
     ],
 )
 def test_a_page_that_cannot_be_read_says_where(page: str, said: str) -> None:
-    """Broken nesting, repetition, texts in the place of names, and groups that lead nowhere are refused by their line."""
+    """
+    Broken nesting, repetition, texts in the place of names, and groups that lead nowhere are refused by their line.
+    """
     assert said in complaint(page)
 
 
@@ -231,11 +237,11 @@ def test_what_a_page_says_beside_its_names_is_told_and_does_no_harm() -> None:
     shown = '{"": 1, "rtp": {"total_a": 1, "a.b": 1, " ": 1, "\\u0007": 1, "total_b": "x", "n": null}}'
     found = imported(f"• rtp\n  • About it\n  • total_a\n\nGet\n{shown}\n")
     assert [field.dotted for field in found.edition.fields] == ["rtp.total_a"]
-    assert "line 2: passed over as a text about rtp: 'About it'" in found.notes
+    assert "line 2: ignored as a text about rtp: 'About it'" in found.notes
     assert [(field.dotted, field.kind, field.type) for field in found.edition.undocumented] == [
         ("rtp.total_b", FieldKind.GAUGE, FieldType.STRING),
     ]
-    assert "rtp.n: its value in the example is of no documented type" in found.notes
+    assert "rtp.n: its value in the example has a type that no field of an edition has" in found.notes
 
 
 HOSTILE: dict[str, Callable[[int], str | bytes]] = {
@@ -307,7 +313,7 @@ def test_the_command_writes_an_edition_that_the_others_take(tmp_path: Path, caps
     written = capsys.readouterr()
     assert written.out == ""
     assert written.err.splitlines() == [
-        "374 fields read from API STATS.html, 0 of them in no edition known here",
+        "374 fields read from API STATS.html, 0 of them not in any known edition",
         "in the page's example, not in its list: sctp.total_new",
     ]
     assert edition.load_edition(str(out)).name == "api-stats"
@@ -334,7 +340,7 @@ def test_the_command_takes_stdin_and_a_name_and_prints_to_stdout(
         (["import", "{tmp}"], "cannot be read: Is a directory"),
         (["import", "{tmp}/page", "--output", "{tmp}/no/where"], "cannot be written"),
         (["import", "{tmp}/page", "--json"], "takes only --output and --name"),
-        (["import"], "fields takes no words, or"),
+        (["import"], "fields takes nothing, `diff A B`"),
         (["--output", "x"], "--output and --name belong to"),
     ],
 )

@@ -167,7 +167,7 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         (tmp_path / "none.toml", "cannot be read: No such file"),
         (tmp_path, "cannot be read: Is a directory"),
         (put(tmp_path, "x = 1", config.PYPROJECT), "has no table [tool.sora-harness]"),
-        (put(tmp_path / "a", "[tool]\nsora-harness = 3", config.PYPROJECT), "tool.sora-harness is no table"),
+        (put(tmp_path / "a", "[tool]\nsora-harness = 3", config.PYPROJECT), "tool.sora-harness is not a table"),
     ):
         with pytest.raises(ConfigError) as caught:
             read(path)

@@ -80,7 +80,7 @@ def test_options_are_checked_at_once(words: list[str], complaint: str) -> None:
 def test_a_foreign_output_folder_is_refused_before_the_run(tmp_path: Path) -> None:
     """Not after ten minutes of probing."""
     (tmp_path / "mine.txt").write_text("", encoding="utf-8")
-    with pytest.raises(UsageError, match="holds other files"):
+    with pytest.raises(UsageError, match="contains other files"):
         parse("--output", str(tmp_path))
 
 

@@ -125,7 +125,8 @@ def test_the_command_line_wins(folder: Path) -> None:
     """Headers and labels name by name; what is required is added; any other list replaces that of the file."""
     (folder / "sora-harness.toml").write_text(WHOLE, encoding="utf-8")
     text = (
-        "http://a:1 --edition doc-2024 --fail-on must --require http.json --ca-file b --no-insecure --timeout 7 --tear 100ms "
+        "http://a:1 --edition doc-2024 --fail-on must --require http.json --ca-file b --no-insecure --timeout 7 "
+        "--tear 100ms "
         "--slo p50<1ms --label build=9"
     )
     found = resolve(*text.split(), "--header", "authorization: Basic x")
@@ -230,7 +231,7 @@ def test_values_that_an_option_refuses_name_the_file(folder: Path) -> None:
         ),
         (
             "[severity]\nshape.unknown = 'must'",
-            'severity: an id stands in quotation marks, as in "family.name" = "info"',
+            'severity: an id needs quotation marks, as in "family.name" = "info"',
         ),
     ],
 )
@@ -308,7 +309,7 @@ def test_config_refuses_what_a_run_would(monkeypatch: pytest.MonkeyPatch, capsys
 
 
 BAD_SETTINGS = {
-    "edition": ("edition = 'doc-1999'", "no edition is called 'doc-1999'"),
+    "edition": ("edition = 'doc-1999'", "there is no edition 'doc-1999'"),
     "ca_file": (
         "url = 'http://c:3'\nca_file = 'none.pem'",
         "the certificates in none.pem cannot be read: No such file",
@@ -409,7 +410,9 @@ connection_id = "one"
 
 @pytest.mark.parametrize("reference", ["env:SORA_TOKEN", "@../token"])
 def test_a_found_file_cannot_send_secrets_where_it_likes(folder: Path, reference: str, capsys: Capture) -> None:
-    """One of a fork could have a build send it any variable or file; one that the user names, or a URL of theirs, may."""
+    """
+    One of a fork could have a build send it any variable or file; one that the user names, or a URL of theirs, may.
+    """
     path = folder / "sora-harness.toml"
     path.write_text(f"url = 'http://c:3'\nheaders = {{X-Key = '{reference}'}}", encoding="utf-8")
     assert main(["config"]) == 2

@@ -1,4 +1,6 @@
-"""`conform` from the command line, over real sockets: the self-test passes, and an interrupted run has a whole verdict."""
+"""
+`conform` from the command line, over real sockets: the self-test passes, and an interrupted run has a whole verdict.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,7 @@ def test_until_ends_with_the_bound_or_says_what_is_short(tmp_path: Path, capsys:
             assert all(each["excludes_above"] == 3 / each["checked"] <= 0.3 for each in row["by_target"].values()), row
     assert main([*words, "--until", "0.1%", "--max-duration", "1", "-v"]) == 3
     out = capsys.readouterr().out
-    assert re.search(r"too weak for 0.1 %: [a-z._]+ of GetStats[A-Za-z]+ was held\s+against", out)
+    assert re.search(r"too weak for 0.1 %: [a-z._]+ of GetStats[A-Za-z]+ was checked\s+on", out)
     assert re.search(r"counter.monotonic +met +[0-9,]+ checked +> [0-9.]+ % of comparable pairs", out)
     assert "would have been seen, with 95 %" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
 

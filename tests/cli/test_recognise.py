@@ -29,8 +29,8 @@ DEFAULT: Final = edition.DEFAULT_EDITION
 EXAMPLE: Final = Path(__file__).parents[1] / "data" / "example_response.json"
 SECOND: Final = 1_000_000_000
 SAID: Final = "--edition auto: the responses are like {} in every field"
-NOTHING: Final = "--edition auto: there was no response to tell by, so doc-2024 was taken"
-PLANNED: Final = "the edition is found out first, by one listing (--edition auto)"
+NOTHING: Final = "--edition auto: there was no response to compare, so doc-2024 was used"
+PLANNED: Final = "first one listing to detect the edition (--edition auto)"
 
 LOAD: Final = (
     "load",
@@ -81,7 +81,9 @@ def auto(*options: str, out: Path) -> tuple[int, dict[str, Any], str]:  # Any: J
 @pytest.mark.parametrize("judged", EDITIONS)
 @pytest.mark.parametrize("served", EDITIONS)
 def test_a_wrong_edition_fails(served: str, judged: str, tmp_path: Path) -> None:
-    """With --fail-on habit each edition's responses are findings by any other: a pass below says that the guess was right."""
+    """
+    With --fail-on habit each edition's responses are findings by any other: a pass below says that the guess was right.
+    """
     world = SimulatedWorld(edition.load_edition(served), seed=5, connections=3, churn=False)
     world.advance(SECOND)
     samples = [each.read_sample(SECOND, "2026-11-24T00:00:01.000000Z") for each in world.connections_of_node(0)]
@@ -228,7 +230,7 @@ def test_an_edition_that_there_is_not_is_refused_before_anything_is_sent() -> No
         assert len(simulator.requests) == 0
     for code, said in done:
         assert code == 2
-        assert said.splitlines()[-1].startswith("sora-harness: no edition is called 'doc-1999'")
+        assert said.splitlines()[-1].startswith("sora-harness: there is no edition 'doc-1999'")
 
 
 @pytest.mark.parametrize("command", ["load", "capacity"])
@@ -249,4 +251,4 @@ def test_processes_without_work_are_refused_in_the_same_words() -> None:
     done = run_each(*((*plan, number) for number in ("4", "3") for plan in plans))
     assert [code for code, _ in done] == [2, 2, 0, 0]
     for _, said in done[:2]:
-        assert "--processes 4: there are no more than 3 requests at a time to share among them" in said
+        assert "--processes 4: at most 3, since there are only that many requests at a time" in said

@@ -47,7 +47,7 @@ def test_a_channel_has_one_limit_at_most(label: str, limits: dict[str, Json], fo
     assert result.checked["shape.exclusive"] == 3
 
 
-REOPENED = "a data channel was closed and opened again between two samples"
+REOPENED = "a data channel was closed and reopened between two samples"
 
 
 @pytest.mark.parametrize(

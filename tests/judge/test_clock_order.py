@@ -38,8 +38,8 @@ def orders(findings: Sequence[Finding]) -> list[str]:
     return [finding.message for finding in findings]
 
 
-STALE = "the timestamp is the same in {} responses, each asked for after the one before: they are stale"
-BACK = "the timestamp went back by {} s from a response to one that was asked for later"
+STALE = "the timestamp is the same in {} responses, each requested after the one before: they are stale"
+BACK = "the timestamp went back by {} s from a response to one that was requested later"
 
 
 @pytest.mark.parametrize(

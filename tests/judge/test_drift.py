@@ -1,4 +1,6 @@
-"""Drift of the documentation, told from faults: which fields, on how many connections, and whose edition it is rather."""
+"""
+Drift of the documentation, told from faults: which fields, on how many connections, and whose edition it is rather.
+"""
 
 from __future__ import annotations
 
@@ -187,5 +189,5 @@ def test_the_nearest_edition_of_an_response_is_told_before_it_is_judged(
     assert "the responses are like doc-2026 in every field" in capsys.readouterr().out
     path.write_text("[]", encoding="utf-8")
     assert main(["check", str(path), "--edition", "auto"]) == 3
-    assert "there was no response to tell by" in capsys.readouterr().out
+    assert "there was no response to compare" in capsys.readouterr().out
     assert main(["fields", "--edition", "auto"]) == 2

@@ -71,7 +71,7 @@ def test_the_longest_silent_are_forgotten_where_memory_is_short() -> None:
     rows = {row.id: (row.status, row.reason) for row in decision.requirements}
     assert rows["counter.monotonic"] == rows["clock.order"] == ("not_checked", "forgotten")
     assert (decision.verdict, rows["shape.type"]) == ("inconclusive", ("met", None))
-    assert "2 connections that had been silent for longest were forgotten, to bound the memory" in coverage.notes
+    assert "2 connections that had been silent the longest were forgotten, to bound the memory" in coverage.notes
     poll(talk, IDS[2], 11 * SECOND, 0)
     assert talk.told() == ["counter.monotonic"]
 

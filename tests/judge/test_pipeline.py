@@ -181,7 +181,9 @@ def test_connections_that_left_hold_no_listing(heard: list[Finding]) -> None:
 
 
 def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:
-    """Whoever waits is killed while a large response is judged: that is judged to its end, and so is what ended meanwhile."""
+    """
+    Whoever waits is killed while a large response is judged: that is judged to its end, and so is what ended meanwhile.
+    """
     shown: list[int] = []
     judge = Judge(edition.load_edition(), observer=lambda exchange: shown.append(exchange.seq), on_finding=heard.append)
     many = [sample(connection_id=f"{number:025d}0") for number in range(60)]
@@ -207,7 +209,9 @@ def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:
 
 
 def test_responses_are_judged_together_in_their_order(heard: list[Finding]) -> None:
-    """Soon, and at once where many wait or a large one has come; what could not be judged holds none of the others up."""
+    """
+    Soon, and at once where many wait or a large one has come; what could not be judged holds none of the others up.
+    """
     shown: list[int] = []
     later: list[Callable[[], None]] = []
 
@@ -302,7 +306,7 @@ def test_each_miss_is_told_of_with_the_first_of_its_kind(heard: list[Finding]) -
     judge = Judge(
         edition.load_edition(),
         on_finding=heard.append,
-        options=JudgeOptions(on_miss=lambda first, level: misses.append((first, level))),
+        options=JudgeOptions(on_occurrence=lambda first, level: misses.append((first, level))),
     )
     for value in (5, -1, 4, "x", -2):
         judge.begin_exchange(ASK).complete(response(sample(dtls__total_received_dtls=value)))
@@ -481,7 +485,9 @@ def test_a_body_made_to_be_expensive_is_a_finding_and_not_an_outage(
 
 
 def test_a_server_that_never_says_how_long_its_responses_are_is_no_worse() -> None:
-    """A chunked response has its end in itself: what was never said was never wrong, which blocks only who asks for it."""
+    """
+    A chunked response has its end in itself: what was never said was never wrong, which blocks only who asks for it.
+    """
     judge = Judge(DOC)
     for _ in range(3):
         judge.begin_exchange(ASK).complete(response(sample(timestamp=_wall())))

@@ -132,7 +132,7 @@ def test_a_third_jump_within_ten_minutes_is_a_habit(third_ns: int, is_habit: boo
     for seq, (sent, received, stamp, resolution) in enumerate(rows):
         evidence = EvidenceExchange(exchange(seq, sent, received))
         found.append(offset.add_timestamp(StampedSample(stamp, resolution, sent, received, evidence, None), 0))
-    assert [jump is not None and jump.is_habit for jump in found] == [False, False, False, is_habit]
+    assert [jump is not None and jump.is_repeated for jump in found] == [False, False, False, is_habit]
 
 
 @pytest.mark.parametrize(

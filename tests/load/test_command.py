@@ -139,26 +139,26 @@ def test_an_slo_that_is_violated_fails_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ((), "say how hard"),
-        (("--rate", "10"), "say for how long"),
-        (("--users", "2", "--duration", "2s"), "say how hard"),
+        ((), "state the load"),
+        (("--rate", "10"), "state how long"),
+        (("--users", "2", "--duration", "2s"), "state the load"),
         (("--rate", "10", "--users", "2", "--duration", "2s"), "two models"),
         (("--scenario", "nonsense", "--rate", "10", "--duration", "2s"), "must be one of"),
-        (("--rate", "10", "--duration", "2s", "--abort-when", "never"), "is no limit"),
-        (("--rate", "10", "--duration", "2s", "--abort-when", "errors>.%"), "is no limit"),
-        (("--rate", "10", "--duration", "2s", "--slo", "p99"), "is no SLO"),
+        (("--rate", "10", "--duration", "2s", "--abort-when", "never"), "is not a limit"),
+        (("--rate", "10", "--duration", "2s", "--abort-when", "errors>.%"), "is not a limit"),
+        (("--rate", "10", "--duration", "2s", "--slo", "p99"), "is not an SLO"),
         (("--rate", "10", "--duration", "2s", "--slo", "GetStats:p99<1s"), "must be one of"),
-        (("--rate", "10", "--duration", "2s", "--scenario", "drill", "--slo", "GetStatsClient:p99<1s"), "never asks"),
-        (("--rate", "10", "--duration", "5s", "--scenario", "spike", "--ramp", "2s"), "a fifth of the run at most"),
+        (("--rate", "10", "--duration", "2s", "--scenario", "drill", "--slo", "GetStatsClient:p99<1s"), "never sends"),
+        (("--rate", "10", "--duration", "5s", "--scenario", "spike", "--ramp", "2s"), "at most a fifth of the run"),
         (("--rate", "\uff11\uff10", "--duration", "2s"), "must be a rate"),
         (("--users", "2", "--interval", "", "--duration", "2s"), "--interval: '' must be a time"),
         (("--rate", "10", "--duration", "2s", "--seed", "2"), "for the embedded simulator"),
         (("--rate", "10", "--duration", "2s", "--weights", "everything=1"), "connection=N"),
-        (("--rate", "10", "--duration", "2s", "--weights", "all=0"), "more than 0"),
-        (("--rate", "10", "--duration", "2s", "--scenario", "drill", "--weights", "all=1"), "asks for one target"),
+        (("--rate", "10", "--duration", "2s", "--weights", "all=0"), "greater than 0"),
+        (("--rate", "10", "--duration", "2s", "--scenario", "drill", "--weights", "all=1"), "sends only one target"),
         (("--pollers", "3", "--interval", "1", "--duration", "2s"), "for --scenario scrape"),
-        (("--users", "2", "--interval", "1", "--duration", "2s", "--sockets", "3"), "no more than 2 requests"),
-        (("--users", "2", "--interval", "1", "--duration", "2s", "--processes", "3"), "no more than 2 requests"),
+        (("--users", "2", "--interval", "1", "--duration", "2s", "--sockets", "3"), "at most 2"),
+        (("--users", "2", "--interval", "1", "--duration", "2s", "--processes", "3"), "at most 2"),
     ],
 )
 def test_a_server_of_somebody_else_is_not_hammered_unasked(
@@ -188,7 +188,7 @@ def test_a_dry_run_prints_the_plan_and_sends_nothing() -> None:
         (("--rate", "5", "--sockets", "2"), "over 2 connections"),
         (("--rate", "5", "--new-connection-each"), "a new connection for each request"),
         (("--rate", "5", "--processes", "2"), "from 2 processes"),
-        (("--rate", "5", "--slo", "p99 < 50ms", "--slo", "errors<1%"), "has to keep p99<50ms, errors<1%"),
+        (("--rate", "5", "--slo", "p99 < 50ms", "--slo", "errors<1%"), "must keep p99<50ms, errors<1%"),
     ],
 )
 def test_the_plan_tells_of_every_option(
@@ -434,7 +434,9 @@ def test_plain_locust_fails_where_a_must_is_violated() -> None:
 
 @pytest.mark.parametrize(("signals", "abandoned"), [(1, 0), (2, 2)])
 def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandoned: int, tmp_path: Path) -> None:
-    """Two users wait for responses that take 2 s: after one Ctrl-C they are judged, after two given up; all are told."""
+    """
+    Two users wait for responses that take 2 s: after one Ctrl-C they are judged, after two given up; all are told.
+    """
     options = [
         "--users",
         "2",

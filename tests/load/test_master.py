@@ -89,7 +89,9 @@ def test_a_search_by_two_workers_finds_the_interval(elsewhere: bool, tmp_path: P
 
 @pytest.mark.parametrize("expected", ["1", "2"])
 def test_a_worker_that_its_user_ends_reports_and_goes(expected: str, tmp_path: Path) -> None:
-    """Alone it has a share of the run; where another one is waited for it has none yet. The master ends, and names it."""
+    """
+    Alone it has a share of the run; where another one is waited for it has none yet. The master ends, and names it.
+    """
     port = closed_port().rpartition(":")[2]
     with Simulator(connections=3) as simulator:
         options = ("--master", "--expect-workers", expected, "--master-bind-port", port, "--output", str(tmp_path))
@@ -133,11 +135,11 @@ def test_a_port_that_is_taken_is_one_line() -> None:
         (("load", "--worker", "--master"), "leave --master"),
         (("load", "http://127.0.0.1:9", "--worker"), "its master names"),
         (("capacity", "--worker", "--processes", "2"), "leave --master"),
-        (("load", "--master", "--processes", "2"), "two ways to send"),
+        (("load", "--master", "--processes", "2"), "exclude each other"),
         (("load", "--worker", "--master-host", "nowhere.invalid"), "--master-host nowhere.invalid: "),
         (("load", "--master", "--master-bind-host", "nowhere.invalid"), "--master-bind-host nowhere.invalid: "),
-        (("load", "--master", "--expect-workers", "9", "--users", "4"), "no more than 4 requests"),
-        (("capacity", "--master", "--by-size", "--connections", "1,2"), "by size one listing is asked for at a time"),
+        (("load", "--master", "--expect-workers", "9", "--users", "4"), "at most 4"),
+        (("capacity", "--master", "--by-size", "--connections", "1,2"), "--by-size requests one listing at a time"),
     ],
 )
 def test_a_worker_is_no_master(words: tuple[str, ...], said: str) -> None:

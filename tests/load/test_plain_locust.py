@@ -98,7 +98,7 @@ def test_the_exit_code_is_the_worst_of_all_that_have_a_say(
         (["--host", "nonsense"], "--host"),
         (["--sora-edition", "doc-1999"], "doc-1999"),
         (["--sora-output", "{file}"], "locustfile.py"),
-        (["--sora-slo", "p99"], "--sora-slo: 'p99' is no SLO"),
+        (["--sora-slo", "p99"], "--sora-slo: 'p99' is not an SLO"),
         (["--sora-header", "X-Key: env:NOBODY"], "NOBODY"),
         (["--sora-config", "none.toml"], "none.toml"),
         (["--sora-client-key", "key.pem"], "--client-key goes with --client-cert"),

@@ -90,7 +90,7 @@ def test_an_unreadable_spool_costs_its_own_part_only(workers: tuple[Working, Wor
     judged = judge_workers(JudgingRules(edition=DOC), results, tmp_path, names=NAMES)
     assert judged.measures.metrics.sent == 4
     (reason,) = judged.reasons
-    assert reason.startswith("worker 2 has no whole spool")
+    assert reason.startswith("the spool of worker 2 is incomplete")
     assert found(judged) == {"counter.timestamp_order": 1}
     assert judged.judge.result().coverage.exchanges == 4
 

@@ -120,7 +120,7 @@ def test_a_stated_bound_holds_for_every_must_and_target() -> None:
     weakest = tracker.weakest()
     assert weakest is not None
     assert weakest.describe(elapsed_s=60.0) == (
-        "too weak for 1 %: http.status of GetStatsConnection was held against 150 responses, and 300 are needed: about "
+        "too weak for 1 %: http.status of GetStatsConnection was checked on 150 responses, and 300 are needed: about "
         "60 s more"
     )
     judge.by_target["http.status"]["GetStatsConnection"] = judge.by_target["counter.monotonic"][

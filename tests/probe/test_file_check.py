@@ -270,7 +270,7 @@ def test_recordings_of_sorastats_that_were_joined_in_any_order_accuse_nobody(tmp
     result = checked(path)
     assert result.result().findings == []
     assert result.result().checked["counter.monotonic"] > 10
-    assert any("2 recordings, joined in another order" in note for note in result.notes)
+    assert any("2 recordings, joined in a different order" in note for note in result.notes)
 
 
 def test_what_a_recorder_wrote_is_not_the_server_s(tmp_path: Path) -> None:
@@ -461,7 +461,8 @@ def test_the_edition_is_the_one_it_was_recorded_with(tmp_path: Path) -> None:
         (b'{"v":1,"run":"', "neither a header line nor an exchange"),
         (
             b'{"v":1,"run":"r","subject_kind":"server","subject":"","edition":"","harness_version":""}\n',
-            "has the format 'sora-harness/recording/1', and this version reads 'sora-harness/recording/2': record it again",
+            "has the format 'sora-harness/recording/1', and this version reads 'sora-harness/recording/2': record it "
+            "again",
         ),
     ],
 )
@@ -603,7 +604,7 @@ def test_other_files_are_told_by_name(text: str, what: str, tmp_path: Path, caps
     path = tmp_path / "file"
     path.write_text(text, encoding="utf-8")
     assert main(["check", str(path)]) == 2
-    assert f"{path} is no recording and no response, but {what}" in capsys.readouterr().err
+    assert f"{path} is neither a recording nor a response, but {what}" in capsys.readouterr().err
 
 
 def test_a_folder_is_no_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

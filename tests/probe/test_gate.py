@@ -114,7 +114,7 @@ def test_a_waiver_that_nothing_trips_is_reported(base: Path, capsys: Capture) ->
     recording = str(base / "run.jsonl")
     waive(today(1), field="/ice/*")
     assert main(["check", recording]) == 1
-    assert "unused      shape.required at /ice/*: nothing tripped it: take it out" in capsys.readouterr().out
+    assert "unused      shape.required at /ice/*: there was nothing to waive: remove it" in capsys.readouterr().out
     waive(today(1), requirement="cluster.once", field="*")
     assert main(["check", recording]) == 1
     assert "not observed  cluster.once at *: its requirement was not checked in this run" in capsys.readouterr().out
@@ -201,9 +201,7 @@ def test_what_only_the_responses_tell_is_refused_after_it(base: Path, folder: Pa
         json.dumps(verdict(base / "reports") | {"subject_kind": "server"}), encoding="utf-8"
     )
     assert main(["check", str(base / "run.jsonl"), "--baseline", "base.json", "--output", "out"]) == 1
-    assert (
-        "is about a server, this run about a simulator; what the reports say is without it" in capsys.readouterr().err
-    )
+    assert "is about a server, this run about a simulator; the reports ignore it" in capsys.readouterr().err
     document = verdict(folder / "out")
     assert document["baseline"] is None and findings(document) == [("shape.required", "new")]
 

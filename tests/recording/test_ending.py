@@ -97,7 +97,7 @@ def test_a_recorder_writes_what_it_was_told(
     ("error", "ended", "why"),
     [
         (KeyboardInterrupt(), "interrupted", None),
-        (RuntimeError("no more\nat all"), "aborted", "the run broke off: RuntimeError: no more"),
+        (RuntimeError("no more\nat all"), "aborted", "the run was cut off: RuntimeError: no more"),
     ],
 )
 def test_an_exception_that_leaves_the_block_is_no_planned_end(
@@ -153,7 +153,9 @@ def test_check_says_why_a_run_ended(
     reason: str | None,
     interrupted: bool,
 ) -> None:
-    """Inconclusive, for the reason that the run had; and a note names the file, since the checking was not interrupted."""
+    """
+    Inconclusive, for the reason that the run had; and a note names the file, since the checking was not interrupted.
+    """
     path = tmp_path / "run.jsonl"
     live(path, overlap=1, faulty=False)
     ended(path, kind, why)
@@ -205,7 +207,9 @@ def test_one_of_several_runs_is_enough(tmp_path: Path, capsys: pytest.CaptureFix
 def test_a_run_that_said_why_is_believed_before_its_last_exchanges_are_asked(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str | None, why: str | None, aborted: str | None
 ) -> None:
-    """A server that fell silent ended the run only where the run gave no reason; that it fell silent fails in any case."""
+    """
+    A server that fell silent ended the run only where the run gave no reason; that it fell silent fails in any case.
+    """
     path = record(tmp_path / "run.jsonl", silent())
     ended(path, kind, why)
     code, verdict = check(capsys, path)

@@ -182,7 +182,9 @@ def test_a_recording_of_sorastats_plays_as_listings(tmp_path: Path) -> None:
 
 
 def test_what_cannot_be_played_is_left_out_and_said(tmp_path: Path) -> None:
-    """Responses that are not whole, or were withheld, and wrong requests; a line cut short at the end is no hindrance."""
+    """
+    Responses that are not whole, or were withheld, and wrong requests; a line cut short at the end is no hindrance.
+    """
     secret = make_valid_request(Target.CONNECTION, server=build.SERVER, channel_id="zTq81xx", connection_id="c")
     path = build.record(
         tmp_path / "run.jsonl",
@@ -216,9 +218,9 @@ def damaged(path: Path) -> None:
         (lambda path: None, "cannot be read: No such file or directory"),
         (lambda path: path.mkdir(), "run.zst is a folder: name the recordings in it"),
         (lambda path: path.write_bytes(b""), "is empty"),
-        (lambda path: path.write_bytes(b"hello"), "run.zst is no recording"),
-        (lambda path: path.write_bytes(b'{"a":1}'), "run.zst is no recording"),
-        (lambda path: build.record(path, []), "holds no complete response to a valid request"),
+        (lambda path: path.write_bytes(b"hello"), "run.zst is not a recording"),
+        (lambda path: path.write_bytes(b'{"a":1}'), "run.zst is not a recording"),
+        (lambda path: build.record(path, []), "contains no complete response to a valid request"),
         (damaged, "run.zst is damaged: nothing in it can be read"),
     ],
     ids=["missing", "a folder", "empty", "text", "a body", "no responses", "damaged throughout"],

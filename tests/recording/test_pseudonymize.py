@@ -254,11 +254,11 @@ def test_what_cannot_be_redacted_leaves_nothing_behind(tmp_path: Path) -> None:
     assert open_recordings([path]).exchanges == 1
     (tmp_path / "body.json").write_text("{}")
     (tmp_path / "mine.jsonl").write_text("kept")
-    with pytest.raises(RecordingError, match="no recording"):
+    with pytest.raises(RecordingError, match="is not a recording"):
         redact_recording(tmp_path / "body.json", tmp_path / "mine.jsonl")
     assert (tmp_path / "mine.jsonl").read_text() == "kept"
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(UsageError, match="is no file"):
+    with pytest.raises(UsageError, match="is not a file"):
         redact_recording(path, tmp_path / "pipe")
     with pytest.raises(UsageError, match="cannot be written"):
         redact_recording(path, tmp_path / "no" / "out.jsonl")

@@ -105,7 +105,7 @@ def test_a_limit_ends_the_recording_and_not_the_run(tmp_path: Path, name: str, m
     assert 200_000 <= path.stat().st_size < 500_000
     found = open_recordings([path])
     assert 20 < found.exchanges < 200
-    assert found.notes == [f"{path}: run {RUN} has no end line: it was still being written, or broke off"]
+    assert found.notes == [f"{path}: run {RUN} has no end line: it was still being written, or was cut off"]
 
 
 @pytest.mark.parametrize("name", ["run.jsonl", "run.jsonl.zst"])

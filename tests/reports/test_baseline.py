@@ -178,10 +178,10 @@ def test_a_baseline_is_read_whole_or_refused(tmp_path: Path) -> None:
     path.write_text(files.verdict_to_json(verdicts.failing().verdict), encoding="ascii")
     assert read_baseline(path).verdict == verdicts.failing().verdict
     for text, complaint in (
-        ("{}", "is no verdict: Object missing required field"),
-        ("no JSON", "is no verdict"),
-        ("[]", "is no verdict"),
-        ("", "is no verdict"),
+        ("{}", "is not a verdict: Object missing required field"),
+        ("no JSON", "is not a verdict"),
+        ("[]", "is not a verdict"),
+        ("", "is not a verdict"),
         (files.verdict_to_json(verdicts.failing().verdict).replace("verdict/2", "verdict/1"), "has the format"),
     ):
         path.write_text(text, encoding="ascii")

@@ -60,7 +60,7 @@ def test_every_change_is_told(form: str) -> None:
         "in 1 of 5 runs",
         "all targets p50",
         "SLOWER",
-        "not tested: takes 7 runs a side",
+        "not tested: 7 runs per side needed",
         "LOWER",
         "400 … 450",
         "5 runs (5 pass)",

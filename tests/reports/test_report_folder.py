@@ -77,7 +77,7 @@ def test_a_folder_with_other_files_is_refused(tmp_path: Path) -> None:
     files.check_report_folder(tmp_path / "new")
     files.check_report_folder(tmp_path)
     (tmp_path / "thesis.tex").write_text("", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"holds other files \('thesis.tex'\)"):
+    with pytest.raises(UsageError, match=r"contains other files \('thesis.tex'\)"):
         files.check_report_folder(tmp_path)
     with pytest.raises(UsageError, match="is a file"):
         files.check_report_folder(tmp_path / "thesis.tex")
@@ -94,10 +94,10 @@ def test_default_folders_never_collide(tmp_path: Path) -> None:
     ("content", "complaint"),
     [
         (None, "cannot be read"),
-        (b"{", "is no verdict"),
-        (b"\xff", "is no verdict"),
-        (b'{"format": "sora-harness/verdict/2"}', "is no verdict"),
-        (b"[" * 100_000, "is no verdict"),
+        (b"{", "is not a verdict"),
+        (b"\xff", "is not a verdict"),
+        (b'{"format": "sora-harness/verdict/2"}', "is not a verdict"),
+        (b"[" * 100_000, "is not a verdict"),
     ],
 )
 def test_what_is_no_verdict_is_wrong_usage(content: bytes | None, complaint: str, tmp_path: Path) -> None:

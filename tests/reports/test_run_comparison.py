@@ -326,11 +326,13 @@ def test_no_worse_is_claimed_only_where_the_whole_interval_lies_below_the_bound(
     assert worse.reason is not None and worse.reason.startswith("all targets p50 is slower by more than 10 %: +2")
     noisy = no_worse(runs(dice, 7, lognormal(0.3)), runs(dice, 7, lognormal(0.3), odd=1))
     assert noisy.exit_code == 3
-    assert noisy.reason is not None and re.search(r"cannot tell .*: .* … \+.*runs a side would tell", noisy.reason)
+    assert noisy.reason is not None and re.search(r"cannot tell .*: .* … \+.*runs per side would decide", noisy.reason)
 
 
 def test_the_runs_that_are_asked_for_decide() -> None:
-    """Where 10 % of noise is too much for 7 runs a side, as many as are asked for usually tell, all four rows at once."""
+    """
+    Where 10 % of noise is too much for 7 runs a side, as many as are asked for usually tell, all four rows at once.
+    """
     counted = comparing.bound_claims(20, 7, lognormal(0.1), slower=0, seed=3)
     assert counted["inconclusive"] >= 10
     assert 25 < counted["asked"] < 60

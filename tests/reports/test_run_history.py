@@ -139,7 +139,7 @@ def test_the_command_writes_the_page_and_prints_the_table(
     told = capsys.readouterr()
     assert told.out.splitlines()[0].split()[:2] == ["RELEASE", "VERDICT"]
     assert told.out.splitlines()[-1] == "5 runs in history.html"
-    assert told.err.startswith("left out: broken/verdict.json is no verdict")
+    assert told.err.startswith("left out: broken/verdict.json is not a verdict")
     assert "1.1" in (folder / "history.html").read_text(encoding="utf-8")
 
 
@@ -148,5 +148,5 @@ def test_a_folder_without_a_run_is_wrong_usage(name: str, tmp_path: Path) -> Non
     """So is what is no folder."""
     (tmp_path / "file").write_text("x", encoding="utf-8")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match=r"no folder|no verdict"):
+    with pytest.raises(UsageError, match=r"not a folder|no verdict"):
         read_history(tmp_path / name)

@@ -103,7 +103,7 @@ def test_what_cannot_be_is_wrong_usage() -> None:
         Simulator(faults=["fals"])
     with pytest.raises(UsageError, match="at least one node"):
         Simulator(nodes=0)
-    with pytest.raises(UsageError, match="no origin"):
+    with pytest.raises(UsageError, match="is not an origin"):
         Simulator(cors="a\r\nb")
 
 
@@ -433,8 +433,8 @@ def test_sigterm_before_the_command_runs_is_handed_on_to_it() -> None:
         (["--clock-step=-soon"], "must be a time"),
         (["--connections", "-1"], "must be an integer of 0 or more"),
         (["--host", "256.0.0.1"], "cannot listen on 256.0.0.1"),
-        (["--edition", "doc-1999"], "no edition is called 'doc-1999'"),
-        (["--cors", ""], "is no origin"),
+        (["--edition", "doc-1999"], "there is no edition 'doc-1999'"),
+        (["--cors", ""], "is not an origin"),
         (["--", "/no/such/command"], "cannot run /no/such/command"),
     ],
 )

@@ -99,7 +99,9 @@ def test_what_connections_are_like() -> None:
 
 
 def test_any_connection_of_a_listing_or_a_history_differs_as_one_alone_does() -> None:
-    """Not the first only: others have another level, many labels or none, and lack a group, in some of a few hundred."""
+    """
+    Not the first only: others have another level, many labels or none, and lack a group, in some of a few hundred.
+    """
     seen: dict[str, Counter[str]] = {"listing": Counter(), "history": Counter()}
 
     @settings(max_examples=300, deadline=None, derandomize=True, database=None, phases=[Phase.generate])
@@ -363,7 +365,7 @@ def test_a_mutation_is_one_of_the_table_and_prints_in_a_line() -> None:
 
 def test_what_is_no_target_or_no_field_is_refused() -> None:
     """A mistyped target or pointer is a usage error that says what there is."""
-    with pytest.raises(UsageError, match="take one of GetStatsConnection"):
+    with pytest.raises(UsageError, match="use one of GetStatsConnection"):
         strategies.responses("GetStats")
     with pytest.raises(UsageError, match="no field /rtp/total_sentt"):
         strategies.make_connection("busy", {"/rtp/total_sentt": 1})

@@ -144,7 +144,7 @@ def test_without_an_response_the_default_holds_and_is_said(pytester: pytest.Pyte
     )
     assert done.ret == 1
     done.stdout.fnmatch_lines(
-        ["sora: *edition doc-2024*", "sora: *there was no response to tell by, so doc-2024 was taken"]
+        ["sora: *edition doc-2024*", "sora: *there was no response to compare, so doc-2024 was used"]
     )
 
 

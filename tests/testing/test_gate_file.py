@@ -48,7 +48,9 @@ def test_a_command_line_names_items(
 
 
 def test_ids_are_the_same_wherever_the_gate_is_collected(pytester: pytest.Pytester) -> None:
-    """With a configuration, without one, from a folder or beside named files, each item once; the verdict is the last."""
+    """
+    With a configuration, without one, from a folder or beside named files, each item once; the verdict is the last.
+    """
     pytester.makepyfile(test_own="def test_own(): pass")
     absent = pytester.runpytest_inprocess("--co", "-q", *GATE)
     (pytester.path / FILE).touch()
@@ -63,7 +65,9 @@ def test_ids_are_the_same_wherever_the_gate_is_collected(pytester: pytest.Pytest
 
 
 def test_the_file_is_the_configuration_that_holds(pytester: pytest.Pytester) -> None:
-    """pyproject.toml where the table is there, or what --sora-config names; anything else is refused with the way out."""
+    """
+    pyproject.toml where the table is there, or what --sora-config names; anything else is refused with the way out.
+    """
     (pytester.path / "pyproject.toml").write_text("[tool.sora-harness]\n", encoding="utf-8")
     (pytester.path / "deploy").mkdir()
     (pytester.path / "deploy" / "gate.toml").touch()
@@ -76,12 +80,12 @@ def test_the_file_is_the_configuration_that_holds(pytester: pytest.Pytester) -> 
     wrong = pytester.runpytest_inprocess("--co", *URL, f"{FILE}::verdict")
     assert wrong.ret == pytest.ExitCode.USAGE_ERROR
     wrong.stderr.fnmatch_lines(
-        [f"*{FILE} is not the configuration that holds, which is */pyproject.toml: *--sora-config"]
+        [f"*{FILE} is not the effective configuration, which is */pyproject.toml: *--sora-config"]
     )
     (pytester.path / "pyproject.toml").unlink()
     absent = pytester.runpytest_inprocess("--co", *URL, f"{FILE}::verdict")
     assert absent.ret == pytest.ExitCode.USAGE_ERROR
-    absent.stderr.fnmatch_lines([f"*{FILE} is not there: create it*"])
+    absent.stderr.fnmatch_lines([f"*{FILE} does not exist: create it*"])
 
 
 def test_last_failed_runs_what_failed(pytester: pytest.Pytester) -> None:

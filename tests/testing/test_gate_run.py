@@ -42,7 +42,9 @@ def names(report: list[str], word: str) -> set[str]:
 
 
 def test_gate_passes_beside_other_tests(pytester: pytest.Pytester) -> None:
-    """In a project with a `harness/` of its own, and with Locust's plugin: an item each, header, table, JUnit, reports."""
+    """
+    In a project with a `harness/` of its own, and with Locust's plugin: an item each, header, table, JUnit, reports.
+    """
     pytester.mkpydir("harness").joinpath("__init__.py").write_text("OURS = True\n", encoding="utf-8")
     pytester.makepyfile(
         test_own="""
@@ -95,7 +97,9 @@ def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
 
 
 def test_fault_fails_its_own_item_and_the_verdict(pytester: pytest.Pytester) -> None:
-    """A counter that steps back once: `counter.monotonic` fails with where, expected, actual and a command, and no other."""
+    """
+    A counter that steps back once: `counter.monotonic` fails with where, expected, actual and a command, and no other.
+    """
     done = pytester.runpytest_inprocess(*GATE, "--sora-fault", "counter-falls:times=1", "-rf")
     assert done.ret == 1
     assert names(done.outlines, "FAILED") == {"counter.monotonic", "verdict"}
@@ -128,7 +132,10 @@ def test_idle_server_is_no_pass(pytester: pytest.Pytester) -> None:
 
 
 def test_nobody_at_the_url_is_no_pass(pytester: pytest.Pytester) -> None:
-    """A port where nothing listens: `sora::verdict` fails as inconclusive, and `--sora-allow-inconclusive` has been told so."""
+    """
+    A port where nothing listens: `sora::verdict` fails as inconclusive, and `--sora-allow-inconclusive` has been told
+    so.
+    """
     done = pytester.runpytest_inprocess("--sora-conformance", f"--sora-url={hostile.closed_port()}", "-rf")
     assert (done.ret, names(done.outlines, "FAILED")) == (1, {"verdict"})
 
@@ -149,7 +156,7 @@ def test_verdict_is_never_skipped(pytester: pytest.Pytester, monkeypatch: pytest
                 "--sora-conformance", f"--sora-url={server.url}", "--sora-duration=0.1", "-rfE"
             )
             assert done.ret == 1
-            done.stdout.fnmatch_lines([f"{FILE}::verdict cannot be skipped, nor be expected to fail (*not today*)"])
+            done.stdout.fnmatch_lines([f"{FILE}::verdict can neither be skipped nor be expected to fail (*not today*)"])
 
 
 SELECTIONS: Final = [
@@ -193,18 +200,18 @@ WRONG: Final = [
     (("--sora-conformance", "--sora-url=http://127.0.0.1:1/?x"), "*has a query*", "a query"),
     (
         ("--sora-conformance", "--sora-url=http://127.0.0.1:1", "--sora-fault=counter-falls"),
-        "*--sora-fault goes with*",
+        "*--sora-fault needs*",
         "a fault for a server",
     ),
     ((*GATE, "--sora-fault=counter-fall"), "*did you mean 'counter-falls'*", "no such fault"),
     ((*GATE, "--sora-require=order"), "*no requirement 'order'*", "no such requirement"),
-    ((*GATE, "--sora-edition=doc-1999"), "*no edition is called 'doc-1999'*", "no such edition"),
-    ((*GATE, "--sora-node=http://127.0.0.1:1"), "*--sora-node goes with a URL*", "nodes of the simulator"),
+    ((*GATE, "--sora-edition=doc-1999"), "*there is no edition 'doc-1999'*", "no such edition"),
+    ((*GATE, "--sora-node=http://127.0.0.1:1"), "*--sora-node needs a URL*", "nodes of the simulator"),
     ((*GATE, "--sora-header=nothing"), "*not of the form 'Name: value'*", "no header"),
     ((*GATE, "--sora-duration=0"), "*'0' must be a time*", "no time"),
     ((*GATE, "--sora-baseline=absent.json"), "*the baseline absent.json cannot be read*", "no baseline"),
     ((*GATE, "--sora-config=absent.toml"), "*the configuration absent.toml cannot be read*", "no configuration"),
-    ((*GATE, "--sora-report=."), "*holds other files*", "a folder with other files"),
+    ((*GATE, "--sora-report=."), "*contains other files*", "a folder with other files"),
 ]
 
 
@@ -268,7 +275,9 @@ def test_what_is_known_or_waived_fails_nothing(pytester: pytest.Pytester) -> Non
 
 
 def test_gate_that_breaks_is_tried_once(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever goes wrong inside of it, the verdict fails with one line, the others are skipped, and none tries again."""
+    """
+    Whatever goes wrong inside of it, the verdict fails with one line, the others are skipped, and none tries again.
+    """
     tried: list[gate_run.GateTask] = []
 
     def run(task: gate_run.GateTask) -> VerdictReport:

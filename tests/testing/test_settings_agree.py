@@ -91,7 +91,9 @@ def plugin(pytester: pytest.Pytester, folder: Path) -> Plugin:
 
 
 def resolve(entry: str, plugin: Plugin, *, url: str | None, words: tuple[str, ...] = ()) -> RunSettings:
-    """What an entry makes of a URL as its argument or option, and of options by the name that the commands give them."""
+    """
+    What an entry makes of a URL as its argument or option, and of options by the name that the commands give them.
+    """
     if entry == "pytest":
         own = [word.replace("--", "--sora-", 1) for word in words]
         return plugin(*([f"--sora-url={url}"] if url is not None else []), *own).server
@@ -114,7 +116,9 @@ def held(settings: RunSettings) -> dict[str, Any]:  # Any: as above
 def test_a_server_is_asked_alike_whoever_names_it(
     entry: str, source: str, plugin: Plugin, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Headers, certificates, edition and times of the configuration hold for every server, and for a simulator its own."""
+    """
+    Headers, certificates, edition and times of the configuration hold for every server, and for a simulator its own.
+    """
     url = "http://a:1"
     words: tuple[str, ...] = ()
     argument: str | None = None
@@ -189,12 +193,14 @@ def test_what_only_the_plugin_has(plugin: Plugin, monkeypatch: pytest.MonkeyPatc
     assert held(fixture) == CONFIGURED
     assert settings.settings_for("http://b:2") is settings.server
     assert held(settings.no_server) == FOR_SIMULATOR and settings.no_server.url is None
-    with pytest.raises(UsageError, match="the fixture sora_url gives 'simulator': give the URL of a server"):
+    with pytest.raises(UsageError, match="the fixture sora_url returns 'simulator': return the URL of a server"):
         settings.settings_for("simulator")
 
 
 def test_every_request_of_a_command_and_of_the_plugin_has_the_headers(pytester: pytest.Pytester, folder: Path) -> None:
-    """On the wire: conform, estimate, the gate, a client, and a client of a suite with a fixture `sora_url` of its own."""
+    """
+    On the wire: conform, estimate, the gate, a client, and a client of a suite with a fixture `sora_url` of its own.
+    """
     (folder / "sora-harness.toml").write_text("headers = {X-Key = 'env:KEY'}", encoding="utf-8")
     pytester.makepyfile(
         test_client="def test_client(sora_client): sora_client.get_stats_all_connections()",

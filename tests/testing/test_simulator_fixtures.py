@@ -92,15 +92,16 @@ WRONG: Final = {
     ),
     "a number as a text": (
         '@pytest.mark.sora_simulator(connections="3")\ndef test(sora_simulator): pass',
-        "connections must be an integer, and '3' is none",
+        "connections must be an integer, not '3'",
     ),
     "no such edition": (
         '@pytest.mark.sora_simulator(edition="doc-1999")\ndef test(sora_simulator): pass',
-        "no edition is called 'doc-1999'*",
+        "there is no edition 'doc-1999'*",
     ),
     "a mark without the fixture": (
         "@pytest.mark.sora_simulator(seed=2)\ndef test(sora_client): pass",
-        "the mark sora_simulator sets up the fixture sora_simulator, which this test lacks: add it to the arguments",
+        "the mark sora_simulator configures the fixture sora_simulator, which this test doesn't use: add it to the "
+        "arguments",
     ),
     "a mark on one test of a module": (
         "@pytest.mark.sora_simulator(seed=2)\ndef test(sora_module_simulator): pass",
@@ -112,7 +113,7 @@ WRONG: Final = {
     ),
     "parameters that reach no simulator": (
         '@pytest.mark.parametrize("sora_simulator", [{"seed": 2}])\ndef test(sora_simulator, sora_client): pass',
-        'parametrize("sora_simulator", …) sets no simulator up: write indirect=True beside it',
+        'parametrize("sora_simulator", …) does not set up a simulator: add indirect=True',
     ),
     "mistyped parameters": (
         '@pytest.mark.parametrize("sora_simulator", [{"sed": 2}], indirect=True)\ndef test(sora_simulator): pass',
@@ -129,7 +130,7 @@ WRONG: Final = {
     ),
     "no server": (
         "@pytest.fixture\ndef sora_url(): return None\ndef test(sora_client): pass",
-        "the fixture sora_url gives None: give the URL of a server, or of the fixture sora_simulator",
+        "the fixture sora_url returns None: return the URL of a server, or of the fixture sora_simulator",
     ),
 }
 
@@ -155,7 +156,7 @@ def test_canned_responses_are_named_by_the_whole_target() -> None:
         ("", "Sora_20160711."),
     ):
         with pytest.raises(
-            UsageError, match=f"'{target}' is no whole value of x-sora-target: write one such as {value}"
+            UsageError, match=f"'{target}' is not a whole value of x-sora-target: write one such as {value}"
         ):
             simulator.set_canned_response(target, CannedResponse(status=200))
     wrong: Any = {"uptime": 42}

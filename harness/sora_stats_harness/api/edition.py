@@ -2,8 +2,8 @@
 Editions: versions of the documented field list, read from files.
 
 An edition is the one source of truth. The JSON Schemas, the fast decoder, the list of counters, the simulator's columns
-and the reference table all come from it, so a change of the documentation is a change of one file. Nothing else spells a
-field's name, except a relation that is about that field.
+and the reference table all come from it, so a change of the documentation is a change of one file. No other module
+spells a field's name, except for a check or relation about that very field.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ __all__ = [
 DEFAULT_EDITION = "doc-2024"
 
 MAX_FILE_BYTES: Final = 400_000
-"""The largest edition file; those that ship with the package have 60 kB, and TOML takes up to 2 s a megabyte."""
+"""The largest edition file. Those that ship with the package have 60 kB; parsing TOML takes up to 2 s a megabyte."""
 
 
 def shipped_edition_names() -> list[str]:
@@ -85,7 +85,8 @@ def load_edition(name_or_file: str = DEFAULT_EDITION) -> Edition:
         hint = suggest_nearest(name_or_file, shipped_edition_names())
         hint = "; auto is for commands that see responses" if name_or_file == "auto" else hint
         raise EditionError(
-            f"no edition is called {name_or_file!r}: take one of {', '.join(shipped_edition_names())}, or a .toml file{hint}"
+            f"there is no edition {name_or_file!r}: use one of {', '.join(shipped_edition_names())}, or a .toml "
+            f"file{hint}"
         )
     return parse_edition(read_edition_file(name_or_file), origin=name_or_file)
 
@@ -115,11 +116,12 @@ def parse_edition(text: str, *, origin: str) -> Edition:
         origin: What to call it in an error message.
 
     Raises:
-        EditionError: The text is no TOML, or larger than any field list, or a statement in it is missing, unknown or
-            contradictory.
+        EditionError: The text is not TOML, or too large, or a statement in it is missing, unknown or contradictory.
     """
     if len(text) > MAX_FILE_BYTES:
-        raise EditionError(f"the edition file {origin} is larger than {MAX_FILE_BYTES:,} bytes, which no field list is")
+        raise EditionError(
+            f"the edition file {origin} is larger than {MAX_FILE_BYTES:,} bytes, too large for a field list"
+        )
     try:
         document = parse_toml(text)
     except tomllib.TOMLDecodeError as error:

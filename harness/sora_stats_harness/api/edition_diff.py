@@ -9,10 +9,10 @@ FieldPath = tuple[str, ...]
 
 def field_differences(before: Edition, after: Edition) -> list[dict[str, str]]:
     """
-    What changed: `renamed`, `moved`, `added`, `removed` and `changed`, in the later edition's order, removals last.
+    List the changes: `renamed`, `moved`, `added`, `removed` and `changed`, in the later edition's order, removals last.
 
-    A field was renamed where an edition says so; it moved where it is gone from one group and, under the same name, new
-    in a single other one.
+    A field counts as renamed if an edition says so. It counts as moved if its name has disappeared from one group and
+    appeared in exactly one other group.
     """
     old = {field.path: field for field in before.fields}
     new = {field.path: field for field in after.fields}
@@ -40,7 +40,7 @@ def field_differences(before: Edition, after: Edition) -> list[dict[str, str]]:
 def _match_renamed(
     gone: dict[FieldPath, FieldDefinition], came: dict[FieldPath, FieldDefinition]
 ) -> dict[FieldPath, FieldPath]:
-    """New paths and the old ones that an edition says they were; whichever of the two extends the other."""
+    """Each renamed field's new path with its old one, whichever of the two editions extends the other."""
     found = {path: former for path, field in came.items() for former in field.former if former in gone}
     return found | {former: path for path, field in gone.items() for former in field.former if former in came}
 

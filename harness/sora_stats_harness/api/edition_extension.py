@@ -1,4 +1,4 @@
-"""Parses an edition that extends another one: its file states the changes, and the source of each."""
+"""Parses an edition that extends another one: its file states each change with its source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MAX_STATEMENTS: Final = 200
 MAX_NAMED_PATHS: Final = 1_000
 """The most paths whose standing is stated, for the same reason."""
 MAX_RENAMED_CHARACTERS: Final = 500
-"""How long a path may become by being renamed: every name that it had is kept."""
+"""How long a path may become by renaming: every former name is kept."""
 MAX_STARS: Final = 2
 """The most `*` in a path: a pattern with many of them takes exponential time."""
 
@@ -49,14 +49,14 @@ class EditionExtensionParser(EditionParser):
         """Paths of `standing` so far."""
 
     def edition(self) -> Edition:
-        """What another edition has, changed by statements that each name a source."""
+        """The base edition with the file's changes applied."""
         document = self.document
         self.check_format()
         self.refuse_unknown_keys(document, _EXTENDING_KEYS, "top level")
         name = self.text(document, "name", "top level")
         base_name = self.text(document, "extends", "top level")
         if base_name not in self.shipped:
-            raise self.fail("extends", f"{base_name!r} is no edition that ships with the package")
+            raise self.fail("extends", f"{base_name!r} is not an edition that ships with the package")
         if base_name == name:
             raise self.fail("extends", "an edition cannot extend itself")
         base = self.base_edition(base_name)
@@ -99,14 +99,14 @@ class EditionExtensionParser(EditionParser):
     def path_pattern(self, text: str, place: str) -> re.Pattern[str]:
         """The pattern of a path in which each `*` stands for any text without a dot."""
         if text.count("*") > MAX_STARS:
-            raise self.fail(place, f"a path may have {MAX_STARS} *")
+            raise self.fail(place, f"a path may have at most {MAX_STARS} *")
         return re.compile("([^.]*)".join(re.escape(piece) for piece in text.split("*")))
 
     def set_provenance(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
         self.refuse_unknown_keys(entry, _STANDING_KEYS, place)
         paths = entry.get("paths")
         if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
-            raise self.fail(place, "`paths` must be a list of texts")
+            raise self.fail(place, "`paths` must be a list of strings")
         self.named_paths += len(paths)
         if self.named_paths > MAX_NAMED_PATHS:
             raise self.fail(place, f"more than {MAX_NAMED_PATHS:,} paths in all")
@@ -129,7 +129,7 @@ class EditionExtensionParser(EditionParser):
             {"description": self.text(entry, "description", place)} if "description" in entry else {}
         )
         if old.count("*") != new.count("*"):
-            raise self.fail(place, "`from` and `to` must have as many * each")
+            raise self.fail(place, "`from` and `to` must have the same number of *")
         renamed: _Fields = {}
         hits = 0
         pattern = self.path_pattern(old, place)
@@ -143,7 +143,7 @@ class EditionExtensionParser(EditionParser):
                 text = pieces[0] + "".join(a + b for a, b in zip(parts.groups(), pieces[1:], strict=True))
                 target = self.split_path(text, place)
                 if len(text) > MAX_RENAMED_CHARACTERS:
-                    raise self.fail(place, f"a path becomes longer than {MAX_RENAMED_CHARACTERS} characters")
+                    raise self.fail(place, f"a renamed path is longer than {MAX_RENAMED_CHARACTERS} characters")
                 field = replace(
                     field, path=target, standing=standing, source=source, former=(path, *field.former), **described
                 )
@@ -151,10 +151,10 @@ class EditionExtensionParser(EditionParser):
                     if length < len(path) and path[:length] in groups:
                         groups.setdefault(target[:length], replace(groups[path[:length]], path=target[:length]))
             if target in renamed:
-                raise self.fail(place, f"{'.'.join(target)} is there already")
+                raise self.fail(place, f"{'.'.join(target)} already exists")
             renamed[target] = field
         if not hits:
-            raise self.fail(place, f"nothing of {self.document['extends']} is called {old}")
+            raise self.fail(place, f"{self.document['extends']} has no field or group {old}")
         return renamed
 
     def remove(self, fields: _Fields, entry: dict[str, Any], place: str) -> _Fields:
@@ -163,14 +163,14 @@ class EditionExtensionParser(EditionParser):
         gone = self.path_pattern(self.text(entry, "path", place), place)
         kept = {path: field for path, field in fields.items() if not gone.fullmatch(".".join(path))}
         if len(kept) == len(fields):
-            raise self.fail(place, f"nothing of {self.document['extends']} is called {entry['path']}")
+            raise self.fail(place, f"{self.document['extends']} has no field or group {entry['path']}")
         return kept
 
     def add(self, fields: _Fields, entry: dict[str, Any], place: str) -> None:
         self.refuse_unknown_keys(entry, _ADD_KEYS, place)
         path = self.split_path(self.text(entry, "path", place), place)
         if path in fields:
-            raise self.fail(place, f"{'.'.join(path)} is there already")
+            raise self.fail(place, f"{'.'.join(path)} already exists")
         field = self.field(path, {key: entry[key] for key in entry if key in FIELD_KEYS} | value_limits(entry))
         fields[path] = replace(
             field,

@@ -14,13 +14,13 @@ from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldKind, 
 EDITION_FORMAT: Final = "sora-harness/edition/1"
 
 MAX_FIELDS: Final = 5_000
-"""The most fields and groups; real editions have 374. A few groups that stand for others could amount to any number."""
+"""The most fields and groups; real editions have 374. With `same_as` a few groups could expand to any number."""
 MAX_DEPTH: Final = 12
 """Groups in groups; real ones go three levels deep."""
 MAX_PATH_CHARACTERS: Final = 6_000
-"""The names of a path together; real ones have 70."""
+"""The most characters of a path; real ones have 70."""
 MAX_SAME_AS: Final = 12
-"""Groups that stand for one that stands for another; real ones do so once."""
+"""The longest chain of groups that are `same_as` another; real ones have one step."""
 E = TypeVar("E", bound=Enum)
 
 FieldPath = tuple[str, ...]
@@ -82,9 +82,9 @@ class EditionParser:
         while "same_as" in model:
             target = self.split_path(str(model["same_as"]), place)
             if target in seen:
-                raise self.fail(place, f"same_as leads round in a circle at {'.'.join(target)}")
+                raise self.fail(place, f"same_as leads back to itself at {'.'.join(target)}")
             if len(seen) > MAX_SAME_AS:
-                raise self.fail(place, f"same_as leads from one group to the next, more than {MAX_SAME_AS} times")
+                raise self.fail(place, f"same_as has a chain of more than {MAX_SAME_AS} groups")
             seen.append(target)
             model = self.lookup(target, place)
         fields = model.get("fields", {})
@@ -107,16 +107,16 @@ class EditionParser:
         )
 
     def count_part(self, path: FieldPath, place: str) -> None:
-        """Refuse what no field list has."""
+        """Count a field or group, and refuse numbers and lengths that only a broken or hostile file has."""
         self.part_count += 1
         if self.part_count > MAX_FIELDS:
-            raise self.fail(place, f"more than {MAX_FIELDS:,} fields and groups, which no field list has")
+            raise self.fail(place, f"more than {MAX_FIELDS:,} fields and groups, too many for a field list")
         if len(path) > MAX_DEPTH:
             raise self.fail(place, f"groups in groups, on more than {MAX_DEPTH} levels")
         if not all(name.isprintable() for name in path):
             raise self.fail(place, NAME_RULE)
         if sum(map(len, path)) > MAX_PATH_CHARACTERS:
-            raise self.fail(place, f"names of more than {MAX_PATH_CHARACTERS:,} characters together")
+            raise self.fail(place, f"a path of more than {MAX_PATH_CHARACTERS:,} characters")
 
     def lookup(self, path: tuple[str, ...], place: str) -> Mapping[str, Any]:
         table: Any = self.document
@@ -124,7 +124,7 @@ class EditionParser:
             groups = table.get("groups", {})
             table = groups.get(name) if isinstance(groups, dict) else None
             if not isinstance(table, dict):
-                raise self.fail(place, f"same_as names {'.'.join(path)}, which is no group of this file")
+                raise self.fail(place, f"same_as names {'.'.join(path)}, which is not a group of this file")
         return table  # type: ignore[no-any-return]  # checked to be a dict in the loop; path is never empty
 
     def field(self, path: tuple[str, ...], entry: object) -> FieldDefinition:
@@ -156,7 +156,7 @@ class EditionParser:
         return field
 
     def check_limits(self, entry: Mapping[str, Any], type_: FieldType, place: str) -> None:
-        """Refuse limits that no value could keep, or that are not for this type."""
+        """Refuse limits that exclude every value, or that don't apply to this type."""
         for key, owner in (("minimum", FieldType.INTEGER), ("maximum", FieldType.INTEGER), *_LIMITS_OF_STRINGS):
             if key in entry and type_ is not owner:
                 raise self.fail(place, f"`{key}` is for fields of type {owner.value}")
@@ -168,9 +168,9 @@ class EditionParser:
             raise self.fail(place, "no value could be within these limits")
         values = entry.get("values", [""])
         if not isinstance(values, list) or not values or not all(isinstance(value, str) for value in values):
-            raise self.fail(place, "`values` must be a list of strings, with one at least")
+            raise self.fail(place, "`values` must be a list of at least one string")
         if len(set(values)) < len(values):
-            raise self.fail(place, "`values` must have each value once")
+            raise self.fail(place, "`values` must not repeat a value")
         if entry.get("form") not in (None, "rfc3339-utc"):
             raise self.fail(place, "`form` must be 'rfc3339-utc'")
 
@@ -201,7 +201,7 @@ class EditionParser:
     def text(self, table: Mapping[str, Any], key: str, place: str) -> str:
         value = table.get(key)
         if not isinstance(value, str) or not value.strip():
-            raise self.fail(place, f"`{key}` must be a text")
+            raise self.fail(place, f"`{key}` must be a string")
         return value
 
     def enum_member(self, kind: type[E], table: Mapping[str, Any], key: str, place: str) -> E:
@@ -219,10 +219,10 @@ class EditionParser:
 
 
 def value_limits(entry: Mapping[str, Any]) -> dict[str, int]:
-    """What holds of a field's values without being said."""
+    """The limits that a field has unless its entry states others."""
     return {"minimum": 0} if entry.get("kind") == FieldKind.COUNTER.value else {}
 
 
 def _show_path(path: FieldPath) -> str:
-    """A path in an error message, not too long."""
+    """A path for an error message, shortened if it is long."""
     return ".".join(path)[:200]

@@ -1,9 +1,9 @@
 """
-Checks an edition as a whole, once each statement of its file was checked by itself.
+Validates an edition as a whole, after the parser has validated each statement of its file.
 
-Some checks know fields by their names: what a connection is called, when a sample was taken, which level is counted.
-An edition may lack any of these, and what can't be judged then isn't. But where it has one, it is what its name says.
-All else is free.
+Some checks know fields by name: the connection's ids, its timestamp, the data channels, the unstable level. An edition
+may lack any of these; then such a check has nothing to judge. If it has one, the field must have the type that the
+check expects. All other fields are free.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ NAME_RULE: Final = "a name must consist of printable characters"
 Path = tuple[str, ...]
 
 Problem = tuple[str, str]
-"""The place in the file, and what is wrong there."""
+"""A place in the file, and what is wrong there."""
 
 
 def shared_label_path(path: Path) -> Path:
-    """The path of a field, with `#*` for whatever label it is in: all labels have the same fields."""
+    """The path of a field, with `#*` in place of its label: all labels have the same fields."""
     return (LABELS_GROUP, ANY_LABEL, *path[2:]) if path[:1] == (LABELS_GROUP,) and len(path) > 2 else path
 
 
 def find_problems(edition: Edition) -> Iterator[Problem]:
-    """Whatever is wrong with an edition."""
+    """Yield everything that is wrong with an edition."""
     for group in edition.root.walk_groups():
         for path in (*[group.path] * bool(group.path), *(field.path for field in group.fields)):
             if not path[-1].isprintable():
                 yield ".".join(path), NAME_RULE
             if path[-1] == ANY_LABEL and path != (LABELS_GROUP, ANY_LABEL):
-                yield ".".join(path), f"{ANY_LABEL} stands for the labels of {LABELS_GROUP}, and for nothing else"
+                yield ".".join(path), f"{ANY_LABEL} may only stand for the labels of {LABELS_GROUP}"
     yield from _find_problems_of_root(edition.root)
     yield from _find_problems_of_level(edition.root)
     yield from _find_problems_of_labels(edition.root)
@@ -71,7 +71,7 @@ def _find_problems_of_level(root: FieldGroup) -> Iterator[Problem]:
             continue
         wrong = [field for field in group.fields if field.path == UNSTABLE_LEVEL and not _is_level(field)]
         if wrong or any(inner.path == UNSTABLE_LEVEL for inner in group.groups):
-            yield ".".join(UNSTABLE_LEVEL), "must be an integer and no counter: checks know it by its name"
+            yield ".".join(UNSTABLE_LEVEL), "must be an integer but not a counter: checks know it by its name"
 
 
 def _is_level(field: FieldDefinition) -> bool:
@@ -86,7 +86,7 @@ def _find_problems_of_labels(root: FieldGroup) -> Iterator[Problem]:
         if labels.fields:
             yield place, "may hold labels only"
         if not all(group.optional for group in (labels, *labels.groups)):
-            yield place, "it and its labels are optional: they come and go"
+            yield place, "it and its labels must be optional, since they come and go"
         if any(group.groups for group in labels.groups):
             yield place, "labels may not hold groups"
         if len({tuple(map(_comparable, group.fields)) for group in labels.groups}) > 1:

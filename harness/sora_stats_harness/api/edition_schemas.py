@@ -2,11 +2,11 @@
 JSON Schemas generated from an edition.
 
 They serve two readers: users, who find them in schemas/ and point their own tools at them, and the judge's slow path,
-which takes them from here. They are open for unknown fields, because a new field is drift, to be reported as such, and
-not a broken response; and they do not require whole groups, since the page shows one connection only.
+which takes them from here. They allow unknown fields, because a new field is drift and not a broken response. They
+don't require whole groups, since the documentation shows only one connection.
 
-Every validator compiles them as they are: they have no look-around, which RE2 refuses, and no keyword or format of their
-own, which Ajv refuses. What a field is stands in its `$comment`: kind, unit, and the most bytes it may have.
+Every validator compiles them as they are: they avoid look-around, which RE2 refuses, and keywords or formats of our
+own, which Ajv refuses. A field's `$comment` states its kind, its unit, and the most bytes it may have.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TIMESTAMP_PATTERN: Final = (
     "(([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]|23:59:60)"
     r"(\.[0-9]+)?([Zz]|[+-]00:00)$"
 )
-"""RFC 3339 in UTC; in Python and Java `$` also matches before a last line break."""
+"""RFC 3339 in UTC. In Python and Java `$` also matches before a final line break, so NOT_IN_TIMESTAMP excludes it."""
 
 NOT_IN_TIMESTAMP: Final = "[^-+.:0-9TZtz]"
 """What no time in UTC has, a line break among it: stated beside the pattern, since RE2 has no look-ahead."""
@@ -35,7 +35,7 @@ NOT_IN_TIMESTAMP: Final = "[^-+.:0-9TZtz]"
 
 def all_schemas(edition: Edition) -> dict[str, Schema]:
     """
-    Every schema of an edition, by file name: the connection object, and request and response of each target.
+    Every schema of an edition, by file name: the connection object, and each target's request and response.
 
     Each document is complete in itself; the `$id`s are URNs, so that nothing is ever fetched.
     """
@@ -48,7 +48,7 @@ def all_schemas(edition: Edition) -> dict[str, Schema]:
 
 
 def render_schema(schema: Schema) -> str:
-    """The text of a schema file: stable, two spaces, one line break at the end."""
+    """The text of a schema file: stable order, indented by two, ending with a line break."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -70,7 +70,7 @@ def response_schema(edition: Edition, target: Target) -> Schema:
 
 
 def request_schema(edition: Edition, target: Target) -> Schema:
-    """The body of a target's request; GetStatsAllConnections may also be asked without any body."""
+    """The body of a target's request; a GetStatsAllConnections request may also have no body."""
     text = {"type": "string", "maxLength": 255}
     head = _schema_header(edition, f"{_kebab_case(target.operation)}.request", f"Request of {target.operation}")
     if target is Target.ALL:

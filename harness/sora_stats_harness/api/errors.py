@@ -1,16 +1,16 @@
 """
 The harness's own errors, in one tree, and the exit codes.
 
-A server that misbehaves is never an exception: that is a finding. An exception means that the harness could not do
-its work, and its message is one line that says what was found, where, and what to do.
+A server that misbehaves causes a finding, never an exception. An exception means that the harness could not do its
+work; its message is one line that says what was found, where, and what to do.
 
     HarnessError
     ├── UsageError              the caller asked for something that cannot be done            exit code 2
-    │   ├── ConfigError         a configuration that cannot be read, or says what cannot be meant
+    │   ├── ConfigError         a configuration that cannot be read, or has an invalid key or value
     │   ├── EditionError        an edition file that cannot be read
     │   ├── RecordingError      a recording or body file that cannot be read
     │   └── OutputError         a report that cannot be written: a full disk, a folder without permission
-    ├── RequestRefusedError           a request that may not be sent was about to be sent           exit code 4
+    ├── RequestRefusedError           a request that must not be sent was about to be sent          exit code 4
     └── SimulatorError          the embedded simulator did not start, or died                 exit code 4
 """
 
@@ -41,9 +41,9 @@ class ExitCode(IntEnum):
 
 def worst_exit_code(*codes: int) -> ExitCode:
     """
-    Give the exit code of a run in which several things have a say.
+    The exit code of a run to which several parts contribute one each.
 
-    A finding outranks a broken harness, that outranks wrong usage, and that an inconclusive run.
+    From strongest to weakest: fail, broken harness, wrong usage, inconclusive, pass.
 
     >>> worst_exit_code(ExitCode.PASS, ExitCode.INCONCLUSIVE, ExitCode.FAIL).name
     'FAIL'
@@ -71,13 +71,13 @@ class HarnessError(Exception):
 
 
 class UsageError(HarnessError):
-    """The caller asked for something that cannot be done as asked."""
+    """The caller asked for something that cannot be done."""
 
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(UsageError):
-    """A configuration file cannot be read, or says what cannot be meant."""
+    """A configuration file cannot be read, or has an invalid key or value."""
 
 
 class EditionError(UsageError):
@@ -89,11 +89,11 @@ class RecordingError(UsageError):
 
 
 class OutputError(UsageError):
-    """What a run has to say cannot be written; the disk, the stream or the folder is at fault, and not the harness."""
+    """Output cannot be written; the disk, the stream or the folder is at fault, not the harness."""
 
 
 class RequestRefusedError(HarnessError):
-    """A request was about to be sent whose target is neither one of the three nor on the list of invented ones."""
+    """A request was about to be sent whose target is neither one of the three nor one of the invented names."""
 
 
 class SimulatorError(HarnessError):
@@ -102,12 +102,12 @@ class SimulatorError(HarnessError):
 
 def suggest_nearest(name: str, known: Iterable[str]) -> str:
     """
-    Say which known name was probably meant; empty where none is near.
+    Suggest the known name that was probably meant; an empty text if none is similar.
 
     >>> suggest_nearest("conferm", ["check", "conform"])
     " (did you mean 'conform'?)"
     """
-    import difflib  # only ever needed for a mistake
+    import difflib  # needed only after a mistake
 
     found = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {found[0]!r}?)" if found else ""

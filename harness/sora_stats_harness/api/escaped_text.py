@@ -1,6 +1,4 @@
-"""
-Decodes what JSON, HTML or percent encoding has escaped, and tells where each byte came from.
-"""
+"""Decodes JSON, HTML and percent escapes, and keeps track of where each byte came from."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ _ESCAPE: Final = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DecodedText:
-    """Bytes, and the place of each in the text from which they were decoded."""
+    """Decoded bytes, each with its place in the original text."""
 
     data: bytes
     starts: Sequence[int]
@@ -29,11 +27,11 @@ class DecodedText:
 
     @classmethod
     def of(cls, data: bytes) -> DecodedText:
-        """Bytes that were not decoded yet."""
+        """Wrap bytes that are not decoded yet."""
         return cls(data, range(len(data)), range(1, len(data) + 1))
 
     def span(self, start: int, stop: int) -> tuple[int, int]:
-        """Where a part came from; `stop` is greater than `start`."""
+        """Where a part stands in the original text; `stop` must be greater than `start`."""
         return self.starts[start], self.stops[stop - 1]
 
     def decode_once(self) -> DecodedText:
@@ -53,7 +51,7 @@ class DecodedText:
 
 
 def may_be_escaped(data: bytes) -> bool:
-    """Whether there can be an escape at all; statistics have none."""
+    """Whether the bytes can contain an escape at all; a normal response of the API contains none."""
     return b"\\" in data or b"%" in data or b"&" in data
 
 

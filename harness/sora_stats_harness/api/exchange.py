@@ -1,5 +1,5 @@
 """
-The exchange: one request, its response or error, and its times; a judge sees nothing else.
+The exchange: one request, its response or error, and its times; the judge sees nothing else.
 
 The prober, the load scenarios, a user's own tests and recordings all produce exchanges; the judge cannot tell which.
 Structs are frozen and cheap to make (about 0.3 us), since under load there are thousands a second.
@@ -22,7 +22,7 @@ import msgspec
 from .http1_faults import FramingFault
 
 TARGET_HEADER: Final = "x-sora-target"
-"""Names the operation of a request; case-insensitive, its value is not."""
+"""The header that names a request's operation. The name is case-insensitive, the value is not."""
 
 Headers = tuple[tuple[str, str], ...]
 """Header fields in the order of the wire, names as sent."""
@@ -37,30 +37,30 @@ class Target(Enum):
 
     def __init__(self, header: str) -> None:
         self.operation: str = header.partition(".")[2]
-        """The name without the service: what reports and recordings say."""
+        """The name without the service, as in reports and recordings."""
         self.many: bool = self.operation != "GetStatsConnection"
         """Whether the response is an array of connections."""
 
-    # Members are what they are; Enum's own takes a call of Python each time.
+    # By identity: Enum's own __hash__ is a Python call each time.
     __hash__: Callable[[object], int] = object.__hash__  # type: ignore[assignment]
 
 
 CONNECTION: Final = Target.CONNECTION
 ALL: Final = Target.ALL
-"""For code that looks at every sample: to look a member up in its Enum takes longer than all else that is done with it."""
+"""Shortcuts for code that runs for every sample: looking a member up in its Enum is slow there."""
 
 TARGET_OF_OPERATION: Final = {target.operation: target for target in Target}
 """Each target by the name that recordings and reports use."""
 
 
 class RequestArguments(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The arguments of a valid request; None where it has none."""
+    """The arguments of a valid request; None for each that it doesn't have."""
 
     channel_id: str | None = None
     connection_id: str | None = None
     client_id: str | None = None
     local: bool = True
-    """Only the node asked, or (False) every node of the cluster."""
+    """True for the connections of the node asked, False for those of every node of the cluster."""
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -82,7 +82,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class ExcerptPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """Where one part of an excerpt stood in the body, in bytes, and in which element of an array, if in one."""
+    """Where one part of an excerpt stood in the body, in bytes, and in which element of the array, if it is one."""
 
     offset: int
     length: int
@@ -91,10 +91,10 @@ class ExcerptPart(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Excerpt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    Says that only parts of a body were kept, which ones, and what the whole was.
+    Which parts of a body were kept, and what the whole body was.
 
-    Of an array, `connections` are some elements, each whole, and `ids` the `connection_id` of every element: what is kept
-    is an array again. `text` is one part, wherever it ends, and may be empty.
+    Of an array, `connections` keeps some whole elements, and `ids` the `connection_id` of every element; either is an
+    array again. `text` keeps one part that may end anywhere, and may be empty.
     """
 
     of: Literal["connections", "ids", "text"]
@@ -105,17 +105,17 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     parts: tuple[ExcerptPart, ...] = ()
 
     def place_of(self, element: int) -> int | None:
-        """At which place of what was kept an element of the whole stands; None if it was not kept."""
+        """The index among the kept elements of an element of the whole array; None if it was not kept."""
         places = [part.element for part in self.parts]
         return places.index(element) if element in places else None
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
-    What came back; `complete` is False where the body ended before its announced length.
+    What the server sent back; `complete` is False if the body ended before its announced length.
 
-    `withheld` is True where a recording left the body out because a secret stood in it: nothing can be said of it. In
-    evidence, `excerpt` says of which body `body` has only parts.
+    `withheld` is True if a recording left the body out because it contained a secret; then the body can't be judged. In
+    evidence, `excerpt` describes the body of which `body` has only parts.
     """
 
     status: int
@@ -138,7 +138,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return None
 
     def has_same_body(self, other: Response) -> bool:
-        """Whether the whole bodies are the same bytes, also where only parts of them were kept."""
+        """Whether the whole bodies are the same bytes, even if only parts of them were kept."""
         if self.body_length != other.body_length:
             return False
         if self.excerpt is None and other.excerpt is None:
@@ -165,14 +165,14 @@ class ErrorCode(Enum):
     """The connection was closed or reset before a complete response."""
     TLS = "tls"
     PROTOCOL = "protocol"
-    """The bytes are no HTTP."""
+    """The bytes are not HTTP."""
     TOO_LARGE = "too_large"
     CUT = "cut"
     """The body ended before its announced length."""
     ABANDONED = "abandoned"
     """We gave up, because the run ended."""
     LOCAL = "local"
-    """Our own machine could not send: no file descriptor, port or memory was left."""
+    """This machine could not send: it ran out of file descriptors, ports or memory."""
 
 
 class TransportError(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -187,9 +187,9 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     One request, its response or error, and its times in nanoseconds of one monotonic clock.
 
     `sent_ns` was taken before the first byte was written, `received_ns` after the last was read, so the true interval
-    lies within. `arrived_ns` is the kernel's, `intended_ns` the schedule's; None where there is none. A partial response
-    and an error may stand together. `faults` are the deviations from HTTP/1.1 that can't be told from the response itself.
-    `(run, seq)` is unique.
+    lies within. `arrived_ns` is the kernel's time of arrival and `intended_ns` the scheduled start, if known. An
+    exchange may have both a partial response and an error. `faults` are the deviations from HTTP/1.1, which `response`
+    doesn't show. `(run, seq)` is unique.
     """
 
     run: str
@@ -208,12 +208,12 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def key(self) -> tuple[str, int]:
-        """What findings call this exchange."""
+        """How findings refer to this exchange."""
         return (self.run, self.seq)
 
 
 class OpenExchange(Protocol):
-    """A request under way."""
+    """A request that was begun and has no outcome yet."""
 
     def complete(
         self,
@@ -222,18 +222,18 @@ class OpenExchange(Protocol):
         arrived_ns: int | None = None,
         faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
-        """Take the time of receipt, and judge."""
+        """Record the time of receipt, and judge the exchange."""
 
 
 class ExchangeOpener(Protocol):
-    """Whoever is told of requests before they are sent: a judge."""
+    """What a client calls before it sends a request: a judge, or a stand-in for one."""
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
-        """Take the time of sending."""
+        """Record the time of sending."""
 
 
 class DocumentedArguments(TypedDict, total=False):
-    """The arguments that the documentation knows; None is as left out."""
+    """The documented arguments; None leaves one out."""
 
     channel_id: str | None
     connection_id: str | None
@@ -248,7 +248,7 @@ def make_valid_request(
     Build a request as the documentation describes it.
 
     GetStatsConnection takes `channel_id` and `connection_id`, GetStatsClient `channel_id` and `client_id`,
-    GetStatsAllConnections nothing (then there is no body at all) or `local`. `headers` are sent besides.
+    GetStatsAllConnections nothing (then there is no body) or `local`. `headers` are sent as well.
 
     Raises:
         ValueError: An argument that the target needs is missing.
@@ -287,8 +287,8 @@ def monotonic_clock_id() -> str:
     """
     Name this machine's monotonic clock: boot, time namespace and kind.
 
-    Two times are on one clock, and may be compared, only where these names are equal. Where the platform does not tell
-    its boot, the name holds the process, so that nothing is ever ordered wrongly.
+    Two times may be compared only if their clocks have the same name. If the platform doesn't tell one boot from
+    another, the name contains the process, so that times are never compared wrongly.
     """
     boot = _read_system_file("/proc/sys/kernel/random/boot_id") or f"process-{os.getpid()}-{time.time_ns()}"
     try:

@@ -1,6 +1,4 @@
-"""
-The types of the documented field list: fields, the groups that hold them, and an edition of them all; JSON Pointers.
-"""
+"""The types of the documented field list: fields, groups, and an edition of them; also JSON Pointers."""
 
 from __future__ import annotations
 
@@ -13,12 +11,12 @@ ANY_LABEL = "#*"
 
 
 class FieldKind(Enum):
-    """What can be expected of a field's value from one sample to the next."""
+    """How a field's value may change from one sample to the next."""
 
     COUNTER = "counter"
     """Cumulative since the connection began; never falls."""
     GAUGE = "gauge"
-    """May move both ways."""
+    """May rise and fall."""
     CONFIGURATION = "configuration"
     """Fixed for the life of the data channel."""
     IDENTITY = "identity"
@@ -50,9 +48,9 @@ class FieldProvenance(Enum):
     DOCUMENTED = "documented"
     """The edition's page lists it."""
     SEEN = "seen"
-    """Servers of that time send it; the part of the page that would list it could not be had."""
+    """Servers of that time send it; the part of the page that would list it was not available."""
     CARRIED_OVER = "carried-over"
-    """An earlier edition lists it, and nothing newer is known: if it is absent or different, no MUST is violated."""
+    """An earlier edition lists it, and nothing newer is known: its absence or change violates no MUST."""
 
 
 class FieldPresence(Enum):
@@ -90,9 +88,9 @@ class FieldDefinition:
     """Where an undocumented field was seen; None for documented ones."""
     standing: FieldProvenance = FieldProvenance.DOCUMENTED
     source: str | None = None
-    """Where this is known from, if not from the edition's source."""
+    """Where this is known from, unless it is the edition's source."""
     former: tuple[tuple[str, ...], ...] = ()
-    """Its paths in the editions that this one extends, where it had others; the latest first."""
+    """Its different paths in the editions that this one extends, the latest first."""
 
     @property
     def name(self) -> str:
@@ -106,12 +104,12 @@ class FieldDefinition:
 
     @property
     def pointer(self) -> str:
-        """The path as a JSON Pointer from the connection on: `/rtp/total_received`."""
+        """The path as a JSON Pointer within the connection: `/rtp/total_received`."""
         return make_json_pointer(self.path)
 
     @property
     def undocumented(self) -> bool:
-        """Known from responses, but not from the field list."""
+        """Whether it is known from responses only, not from the field list."""
         return self.seen_in is not None
 
 
@@ -155,7 +153,7 @@ class Edition:
 
     @property
     def fields(self) -> tuple[FieldDefinition, ...]:
-        """Every documented leaf, a group's own leaves before those of the groups in it."""
+        """Every documented leaf; a group's own leaves come before those of its groups."""
         return tuple(field for group in self.root.walk_groups() for field in group.fields)
 
     @property
@@ -175,5 +173,5 @@ def make_json_pointer(path: tuple[str | int, ...]) -> str:
 
 
 def split_json_pointer(pointer: str) -> tuple[str, ...]:
-    """Take a JSON Pointer apart into its keys."""
+    """Split a JSON Pointer into its keys."""
     return tuple(key.replace("~1", "/").replace("~0", "~") for key in pointer.split("/")[1:])

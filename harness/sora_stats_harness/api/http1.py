@@ -1,12 +1,12 @@
 """
 Reads HTTP/1.1 responses, without a socket: bytes go in, and a response or the reason why there is none comes out.
 
-The contract. `begin` makes the reader ready for a response. `feed` takes what came from the socket, in whatever pieces,
-`end` says that the peer has closed, and `give_up` that we stop reading. As soon as no more bytes are needed, `over` is
-true, and the outcome is there: `response` is complete and `error` is None, or `error` tells what is wrong and `response`
-is what had come by then. `faults` lists all deviations from the standard that were met, and `keep` says whether the
-connection may be used again. Bytes that are fed after the end are surplus: they are a fault, and never part of a
-response. The outcome depends on the bytes and the end alone, never on the pieces.
+The contract: `begin` makes the reader ready for a response. `feed` takes what came from the socket, in pieces of any
+size. `end` says that the peer has closed, and `give_up` that we stop reading. As soon as no more bytes are needed,
+`over` is true. Then either `response` is complete and `error` is None, or `error` says what is wrong and `response` is
+what had come by then. `faults` lists all deviations from the standard, and `keep` says whether the connection may be
+used again. Bytes fed after the end are surplus: they are a fault, and never part of a response. The outcome depends
+only on the bytes and on where they end, never on the pieces.
 
     head ── 1xx ──> head
       │
@@ -31,13 +31,13 @@ from .http1_head import USUAL_HEAD_BYTES, BodyEnd, ResponseHead, excerpt, fault,
 from .http1_head_reader import HeadReader
 
 BODY_LIMIT: Final = 256 * 1024 * 1024
-"""Bytes behind a head, as they are on the wire, unless another limit is asked for."""
+"""The default limit of bytes after a head, counted as they are on the wire."""
 
 KEPT_OF_PARTIAL: Final = 64 * 1024
-"""Bytes of a body that is not complete that are kept to show what it was."""
+"""How many bytes of an incomplete body are kept to show what it was."""
 
 DIRECT_BYTES: Final = 64 * 1024
-"""Where at least so many bytes of a body are missing, they can be received into the body's own memory."""
+"""If at least so many bytes of a body are missing, they can be received into the body's own memory."""
 
 _HEAD_END: Final = re.compile(rb"\r\n\r\n")
 _TOO_LARGE: Final = ("head_too_large", "chunk_line_too_large")
@@ -48,7 +48,7 @@ class ResponseReader:
     Reads the responses of one connection, one after the other.
 
     Args:
-        limit_bytes: Of everything behind a head, as it is on the wire: many small chunks count with their framing.
+        limit_bytes: The most bytes after a head, counted on the wire: the framing of chunks counts as well.
 
     >>> reader = ResponseReader()
     >>> reader.feed(b"HTTP/1.1 200 OK\\r\\nContent-Le")
@@ -63,49 +63,49 @@ class ResponseReader:
 
     keep: bool
 
-    # Set where a body begins, and not for each response.
+    # Set when a body begins, not for each response.
     _pieces: BodyPieces
-    """What has come of a body."""
+    """The part of a body that has come."""
     _memory: BodyMemory | None
-    """The same, where it was received into the body's own memory."""
+    """The same, if it was received into the body's own memory."""
     _chunks: ChunkedBody | None
     _announced: int
-    """Bytes of a body of known length, as far as we would read it."""
+    """The announced length of a body, or the limit if that is less."""
     _is_beyond_limit: bool
-    """Whether the body is too large by its head; it may still be cut before it is by its bytes."""
+    """Whether the head announces a body beyond the limit; the body may still be cut before the limit."""
     _room: int
-    """Bytes that may still come of a body of unknown length, as they are on the wire."""
+    """How many more bytes a body of unknown length may have, counted on the wire."""
 
     def __init__(self, *, limit_bytes: int = BODY_LIMIT) -> None:
         self._limit = limit_bytes
         self.begin()
 
     def begin(self, method: str = "POST") -> None:
-        """Forget the response before, and expect one to a request of this method."""
+        """Forget the previous response, and expect one to a request with this method."""
         self.over: bool = False
         """Whether no more bytes are needed."""
         self.response: Response | None = None
-        """The response, or what came of it; None before the end, and where its head was not over."""
+        """The response, or the part that came; None before the end, or if its head is incomplete."""
         self.error: TransportError | None = None
         """Why the response is not complete."""
         self.faults: tuple[FramingFault, ...] = ()
-        """The deviations met so far, each rule once, in the order of the bytes."""
+        """The deviations so far, each rule once, in the order of the bytes."""
         self.keep = False
-        """Whether the connection may be used for another request: the response is complete, and nothing was odd."""
+        """Whether the connection may be used again: the response is complete, and had no fault that forbids it."""
         self.wire_bytes = 0
-        """Bytes taken, whatever they were."""
+        """All bytes taken."""
         self._method = method
         self._head: ResponseHead | None = None
-        """The final one, while its body is read."""
+        """The final head, while its body is read."""
         self._missing = 0
-        """Bytes of a body of known length that have not come; more than 0 only while such a body is read."""
+        """How many bytes of a body of known length are missing; 0 unless such a body is being read."""
         self._head_reader: HeadReader | None = None
-        """Has what came of a head that was not recognised by its bytes."""
+        """Reads a head that was not recognised by its bytes."""
         self._surplus = b""
-        """The first bytes behind the end."""
+        """The first bytes after the end."""
 
     def feed(self, data: Bytes) -> bool:
-        """Take bytes as they came, none left out; gives `over`."""
+        """Take all bytes that came; returns `over`."""
         size = len(data)
         if not self.wire_bytes and (found := _HEAD_END.search(data, 0, USUAL_HEAD_BYTES)) is not None:
             end = found.end()
@@ -136,10 +136,10 @@ class ResponseReader:
 
     def buffer(self) -> memoryview | None:
         """
-        Memory to receive into instead of feeding, where much of a body of known length is missing; None elsewhere.
+        Memory to receive into instead of calling `feed`, if much of a body of known length is missing; else None.
 
-        Call `advance` with what came, before anything else of the reader. A few bytes more than the body are offered,
-        so that what follows it is noticed.
+        Call `advance` with the number of bytes that came, before any other method. The memory is a few bytes longer
+        than the body, so that surplus is noticed.
         """
         if self._missing < DIRECT_BYTES or self._is_beyond_limit:
             return self._memory.view() if self._missing and self._memory is not None else None
@@ -149,7 +149,7 @@ class ResponseReader:
         return self._memory.view()
 
     def advance(self, size: int) -> bool:
-        """Say how many bytes came into `buffer`; gives `over`."""
+        """Say how many bytes came into `buffer`; returns `over`."""
         assert self._memory is not None, "only after `buffer`"
         self.wire_bytes += size
         behind = self._memory.advance(size, self._missing)
@@ -173,7 +173,7 @@ class ResponseReader:
             self._complete(b"".join(self._pieces))
 
     def give_up(self, error: TransportError) -> None:
-        """Stop reading, for a reason that is not in the bytes: a time-out, a reset, a limit of all bodies together."""
+        """Stop reading for a reason outside the bytes: a time-out, a reset, a limit on all bodies together."""
         if self.over:
             return
         self.error = error
@@ -188,13 +188,13 @@ class ResponseReader:
             )  # at once: the bodies that are being read share a limit
 
     def too_late(self, timeout_s: float) -> TransportError:
-        """The error of a response that was not over in time, with how far it came."""
+        """The error of a response that was not complete in time; it says how much had come."""
         so_far = "" if self.status is None else f" (status {self.status}, {self.body_bytes} bytes of body so far)"
         return TransportError(code=ErrorCode.TIMEOUT, detail=f"no complete response within {timeout_s:g} s{so_far}")
 
     @property
     def status(self) -> int | None:
-        """The status of the final response; None before its head was over."""
+        """The status of the final response; None until its head is complete."""
         if self.response is not None:
             return self.response.status
         return None if self._head is None else self._head.status
@@ -211,7 +211,7 @@ class ResponseReader:
         return self._announced - self._missing if self._announced else self._limit - self._room
 
     def _take(self, data: Bytes) -> bool:
-        """Hand bytes to head and body; what is left behind the end is surplus."""
+        """Pass bytes to head and body; what is left is surplus."""
         while len(data) and not self.over:
             if self._head is None:
                 data = self._take_head(data)
@@ -277,7 +277,7 @@ class ResponseReader:
         return data[len(part) :]
 
     def _take_of_unknown_length(self, data: Bytes) -> Bytes:
-        """No more is looked at than the limit allows."""
+        """Take bytes of a body of unknown length, up to the limit."""
         allowed = data[: self._room]
         chunks = self._chunks
         rest: Bytes = b""
@@ -336,7 +336,7 @@ class ResponseReader:
             self.faults += (found,)
 
     def _take_surplus(self, data: Bytes) -> None:
-        """What follows the end of a response: a fault, whose text grows with what is known of it."""
+        """Note the bytes after the end of a response as one fault, whose text is updated as more come."""
         self.keep = False
         if self._surplus:
             before = _surplus_fault(self._surplus)

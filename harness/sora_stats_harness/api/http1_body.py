@@ -1,4 +1,4 @@
-"""Reads bodies: the memory into which a long one is received, and the end of one that comes in chunks."""
+"""Reads response bodies: the memory that receives a long one, and the parser of chunked ones."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from .http1_faults import FramingFault
 from .http1_head import FaultList, excerpt, fault, parse_fields, split_lines
 
 SECTION_LIMIT: Final = 100 * 1024
-"""Bytes until a final head has to be over, interim responses and blank lines included; of a trailer section as well."""
+"""
+The most bytes before the end of the final head, with interim responses and blank lines; also of a trailer section.
+"""
 
 SECTION_END: Final = re.compile(rb"\n\r?\n")
-"""Of a head or a trailer section, whichever line ends it has."""
+"""The end of a head or a trailer section, with CRLF or LF alone."""
 
 CHUNK_LINE_LIMIT: Final = 4096
-"""Bytes of a chunk's size line, extensions included."""
+"""The most bytes of a chunk's size line, extensions included."""
 
 MAX_PIECES: Final = 1024
 """Small ones of a body, until they are joined."""
@@ -26,26 +28,26 @@ LARGE_PIECE_BYTES: Final = 16 * 1024
 """A piece that is left as it came: to join such takes as much memory again as they hold."""
 
 SPARE_BYTES: Final = 64
-"""Offered behind a body's own memory, so that what follows it is noticed."""
+"""Extra bytes after a body's own memory, so that surplus is noticed."""
 
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,20})\r\n")
-"""A size line as it should be."""
+"""A regular size line."""
 
 _NEXT_CHUNK: Final = re.compile(rb"\r\n([0-9A-Fa-f]{1,20})\r\n")
-"""The same behind another chunk's data."""
+"""The same after another chunk's data."""
 
 _CHUNK_LINE: Final = re.compile(rb"([0-9A-Fa-f]{1,20})([ \t]*)(;[^\r\n]*)?")
 _CRLF: Final = b"\r\n"
 
 Bytes = bytes | memoryview
-"""What comes from a socket; a memoryview's memory may be used again as soon as it was taken."""
+"""What comes from a socket; the memory of a memoryview may be overwritten once it was taken."""
 
 
 class BodyMemory:
     """
-    Room for a body of known length, to be received into; `io.BytesIO` hands its bytes out without another copy.
+    The memory that receives a body of known length; `io.BytesIO` returns its bytes without another copy.
 
-    The system gives zeroed pages only when they are touched, so that an announced length alone takes no memory.
+    The system allocates pages only when they are touched, so an announced length alone takes no memory.
     """
 
     def __init__(self, start: bytes, missing: int) -> None:
@@ -53,17 +55,17 @@ class BodyMemory:
         self._memory.write(start)
         self._views: list[memoryview] = []
         self.size: int = len(start)
-        """Bytes that have come."""
+        """How many bytes have come."""
 
     def view(self) -> memoryview:
-        """The memory for all bytes that are missing, and a few more; to be followed by `advance`."""
+        """The memory for all missing bytes and a few more; call `advance` next."""
         self._release()
         whole = self._memory.getbuffer()
         self._views = [whole[self.size :], whole]
         return self._views[0]
 
     def advance(self, size: int, missing: int) -> bytes:
-        """Count what came into the view; gives the bytes beyond those that were missing."""
+        """Count what came into the view; returns the surplus bytes."""
         behind = bytes(self._views[0][missing:size])
         self._release()
         self.size += min(size, missing)
@@ -71,7 +73,7 @@ class BodyMemory:
         return behind
 
     def write(self, data: Bytes) -> None:
-        """Add bytes that came some other way."""
+        """Add bytes that were not received into the view."""
         self._memory.write(data)
         self.size += len(data)
 
@@ -94,8 +96,9 @@ class BodyMemory:
 
 def whole_chunked_body(data: Bytes) -> bytes | None:
     """
-    The data of a chunked body that is there to its end, where nothing is odd about it, nothing follows it, and there are
-    no trailers: as `ChunkedBody` reads it, in half the time. None in all other cases.
+    Decode a chunked body that is complete and regular, with no trailers or surplus; None for any other.
+
+    `ChunkedBody` would give the same, in twice the time.
     """
     view = memoryview(data)
     pieces: list[memoryview] = []
@@ -129,10 +132,10 @@ class BodyPieces(list[bytes]):
 
 class ChunkedBody:
     """
-    A body in chunks, and the trailer section behind it, which adds nothing to a response of this API.
+    Parses a chunked body and its trailer section; trailers don't matter to this API.
 
     Args:
-        pieces: Takes the data of the chunks.
+        pieces: Receives the data of the chunks.
         note: Is called with each fault that does not end the body.
     """
 
@@ -140,22 +143,22 @@ class ChunkedBody:
         self._pieces = pieces
         self._note = note
         self._line = b""
-        """A size line that has not ended."""
+        """An unfinished size line."""
         self._chunk_bytes = self._missing = 0
-        """Of the chunk: its size, and what has not come."""
+        """The current chunk's size, and how many of its bytes are missing."""
         self._is_end_due = False
-        """Whether the line end behind a chunk's data is to come."""
+        """Whether the line end after a chunk's data comes next."""
         self._section: bytearray | None = None
-        """What has come behind the last chunk."""
+        """The bytes after the last chunk so far."""
         self.size: int = 0
-        """Bytes of data."""
+        """How many bytes of data have come."""
         self.done: bool = False
         """Whether the end has come."""
         self.wrong: FramingFault | None = None
-        """Why there is no telling where the end is."""
+        """The fault that makes the end unknowable."""
 
     def take(self, taken: Bytes) -> Bytes:
-        """Take bytes; gives those behind the end."""
+        """Take bytes; returns those after the end."""
         if self._section is not None:
             return self._take_trailers(self._section, taken)
         view, at = memoryview(self._line + taken if self._line else taken), 0
@@ -186,7 +189,7 @@ class ChunkedBody:
             self._chunk_bytes = self._missing = missing = size
 
     def end(self) -> str | None:
-        """What is missing when the peer closes, in words; None where the body is complete."""
+        """Describe what is missing when the peer closes; None if the body is complete."""
         if self._section is None:
             return f"the body ended after {self.size} bytes, before its last chunk"
         # The chunk of size zero was received, which is what completes a body (RFC 9112, 8).
@@ -194,7 +197,10 @@ class ChunkedBody:
         return None
 
     def _read_odd(self, view: memoryview, at: int) -> tuple[int, int]:
-        """What is not just a size line: its size, which is -1 where there is none yet or never will be, and its end."""
+        """
+        Read an irregular or partial size line; returns the size and the line's end. The size is -1 if there is none
+        (yet).
+        """
         rest = bytes(view[at : at + CHUNK_LINE_LIMIT])
         line = rest
         if self._is_end_due:
@@ -217,8 +223,8 @@ class ChunkedBody:
         return b""
 
     def _read_size(self, line: bytes) -> int:
-        """The size in a line whose LF was cut off; -1 where there is none."""
-        if not line.endswith(b"\r"):  # a LF alone may end header lines (RFC 9112, 2.2), but no others
+        """The size in a line without its LF; -1 if there is none."""
+        if not line.endswith(b"\r"):  # LF alone may end header lines (RFC 9112, 2.2), but no other lines
             self._fail("chunk_size", f"the size line {excerpt(line)} of a chunk ends with LF alone")
             return -1
         parts = _CHUNK_LINE.fullmatch(line, 0, len(line) - 1)

@@ -1,7 +1,7 @@
 """
 The ways in which a response can deviate from HTTP/1.1, as data: a stable code, plain words, and the clause.
 
-A fault says what was on the wire and what RFC 9112 or RFC 9110 thinks of it; how much that weighs is the judge's to say.
+A fault says what was on the wire and what RFC 9112 or RFC 9110 says about it. The judge decides how much that weighs.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ class Effect(Enum):
     """What a fault means for whoever reads the response."""
 
     ALLOWED = "allowed"
-    """The standard lets a server send it; it is only worth knowing."""
+    """The standard allows it; it is only worth knowing."""
     TOLERATED = "tolerated"
-    """A server must not send it, but the response can be read, and the standard lets a client go on."""
+    """A server must not send it, but the response is readable and the standard lets a client continue."""
     FATAL = "fatal"
-    """Nobody can say for certain what the response is, or where it ends."""
+    """It is uncertain what the response is, or where it ends."""
 
 
 class FramingFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One fault of one response: which rule, and what there was, in one printable line."""
+    """One fault of one response: the rule, and one printable line about what was on the wire."""
 
     code: str
     """A key of `FRAMING_RULES`."""
@@ -34,7 +34,7 @@ class FramingFault(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FramingRule:
-    """One row of the table; `words` say what a server did that broke it, `clause` who forbids or allows that."""
+    """One row of the table: `words` describe the deviation, `clause` is the clause that forbids or allows it."""
 
     code: str
     effect: Effect
@@ -55,7 +55,7 @@ def _fatal(code: str, words: str, clause: str) -> FramingRule:
 
 
 UNANNOUNCED_CLOSE: Final = "closed_unannounced"
-"""The one fault that a client notes, not the reader: only it knows that the connection was used before."""
+"""The one fault that the client notes instead of the reader: only it knows that the connection was used before."""
 
 _TABLE: Final = (
     # -- what the standard allows -------------------------------------------------------------------------------------

@@ -1,12 +1,12 @@
 """
 Parses the head of a response: status, header fields, and where the body ends.
 
-`parse_head` is a pure function. Whatever deviates from the standard is either a fault in the list, with the response
-going on, or the one fault that is returned instead of a head. Lines are looked at in their order, and so are the headers,
-so that the same bytes always give the same faults in the same order.
+`parse_head` is a pure function. A deviation from the standard is either a fault in the head's list, or, if the head
+can't be relied on, the one fault that is returned instead of a head. Lines and headers are looked at in order, so the
+same bytes always give the same faults in the same order.
 
-Servers begin their responses with much the same bytes again and again, so `ResponseHead` is kept by those bytes: a head
-that was seen before is not parsed again, and equal heads give the very same object.
+Servers repeat the same heads, so heads are cached by their bytes: a head that was seen before is not parsed again, and
+equal heads give the very same object.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ import msgspec
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
 
 MAX_HEADS: Final = 256
-"""Heads that are kept by their bytes: there is another one with every length of a body."""
+"""The size of the cache of heads; every body length makes another head."""
 
 USUAL_HEAD_BYTES: Final = 2048
-"""A longer head is parsed each time."""
+"""A longer head is not cached."""
 
 EXCERPT_BYTES: Final = 40
-"""Of the peer's bytes shown in a text."""
+"""The most of the peer's bytes that a text shows."""
 
 MAX_LENGTH_DIGITS: Final = 18
-"""Of a Content-Length, without leading zeros: more bytes than anybody will ever send."""
+"""The most digits of a Content-Length without leading zeros: more bytes than any server sends."""
 
 
 class BodyEnd(Enum):
     """How the end of a body is found (RFC 9112, 6.3)."""
 
     HEAD = "head"
-    """There is no body: the response ends with its head."""
+    """The response ends with its head; it has no body."""
     LENGTH = "length"
     CHUNKED = "chunked"
     CLOSE = "close"
@@ -51,21 +51,21 @@ class ResponseHead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Names as sent, values without the white space around them, both as ISO 8859-1."""
     body_end: BodyEnd
     length: int
-    """Bytes of the body where `body_end` is LENGTH, else -1."""
+    """The number of bytes of the body if `body_end` is LENGTH, else -1."""
     keep: bool
-    """Whether the connection may be used again (RFC 9112, 9.3); never after a fault that is not allowed."""
+    """Whether the connection may be used again (RFC 9112, 9.3); False after any fault that the standard forbids."""
     faults: tuple[FramingFault, ...]
 
 
 def head_of(raw: bytes) -> ResponseHead | FramingFault:
     """
-    Read a head; one that was read before costs a look-up.
+    Parse a head, or look it up if it was parsed before.
 
     Args:
         raw: From the first byte of the status line to the end of the blank line.
 
     Returns:
-        The head, or the fault that leaves nothing to rely on.
+        The head, or the fault that makes it unreliable.
 
     >>> head_of(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n").length
     2
@@ -76,7 +76,7 @@ def head_of(raw: bytes) -> ResponseHead | FramingFault:
 
 
 class FaultList:
-    """Faults in the order in which they were met, each rule once."""
+    """Faults in the order of the bytes, each rule once."""
 
     __slots__ = ("_found",)
 
@@ -89,22 +89,22 @@ class FaultList:
             self._found[code] = fault(code, text)
 
     def extend(self, faults: tuple[FramingFault, ...]) -> None:
-        """Note several."""
+        """Add several faults."""
         for each in faults:
             self._found.setdefault(each.code, each)
 
     @property
     def all_allowed(self) -> bool:
-        """Whether the standard lets a server do all of it."""
+        """Whether the standard allows every fault in the list."""
         return all(FRAMING_RULES[code].effect is Effect.ALLOWED for code in self._found)
 
     def found(self) -> tuple[FramingFault, ...]:
-        """All of them."""
+        """The faults."""
         return tuple(self._found.values())
 
 
 def fault(code: str, text: str | None = None) -> FramingFault:
-    """A fault of a rule, in the rule's words unless others are given."""
+    """Make a fault of a rule, in the rule's words unless others are given."""
     return FramingFault(code=code, text=text or FRAMING_RULES[code].words)
 
 
@@ -120,7 +120,7 @@ def excerpt(data: bytes) -> str:
 def split_lines(raw: bytes, faults: FaultList) -> list[bytes]:
     """The lines of a head or a trailer section, without their ends and without the blank line at the end."""
     lines = raw.split(b"\n")
-    del lines[-1]  # behind the last line's end there is nothing
+    del lines[-1]  # nothing follows the end of the last line
     if raw.count(b"\r\n") < len(lines):
         faults.add("bare_lf")
     lines = [line[:-1] if line.endswith(b"\r") else line for line in lines]
@@ -133,7 +133,7 @@ def split_lines(raw: bytes, faults: FaultList) -> list[bytes]:
 # -- the status line --------------------------------------------------------------------------------------------------
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.1 ([1-9][0-9]{2}) ([\t -~\x80-\xff]*)")
-"""As it should be."""
+"""A regular status line."""
 
 # A recipient may take SP, HTAB, VT, FF and bare CR for the blanks of a status line (RFC 9112, 4).
 _WORDS: Final = re.compile(
@@ -148,7 +148,7 @@ def parse_status_line(line: bytes, faults: FaultList) -> tuple[int, int] | Frami
     Read a status line.
 
     Returns:
-        The minor version and the status code, or the fault that leaves nothing to rely on.
+        The minor version and the status code, or the fault that makes the line unreliable.
     """
     if (strict := _STATUS_LINE.fullmatch(line)) is not None:
         return 1, int(strict[1])
@@ -188,7 +188,7 @@ def _no_status_line(line: bytes) -> FramingFault:
 
 def status_line_so_far(start: bytes) -> FramingFault | None:
     """
-    Judge the beginning of a response before its first line has ended; bytes that are no HTTP may never have a line end.
+    Judge the start of a response before its first line has ended; bytes that are not HTTP may never contain a line end.
 
     >>> status_line_so_far(b"HTTP/1.1 200 O") is None
     True
@@ -205,7 +205,7 @@ _FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+)([ \t]*):(.*)", re.D
 _BLANKS: Final = b" \t"
 
 _NEVER: Final = bytes.maketrans(b"\r\x00", b"  ")
-"""What a value may hold under no circumstances becomes spaces."""
+"""Replaces the characters that a value must never contain with spaces."""
 
 
 def parse_fields(lines: list[bytes], faults: FaultList) -> list[tuple[bytes, bytes]] | FramingFault:
@@ -213,7 +213,7 @@ def parse_fields(lines: list[bytes], faults: FaultList) -> list[tuple[bytes, byt
     Read header or trailer fields.
 
     Returns:
-        Names as sent and values without the white space around them, or the fault that leaves nothing to rely on.
+        Names as sent and values without the white space around them, or the fault that makes the fields unreliable.
     """
     fields: list[tuple[bytes, list[bytes]]] = []
     for line in lines:
@@ -237,7 +237,7 @@ def parse_fields(lines: list[bytes], faults: FaultList) -> list[tuple[bytes, byt
 
 
 def _clean(value: bytes, name: bytes, faults: FaultList) -> bytes:
-    """A value without the white space around it, and with spaces for what must not be in it."""
+    """A value without the white space around it, with spaces in place of forbidden characters."""
     value = value.strip(_BLANKS)
     if not value.isascii():
         faults.add("obs_text", f"the header {name.decode('ascii')} holds bytes beyond ASCII")
@@ -258,11 +258,11 @@ _USUAL_FIELD: Final = re.compile(rb"(%b):[ \t]*(%b)[ \t]*\r\n" % (_USUAL_NAME, _
 _USUAL_HEAD: Final = re.compile(
     rb"HTTP/1\.1 ([1-9][0-9]{2}) [\t -~]*\r\n((?:%b:[ \t]*%b[ \t]*\r\n)*)\r\n" % (_USUAL_NAME, _USUAL_VALUE)
 )
-"""A head whose every line is as it should be, of which the fields can be taken without looking at each."""
+"""A head in which every line is regular, so that its fields needn't be examined one by one."""
 
 
 def parse_head(raw: bytes) -> ResponseHead | FramingFault:
-    """As `head_of`, without looking among those read before."""
+    """As `head_of`, without the cache."""
     faults = FaultList()
     minor, status, fields = 1, 0, None
     if (usual := _USUAL_HEAD.fullmatch(raw)) is not None:
@@ -302,7 +302,7 @@ def _usual_head(raw: bytes) -> ResponseHead | FramingFault:
 
 
 def _values(fields: list[tuple[bytes, bytes]]) -> dict[bytes, list[bytes]]:
-    """The values of each name in lower case."""
+    """The values of each header, by its name in lower case."""
     values: dict[bytes, list[bytes]] = {}
     for name, value in fields:
         values.setdefault(name.lower(), []).append(value)
@@ -369,7 +369,7 @@ _TYPES: Final = re.compile(rb'((?:[^",]|"(?:[^"\\]|\\.)*"?)*),?', re.DOTALL)
 
 def media_types(content_type: str) -> list[str]:
     """
-    The media types in a Content-Type, which should be one, in lower case and without parameters.
+    The media types in a Content-Type, in lower case and without parameters; there should be one.
 
     >>> media_types('Application/JSON; x="a,b", text/html')
     ['application/json', 'text/html']
@@ -381,7 +381,7 @@ def media_types(content_type: str) -> list[str]:
 
 
 def _check_content(values: dict[bytes, list[bytes]], faults: FaultList) -> None:
-    """Headers that say what the body is: repeated where they must not be, or of a kind that nobody asked for."""
+    """Check the headers that describe the body: wrongly repeated ones, and codings that were not asked for."""
     types = values.get(b"content-type", [])
     given = types
     if len(types) > 1 or (types and b"," in types[0]):

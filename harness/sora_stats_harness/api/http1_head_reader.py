@@ -1,4 +1,4 @@
-"""Reads the head of a response that was not recognised by its bytes, in whatever pieces it comes."""
+"""Reads a response head that comes in pieces of any size, and skips what may stand before it."""
 
 from __future__ import annotations
 
@@ -11,35 +11,35 @@ from .http1_faults import FramingFault
 from .http1_head import FaultList, ResponseHead, fault, head_of, parse_status_line, status_line_so_far
 
 FIRST_LINE_BYTES: Final = 64
-"""Of a first line without an end, after which it has to look like a status line."""
+"""After so many bytes, an unfinished first line must look like a status line."""
 
 _BLANK_LINES: Final = re.compile(rb"(?:\r?\n)+")
 
 
 class HeadReader:
     """
-    The head of one response; blank lines and interim responses before it are passed over.
+    Reads the head of one response; skips blank lines and interim responses before it.
 
     Args:
-        note: Is told of deviations from the standard.
+        note: Called with each deviation from the standard.
     """
 
     def __init__(self, note: Callable[[FramingFault], None]) -> None:
         self.head: ResponseHead | None = None
-        """The head, once it is over."""
+        """The head, once it is complete."""
         self.wrong: FramingFault | None = None
-        """Why it can't be one."""
+        """The fault, if the bytes can't be a head."""
         self._note = note
         self._buffer = bytearray()
         self._scanned = 0
-        """Bytes of the buffer in which no end was found."""
+        """How many bytes of the buffer were searched without finding the end."""
         self._passed_bytes = 0
-        """Bytes of blank lines and interim responses."""
+        """How many bytes of blank lines and interim responses were skipped."""
         self._line_seen = False
-        """Whether the first line was looked at."""
+        """Whether the first line was checked."""
 
     def take(self, data: Bytes) -> Bytes:
-        """Take bytes until `head` or `wrong` is set; gives what is left."""
+        """Take bytes until `head` or `wrong` is set; returns what is left."""
         buffer = self._buffer
         buffer += data
         if not self._line_seen:
@@ -70,7 +70,7 @@ class HeadReader:
         return data[len(data) - left :]
 
     def end(self) -> FramingFault | None:
-        """Why what has come can't be the beginning of a head; None where it can."""
+        """The fault that keeps the bytes so far from being the start of a head; None if they may be one."""
         return None if self._line_seen else status_line_so_far(bytes(self._buffer))
 
     def _skip_blank_lines(self) -> None:
@@ -81,7 +81,7 @@ class HeadReader:
             del self._buffer[: blank.end()]
 
     def _look_at_first_line(self) -> None:
-        """What is no HTTP may go on for ever: the first line is judged as soon as it is there."""
+        """Check the first line as soon as it is there, since a stream that is not HTTP may never end."""
         end = self._buffer.find(b"\n", self._scanned)
         if end < 0:
             if len(self._buffer) >= FIRST_LINE_BYTES:
@@ -92,7 +92,7 @@ class HeadReader:
         self.wrong = line if isinstance(line, FramingFault) else None
 
     def _pass_over(self, status: int, size: int) -> None:
-        """The response proper is still to come."""
+        """Skip an interim response."""
         self._passed_bytes += size
         self._scanned, self._line_seen = 0, False
         if status == 101:

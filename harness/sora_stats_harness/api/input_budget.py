@@ -1,10 +1,10 @@
 """
 Limits on every file that a user names, so that none takes the machine's memory or hangs a run.
 
-Files come from servers, colleagues and artefacts of a build, so each may be a device, a pipe that nobody writes to, or a
-few kilobytes that decompress to gigabytes. Small files are read whole by `read_small_file`. Recordings are read in pieces
-by `recording.input_file`, within an `InputBudget`. What exceeds a limit ends the command with one line and exit code 2; a
-line that is too long counts as a damaged one. docs/LIMITS.md lists all limits.
+Files come from servers, colleagues and build artefacts, so any may be a device, a pipe that nobody writes to, or a few
+kilobytes that decompress to gigabytes. `read_small_file` reads small files whole. `recording.input_file` reads
+recordings in pieces, within an `InputBudget`. A file that exceeds a limit ends the command with one line and exit code
+2; a line that is too long counts as damaged. docs/LIMITS.md lists all limits.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TIMEOUT_VARIABLE: Final = "SORA_HARNESS_INPUT_TIMEOUT"
 """The environment variable that replaces `InputBudget.idle_s`."""
 
 TOTAL_PER_IDLE: Final = 60
-"""How many times `idle_s` a whole pipe may take: an hour, where each wait is for a minute at most."""
+"""How many times `idle_s` a whole pipe may take: with the default of a minute, an hour."""
 
 CONTENT_PER_FILE: Final = 16
 """How many times `file_bytes` the decompressed content may be: recordings are compressed about 24 times."""
@@ -39,7 +39,7 @@ CONTENT_PER_FILE: Final = 16
 MAX_CONFIG_BYTES: Final = 400_000
 MAX_HEADER_FILE_BYTES: Final = 65_536
 MAX_CERTIFICATES_BYTES: Final = 8 << 20
-"""The certificates of a whole operating system have 250 kB."""
+"""An operating system's whole set of certificates has 250 kB."""
 MAX_VERDICT_BYTES: Final = 64 << 20
 """The verdict of a load test of an hour has 1 MB."""
 MAX_EVIDENCE_BYTES: Final = 128 << 20
@@ -70,15 +70,15 @@ class InputBudget:
     damaged_parts: int = 100_000
     """How many damaged lines and frames are skipped before the file is refused."""
     frames: int = 1_000_000
-    """How many zstd frames a file may have; a recording of a week has 750,000."""
+    """How many zstd frames a file may have; a week's recording has 750,000."""
     runs: int = 10_000
     """How many runs, and clocks within runs, a file may have."""
     passes: int = 32
     """How often a file may be read because its clocks alternate; each clock is read on its own."""
     held_bytes: int = 1 << 30
-    """How much may be held in memory because lines don't stand in order of receipt."""
+    """How much may be held in memory because lines are not in order of receipt."""
     idle_s: float = 60.0
-    """How long to wait for the next bytes of a pipe; all of it may take TOTAL_PER_IDLE times that."""
+    """How long to wait for the next bytes of a pipe; the whole pipe may take TOTAL_PER_IDLE times as long."""
 
     def content_limit(self, stored_bytes: int) -> int:
         """How many bytes a compressed file of this size may decompress to."""
@@ -87,7 +87,7 @@ class InputBudget:
 
 def read_input_budget() -> InputBudget:
     """
-    The budget, with what the environment says.
+    The budget, as modified by the environment.
 
     Raises:
         UsageError: A variable is neither empty nor a size or time.
@@ -127,7 +127,7 @@ def open_input_file(path: str | Path | int) -> tuple[IO[bytes], bool]:
 
 def is_pipe(handle: int) -> bool:
     """
-    Whether an open file is a pipe or a terminal; False for a regular file, and for the null device, which is empty.
+    Whether an open file is a pipe or a terminal; False for a regular file and for the null device.
 
     Raises:
         OSError: It is a folder, a socket or another device.
@@ -147,8 +147,8 @@ def read_pipe(file: IO[bytes], idle_s: float, total_s: float) -> Iterator[bytes]
     The bytes of a pipe until its writer closes it.
 
     Raises:
-        OSError: It can't be read, nothing comes for `idle_s` seconds, or it has not ended after `total_s`; a terminal is
-            waited for without an end.
+        OSError: It can't be read, nothing comes for `idle_s` seconds, or it has not ended after `total_s`. A terminal
+        has no such limits.
     """
     handle = file.fileno()
     os.set_blocking(handle, True)
@@ -168,12 +168,12 @@ def read_pipe(file: IO[bytes], idle_s: float, total_s: float) -> Iterator[bytes]
 
 
 def path_exists(path: str | Path) -> bool:
-    """Whether something is there; False as well for a name that no file can have."""
+    """Whether something exists at a path; also False for a name that no file can have."""
     return os.path.exists(path)  # noqa: PTH110  # Path.exists raises where a name is too long
 
 
 def is_folder(path: str | Path) -> bool:
-    """Whether it is a folder; False as well for a name that no file can have."""
+    """Whether a path is a folder; also False for a name that no file can have."""
     return os.path.isdir(path)  # noqa: PTH112  # as above
 
 
@@ -182,7 +182,7 @@ def read_small_file(path: str | Path | int, *, limit: int, name: str, error: typ
     Read a whole file that is small by its nature.
 
     Args:
-        path: The file, or the number of one that is open already; a pipe will do.
+        path: The file, or the descriptor of an open one; may be a pipe.
         limit: The most bytes that it may have.
         name: What to call it in an error message, with its path.
 
@@ -194,12 +194,14 @@ def read_small_file(path: str | Path | int, *, limit: int, name: str, error: typ
         with file:
             data = _read_pipe_up_to(file, limit + 1) if piped else file.read(limit + 1)
         if data is None:
-            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # what looks like a file, as some in /proc
+            raise BlockingIOError(
+                errno.EAGAIN, os.strerror(errno.EAGAIN)
+            )  # the size may be wrong, as for files in /proc
     except (OSError, ValueError) as problem:  # ValueError: a NUL in the path
         reason = (problem.strerror if isinstance(problem, OSError) else None) or str(problem)
         raise error(f"{name} cannot be read: {reason}") from None
     if len(data) > limit:
-        raise error(f"{name} is larger than {limit:,} bytes, the most that such a file may have")
+        raise error(f"{name} is larger than {limit:,} bytes, the limit for such a file")
     return data
 
 
@@ -218,7 +220,7 @@ def parse_toml(text: str) -> dict[str, Any]:  # Any: whatever TOML can hold
     Parse TOML in linear time.
 
     Raises:
-        tomllib.TOMLDecodeError: It is no TOML, or nested too deeply; the message tells where, if it can.
+        tomllib.TOMLDecodeError: It is not TOML, or nested too deeply; the message says where, if possible.
     """
     if _LONG_KEY.search(text):
         raise tomllib.TOMLDecodeError(f"a key has more than {MAX_KEY_PARTS} parts")

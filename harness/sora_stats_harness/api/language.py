@@ -1,13 +1,13 @@
 """
-Translates what is written for people, where it is written; everything else in the harness is English.
+Translates texts for people at the point of output; everywhere else the harness works in English.
 
-A verdict, its findings and every error are made in English, with their values in place, and verdict.json has them so. A
-report that is made later from the file has to speak Japanese as well, and must not depend on who made the file. So the
-message behind a text is recognised by its template: `{field} fell by {amount}` in the catalogue is found in `rtp.total_sent_rtp
-fell by 2`, and its translation is filled with the same values. A text that the catalogue doesn't know stays as it is: ids,
-values of a server, command lines.
+A verdict, its findings and every error are made in English, with their values filled in, and verdict.json stores them
+so. A report made later from that file must be available in Japanese as well, whoever made the file. So a text is
+matched against the templates of the catalogue: `rtp.total_sent_rtp fell by 2` matches `{field} fell by {amount}`, and
+the translation of that is filled with the same values. A text without a matching template stays as it is: ids, values
+from a server, command lines.
 
-The catalogues are gettext's: `locale/ja.po`, compiled to `locale/ja.mo` by `make generate`. In English nothing is loaded.
+The catalogues are gettext's: `locale/ja.po`, compiled to `locale/ja.mo` by `make generate`. English needs none.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ LANGUAGE: Final = ContextVar("language", default="en")
 """The language of the run."""
 
 MAX_CACHED: Final = 10_000
-"""Texts whose translation is kept."""
+"""How many translated texts are cached."""
 
 MAX_SPLIT_CHARACTERS: Final = 4000
-"""A longer text is translated as a whole, or not at all."""
+"""A longer text is translated as a whole or not at all, never in parts."""
 
 PLACEHOLDER: Final = re.compile(r"\{(\w+)(:n|:count|:any|:raw)?\}")
 """In a template: `{count:n}` stands for a number, `{sample:count}` for a number and a noun, `{name}` for any text,
@@ -44,7 +44,7 @@ _EDGES: Final = re.compile(r"([\s,;:(]*)(.*?)([\s,;:.(]*)", re.DOTALL)
 _ENDS: Final = {".": "。", ",": "、", ". ": "。", ", ": "、", "; ": "。"}
 _SENTENCE_BREAK: Final = re.compile(r"[;.] ")
 _GAP: Final = re.compile("(?<=[\u3040-\u30ff\u4e00-\u9fff]) (?=[\u3040-\u30ff\u4e00-\u9fff])")
-"""A blank between characters of Japanese; around a value in Latin letters it stays."""
+"""A space between Japanese characters, which is removed; beside a value in Latin letters it stays."""
 
 _SEPARATORS: Final = (
     ("\n", "\n"),
@@ -55,24 +55,24 @@ _SEPARATORS: Final = (
     (", ", "、"),
     (" and ", "と"),
 )
-"""Between the parts of a text that was put together, and what stands there in Japanese; the strongest first."""
+"""The separators between parts of a text, with their Japanese form; those that separate most come first."""
 
 _OF_LISTS: Final = (", ", " and ")
-"""Separators that stand in sentences as well."""
+"""Separators that also occur within sentences."""
 
 _SENTENCE_ENDS: Final = ("す", "ん", "い", "た", "か")
-"""Last characters of sentences in Japanese; what ends otherwise is a word, followed by a comma."""
+"""Last characters of Japanese sentences; a part that ends otherwise is a word, and gets a comma."""
 
 MIN_SURE_LETTERS: Final = 7
-"""Characters that a template must have outside of its placeholders, so that these may stand for whatever there is."""
+"""How many characters a template must have outside its placeholders for these to match any text."""
 
 
 def take_language(words: Sequence[str], environment: Mapping[str, str]) -> tuple[str, list[str]]:
     """
-    The language of a command, and its words without `--lang`, which may stand anywhere.
+    Find the language of a command, and remove `--lang` from its words, wherever it stands.
 
-    Without that option the environment decides, as POSIX has it, and English where it names no language that is known. A word
-    that is no language is left for the command line to refuse.
+    Without that option the environment decides, as POSIX specifies; the fallback is English. An unknown language after
+    `--lang` is left in the words, so that the command line refuses it.
 
     >>> take_language(["conform", "--lang", "ja"], {"LANG": "C"}), take_language([], {"LANG": "ja_JP.UTF-8"})
     (('ja', ['conform']), ('ja', []))
@@ -101,7 +101,7 @@ def environment_language() -> str:
 
 @contextmanager
 def use_language(language: str) -> Iterator[None]:
-    """Translate into this language, here and in what is called from here."""
+    """Translate into this language while the context lasts."""
     token = LANGUAGE.set(language)
     try:
         yield
@@ -110,7 +110,7 @@ def use_language(language: str) -> Iterator[None]:
 
 
 def translate(text: str) -> str:
-    """A text in the language of the run; the text itself where the catalogue doesn't know it."""
+    """Translate a text into the language of the run; a text that matches no template is returned unchanged."""
     language = LANGUAGE.get()
     return text if language == "en" else _catalogue(language).translate(text)
 
@@ -156,7 +156,7 @@ class Catalogue:
     Messages of one language.
 
     Args:
-        messages: The translation of each message; `{name}` stands for any text, `{name:n}` for a number.
+        messages: Maps messages to translations; in both, `{name}` stands for any text and `{name:n}` for a number.
 
     >>> words = {"{field} fell by {amount:n}": "{field} が {amount} 減った", "no sample was judged": "サンプルがなかった"}
     >>> Catalogue(words).translate("rtp.total_sent_rtp fell by 2; no sample was judged")
@@ -189,7 +189,7 @@ class Catalogue:
         return f"{_ENDS.get(before, before)}{done}{_ENDS.get(after[:1], after[:1])}{after[1:]}"
 
     def _find(self, core: str) -> str | None:
-        """The translation of a whole message, its values translated as well."""
+        """The translation of a whole message, with its values translated as well."""
         if (exact := self._messages.get(core) or self._messages.get(core[:1].lower() + core[1:])) is not None:
             return exact
         if "\n" in core or "  " in core:
@@ -206,7 +206,7 @@ class Catalogue:
         return None
 
     def _values(self, names: list[str], text: str) -> dict[str, str]:
-        """What stands for placeholders without anything between them: all but the first are messages, or empty."""
+        """The values of placeholders with nothing between them: all but the first are messages, or empty."""
         values = {}
         for name in names[:0:-1]:
             if self._find(split_edges(text)[1]) is not None:
@@ -218,7 +218,7 @@ class Catalogue:
         return values | {names[0]: self.translate(text)}
 
     def _is_known(self, part: str, done: str) -> bool:
-        """Whether an element of a list was translated, or is a word or a number: no part of a sentence."""
+        """Whether an element of a list was translated, or is a word or a number, so it isn't part of a sentence."""
         return part != done or " " not in part.strip() or self._find(split_edges(part)[1]) is not None
 
     def _translate_parts(self, core: str) -> str:
@@ -254,7 +254,7 @@ def _fill(translation: str, values: Mapping[str, str], raw: Mapping[str, str]) -
 
 def split_edges(text: str) -> tuple[str, str, str]:
     """
-    A text without the punctuation around it, which depends on where it stands; and that.
+    Split a text into its leading punctuation, its core and its trailing punctuation.
 
     >>> split_edges("; see verdict.json."), split_edges(" (at 3)")
     (('; ', 'see verdict.json', '.'), (' (', 'at 3', ')'))

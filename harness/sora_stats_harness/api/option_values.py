@@ -1,8 +1,8 @@
 """
 Reads times, sizes and numbers as people write them in options and configurations.
 
-Each function takes a text and gives a number, or refuses the text in half a sentence that says what it must be; the
-caller puts the option's name before it.
+Each function takes a text and returns a value, or raises an error that says what the text must be; the caller puts the
+option's name in front of it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ _SECONDS_PER_UNIT: Final = {"": 1.0, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0
 _BYTES_PER_UNIT: Final = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 
 FAIL_ON_LEVELS: Final = ("must", "proven", "habit")
-"""From which level on a finding may fail a run."""
+"""The levels that `--fail-on` takes: findings of this level and above fail a run."""
 SEVERITY_LEVELS: Final = (*FAIL_ON_LEVELS, "info")
-"""What a requirement may weigh."""
+"""The levels that a requirement may be given."""
 
 
 def parse_duration(text: str) -> float:

@@ -27,7 +27,7 @@ from .option_values import FAIL_ON_LEVELS, SEVERITY_LEVELS
 from .server_url import normalize_server_url
 
 CONFIG_FILE: Final = "sora-harness.toml"
-"""Looked for first; where it is there, pyproject.toml is not looked at."""
+"""Looked for first; if it exists, pyproject.toml is ignored."""
 PYPROJECT: Final = "pyproject.toml"
 PYPROJECT_TABLE: Final = "tool.sora-harness"
 
@@ -46,7 +46,7 @@ _Duration = (
 
 
 class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A known deviation that somebody has decided to live with for a while; every key has to be given."""
+    """A known deviation that somebody decided to accept for a while; every key is required."""
 
     requirement: Annotated[str, _described("The id of a requirement, such as shape.unknown")]
     field: Annotated[
@@ -62,7 +62,7 @@ class Waiver(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class GivenConnection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A connection or a client to ask for."""
+    """A connection or a client to request."""
 
     channel_id: _Text
     connection_id: _Text | None = None
@@ -70,7 +70,7 @@ class GivenConnection(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_
 
 
 class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a configuration may say; None or empty where it says nothing."""
+    """The values of a configuration; None or empty for a key that it doesn't have."""
 
     url: Annotated[str | None, _described("The server, where neither the command line nor SORA_URL names one")] = None
     edition: Annotated[
@@ -82,7 +82,7 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     severity: Annotated[
         dict[str, Annotated[str, msgspec.Meta(extra_json_schema={"enum": [*SEVERITY_LEVELS]})]],
-        _described("What findings of a requirement weigh, by its id, where not what the registry says"),
+        _described("The level of a requirement's findings, by its id, instead of the one that it has"),
     ] = {}
     require: Annotated[list[str], _described("Requirements that must have been observed")] = []
     checks: Annotated[list[_Text], _described("Python files with checks of your own; relative to this one")] = []
@@ -101,7 +101,7 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     ] = None
     client_cert: Annotated[
         str | None,
-        _described("Show the certificate in this PEM file, which may hold its key as well; relative to this one"),
+        _described("Present the certificate in this PEM file, which may contain its key as well; relative to this one"),
     ] = None
     client_key: Annotated[str | None, _described("The key of client_cert, as PEM; relative to this one")] = None
     proxy: Annotated[
@@ -120,12 +120,10 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     concurrency: Annotated[
         Annotated[int, msgspec.Meta(ge=1, le=32)] | None, _described("Requests of the gate that may overlap")
     ] = None
-    targets: Annotated[
-        list[str], _described("The operations that the gate asks for; all three where none is named")
-    ] = []
+    targets: Annotated[list[str], _described("The operations that the gate requests; all three if none is named")] = []
     nodes: Annotated[list[str], _described("URLs of the other nodes of the server's cluster")] = []
     connections: Annotated[
-        list[GivenConnection], _described("What the gate asks for instead of the connections in a listing")
+        list[GivenConnection], _described("What the gate requests instead of the connections in a listing")
     ] = []
     valid_only: Annotated[bool | None, _described("Whether the gate sends no request that is wrong on purpose")] = None
     large_request: Annotated[
@@ -144,13 +142,13 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedConfig:
-    """What holds by configuration, and where it stands."""
+    """The values of the configuration, and the file that they come from."""
 
     source: str | None = None
-    """The file, as a person would name it; None where there is none."""
+    """The file, as a person would name it; None if there is no configuration."""
     values: ConfigValues = field(default_factory=ConfigValues)
     was_found: bool = False
-    """Whether the file was found in a folder; False where the user named it."""
+    """Whether the file was found in a folder; False if the user named it."""
 
 
 def read_config(file: Path | None = None, *, folder: Path | None = None) -> LoadedConfig:
@@ -158,16 +156,15 @@ def read_config(file: Path | None = None, *, folder: Path | None = None) -> Load
     Read the configuration: sora-harness.toml of the folder, else `[tool.sora-harness]` of its pyproject.toml.
 
     Args:
-        file: This one instead; one that is called pyproject.toml has the table, any other has the keys at its top.
-        folder: Where to look; the current one if None. Folders above are not looked at.
+        file: Read this file instead. If it is called pyproject.toml the table is read, else the keys at the top level.
+        folder: Where to look; the current one if None. Parent folders are not searched.
 
     Returns:
-        The values, with files (edition, ca_file, checks, `@FILE`) as paths from the current folder; all empty where there
-        is no configuration. Whether the requirements that it names exist is for `probe.run_settings` to say, which knows
-        those of the user's own checks.
+        The values, with files (edition, ca_file, checks, `@FILE`) as paths from the current folder; all empty if there
+        is no configuration. `probe.run_settings`, which knows the user's own checks, validates requirement ids.
 
     Raises:
-        ConfigError: A file is missing, no TOML, or has a key that is unknown or whose value cannot be meant.
+        ConfigError: A file is missing or not TOML, or has an unknown key or an invalid value.
     """
     if file is not None:
         table = _read_table(file)
@@ -182,10 +179,10 @@ def read_config(file: Path | None = None, *, folder: Path | None = None) -> Load
 
 def find_config(folder: Path | None = None) -> Path | None:
     """
-    The configuration of a folder, the current one if None; None where there is none.
+    Find the configuration file of a folder, the current one if None; None if there is no such file.
 
     Raises:
-        ConfigError: A file is no TOML.
+        ConfigError: A file is not TOML.
     """
     for name in (CONFIG_FILE, PYPROJECT):
         path = (folder or Path()) / name
@@ -195,7 +192,7 @@ def find_config(folder: Path | None = None) -> Path | None:
 
 
 def ignored_pyproject(configuration: LoadedConfig, folder: Path | None = None) -> str | None:
-    """The pyproject.toml of the folder, where its table is passed over for another file; else None."""
+    """The folder's pyproject.toml if it has the table but another file takes precedence; else None."""
     path = (folder or Path()) / PYPROJECT
     if configuration.source in (None, str(path)) or not path.exists():
         return None
@@ -203,7 +200,7 @@ def ignored_pyproject(configuration: LoadedConfig, folder: Path | None = None) -
 
 
 def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: JSON
-    """The JSON Schema (draft 2020-12) of sora-harness.toml, for editors; it lists the requirements that there are."""
+    """The JSON Schema (draft 2020-12) of sora-harness.toml, for editors; it lists all requirement ids."""
     _, components = msgspec.json.schema_components((ConfigValues,), ref_template="#/$defs/{name}")
     top = components.pop("ConfigValues")
     for definition in (top, *components.values()):
@@ -214,10 +211,10 @@ def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: J
         "waivers": {"type": "array", "items": {"type": "object", "properties": {"requirement": known}}},
         "severity": {"type": "object", "propertyNames": known},
     }
-    # Ajv refuses a format unless a package of formats is loaded beside it
+    # Ajv refuses a format unless a package of formats is loaded
     del components["Waiver"]["properties"]["until"]["format"]
     components["Waiver"]["properties"]["until"]["pattern"] = "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
-    # checks of the user's own have requirements that no schema knows
+    # the user's own checks have requirements that the schema can't know
     top |= {"if": {"not": {"required": ["checks"]}}, "then": {"properties": rules}}
     head = {
         "$schema": JSON_SCHEMA_DIALECT,
@@ -229,7 +226,7 @@ def config_schema(requirement_ids: Collection[str]) -> dict[str, Any]:  # Any: J
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
-    """TOML has no null: what is optional is left out."""
+    """Remove null from a schema: TOML has none, and leaves out what is optional."""
     schema = {key: value for key, value in schema.items() if not (key == "default" and value is None)}
     choices: list[dict[str, Any]] = [choice for choice in schema.pop("anyOf", []) if choice != {"type": "null"}]
     if len(choices) == 1:
@@ -238,7 +235,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
-    """The keys of a file; None where it is a pyproject.toml without our table."""
+    """The keys of a file; None for a pyproject.toml without our table."""
     name = f"the configuration {path}"
     data = read_small_file(path, limit=MAX_CONFIG_BYTES, name=name, error=ConfigError)
     try:
@@ -259,7 +256,7 @@ def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
             raise ConfigError(f"{path}: unknown table [tool.{other}] (did you mean [{PYPROJECT_TABLE}]?)")
     table: dict[str, Any] | None = tool.get(own) if isinstance(tool, dict) else None
     if table is not None and not isinstance(table, dict):
-        raise ConfigError(f"{path}: {PYPROJECT_TABLE} is no table")
+        raise ConfigError(f"{path}: {PYPROJECT_TABLE} is not a table")
     return table
 
 
@@ -312,23 +309,23 @@ _TYPE_HINTS: Final = {
     ),
     "headers": "it must be the name of a header",
 }
-"""The message for a text that has not the form that its key needs; any other such text is blank."""
+"""The messages for texts that don't match their key's pattern; for any other key such a text is blank."""
 
 
 def _explain_error(message: str) -> str:
-    """msgspec's message, the place first: `Expected `str`, got `int` - at `$.waivers[0].by``."""
+    """Reword msgspec's message with the place first: `Expected `str`, got `int` - at `$.waivers[0].by``."""
     text, _, place = message.partition(" - at `")
     key = re.sub(r"^(key` in `)?\$\.?|\[\.\.\.\]|`$", "", place)
     if "matching regex" in text:
         text = _TYPE_HINTS.get(key, "it is blank")
-    if key == "severity" and "got `object`" in text:  # what TOML makes of an id without quotation marks
-        text = 'an id stands in quotation marks, as in "family.name" = "info"'
+    if key == "severity" and "got `object`" in text:  # what TOML reads an id without quotation marks as
+        text = 'an id needs quotation marks, as in "family.name" = "info"'
     key = re.sub(r"^waivers\[([0-9]+)\]\.?", lambda found: f"waiver {int(found[1]) + 1}: ", key)
     return f"{key.removesuffix(': ')}: {text}" if key else text
 
 
 def _resolve_paths(values: ConfigValues, folder: Path) -> ConfigValues:
-    """Files are named from where the configuration stands, so that `--config ../gate.toml` means the same anywhere."""
+    """Resolve files relative to the configuration's folder, so that `--config ../gate.toml` means the same anywhere."""
     edition = values.edition
     return msgspec.structs.replace(
         values,

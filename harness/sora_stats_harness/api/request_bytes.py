@@ -22,7 +22,7 @@ def encode_request(request: Request) -> bytes:
     Write a request as HTTP/1.1.
 
     Raises:
-        UsageError: A header can't be written: a line break in it, say.
+        UsageError: A header can't be written, for example because it contains a line break.
 
     >>> from .exchange import Target, make_valid_request
     >>> encode_request(make_valid_request(Target.ALL, server="http://127.0.0.1:3000")).splitlines()[:2]
@@ -34,7 +34,7 @@ def encode_request(request: Request) -> bytes:
 
 def encode_headers(request: Request) -> list[tuple[bytes, bytes]]:
     """
-    The headers of a request, with those that every request of ours has, without `Content-Length`.
+    Encode the headers of a request together with the default ones; `Content-Length` is not among them.
 
     Raises:
         UsageError: One of them can't be written.
@@ -49,12 +49,12 @@ def encode_headers(request: Request) -> list[tuple[bytes, bytes]]:
         except UnicodeEncodeError:
             raise UsageError(f"the header {name!r} can't be written as HTTP") from None
         if _FIELD.fullmatch(b"%b: %b" % encoded[-1]) is None:
-            raise UsageError(f"the header {name!r} can't be written as HTTP: it holds a character that none may hold")
+            raise UsageError(f"the header {name!r} can't be written as HTTP: it contains a forbidden character")
     return encoded
 
 
 def encode_message(method: bytes, path: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes | None) -> bytes:
-    """Put a request's parts together; `Content-Length` is added, except where a method without content has no body."""
+    """Join a request's parts; adds `Content-Length`, unless there is no body and the method needs none."""
     fields = list(headers)
     if body is not None or method in (b"POST", b"PUT"):
         fields.append((b"Content-Length", b"%d" % len(body or b"")))

@@ -1,13 +1,13 @@
 """
-Decides which requests may be sent at all.
+Decides which requests may be sent, and refuses all others.
 
-The port that serves statistics also disconnects users (`DisconnectChannel` and others). So every client asks
-`check_bytes_allowed` right where it writes to a socket. It takes the bytes themselves for what they are: whoever made them,
-and whatever object they came in, they are one request with a method, a path and a target on the list, or nothing is sent.
-The list has the three statistics targets and a few invented ones; real other operations are refused, and so are near misses
-that a lenient server might read as one of them.
+The port that serves statistics also disconnects users (`DisconnectChannel` and others). So every client calls
+`check_bytes_allowed` right where it writes to a socket. It judges the bytes themselves, whoever made them: unless they
+are exactly one request with a method, a path and a target on the list, nothing is sent. The list has the three
+statistics targets and a few invented ones. All other operations are refused, and so are similar names that a lenient
+server might read as one of them.
 
-The invented names are letters only and say whose they are; no operation of Sora is documented under any of them.
+The invented names consist of letters and name this harness; no operation of Sora is documented under any of them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .errors import RequestRefusedError
 from .exchange import TARGET_HEADER, Target
 
 UNKNOWN_SERVICE_TARGET: Final = "SoraHarness_20200101.NoSuchOperation"
-"""Well-formed, of a service that does not exist."""
+"""Well-formed, but the service does not exist."""
 
 UNKNOWN_OPERATION_TARGET: Final = "Sora_20170529.SoraHarnessNoSuchOperation"
-"""The service and a version of it exist, the operation does not."""
+"""The service and its version exist, but the operation does not."""
 
 UNKNOWN_VERSION_TARGET: Final = "Sora_19700101.SoraHarnessNoSuchOperation"
-"""The service exists, neither the version nor the operation does."""
+"""The service exists, but neither the version nor the operation does."""
 
 MALFORMED_TARGETS: Final = ("", "SoraHarnessMalformed", "SoraHarness_20200101", "SoraHarness.NoSuchOperation")
 """Not of the form Service_Version.Operation."""
@@ -44,7 +44,7 @@ ALLOWED_PATHS: Final = frozenset({"/", UNKNOWN_PATH, QUERY_PATH})
 _PATH_AND_PREFIX: Final = re.compile(
     rf"(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*({'|'.join(map(re.escape, sorted(ALLOWED_PATHS, key=len, reverse=True)))})"
 )
-"""An allowed path, below the one at which a gateway has the API."""
+"""An allowed path, possibly below a gateway's path of the API."""
 
 _STATISTICS_TARGET_NAMES: Final = frozenset(target.value for target in Target)
 
@@ -53,12 +53,12 @@ def check_request_allowed(
     method: str | bytes, path: str | bytes, headers: Iterable[tuple[str | bytes, str | bytes]]
 ) -> None:
     """
-    Refuse whatever the harness has no business sending.
+    Refuse any request that is not on the list.
 
-    Allowed is a method and a path that valid requests or probes use, with the target header absent, or once with one of
-    the three statistics targets, or with nothing but invented targets. Values are compared as they are: other case, blanks
-    around, and anything beside are refused. A header counts as the target header in any case, with blanks around it, and
-    with `_` for `-`, since servers behind gateways read those as the same.
+    Method and path must be ones that valid requests or probes use. The target header must be absent, or appear once
+    with one of the three statistics targets, or have only invented targets. Values must match exactly, in case and
+    white space. A header counts as the target header in any case, with white space around it, and with `_` for `-`,
+    since servers behind gateways read those as the same.
 
     Raises:
         RequestRefusedError: The request may not be sent; nothing of it has been.
@@ -67,11 +67,13 @@ def check_request_allowed(
     >>> check_request_allowed("POST", "/", [("x-sora-target", "Sora_20171101.DisconnectEverybody")])
     Traceback (most recent call last):
     ...
-    sora_stats_harness.api.errors.RequestRefusedError: refused to send the target 'Sora_20171101.DisconnectEverybody': ...
+    sora_stats_harness.api.errors.RequestRefusedError: refused to send the target 'Sora_20171101.DisconnectEverybody':
+    ...
     """
     if _decode_text(method) not in ALLOWED_METHODS:
         raise RequestRefusedError(
-            f"refused to send the method {_decode_text(method)!r}: only {', '.join(sorted(ALLOWED_METHODS))} are ever sent"
+            f"refused to send the method {_decode_text(method)!r}: only {', '.join(sorted(ALLOWED_METHODS))} are ever "
+            f"sent"
         )
     if not _PATH_AND_PREFIX.fullmatch(_decode_text(path)):
         raise RequestRefusedError(
@@ -93,7 +95,7 @@ def check_request_allowed(
 
 
 MAX_ALLOWED_REQUESTS: Final = 10_000
-"""Requests, of at most `MAX_ALLOWED_BYTES` each, that are known to be allowed: under load the same are sent over and over."""
+"""How many allowed requests, of at most `MAX_ALLOWED_BYTES` each, are remembered: load repeats the same ones."""
 
 MAX_ALLOWED_BYTES: Final = 2048
 
@@ -103,10 +105,10 @@ _FIELD: Final = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+): ([\t -~\x80-\xff]*
 
 def check_bytes_allowed(data: bytes) -> None:
     """
-    Refuse bytes that are anything but one request that `check_request_allowed` allows.
+    Refuse bytes unless they are one request that `check_request_allowed` allows.
 
-    There is no way around it by what the bytes are in: only their value counts, and nothing but plain `bytes` is taken. A
-    second request behind the first is refused, and so are a Transfer-Encoding and lengths in which one could hide.
+    Only plain `bytes` are accepted, since a subclass could pretend to have another value. A second request after the
+    first is refused, and so are a Transfer-Encoding and a wrong length, in which one could hide.
 
     Takes 0.1 us for bytes that were allowed before.
 
@@ -128,7 +130,7 @@ def check_bytes_allowed(data: bytes) -> None:
 
 @lru_cache(MAX_ALLOWED_REQUESTS)
 def _check_usual_request(data: bytes) -> None:
-    """As `_check_one_request`; a request that was allowed is known by its bytes, and one that was refused is not kept."""
+    """As `_check_one_request`, with a cache of the requests that were allowed."""
     _check_one_request(data)
 
 
@@ -138,10 +140,10 @@ def _check_one_request(data: bytes) -> None:
     request_line = _REQUEST_LINE.fullmatch(first)
     fields = [_FIELD.fullmatch(line) for line in lines]
     if not end or request_line is None:
-        raise RequestRefusedError("refused to send bytes that are no HTTP/1.1 request")
+        raise RequestRefusedError("refused to send bytes that are not an HTTP/1.1 request")
     headers = [(field[1], field[2]) for field in fields if field is not None]
     if len(headers) < len(lines):
-        raise RequestRefusedError("refused to send a line that is no header")
+        raise RequestRefusedError("refused to send a line that is not a header")
     names = [name.lower() for name, _ in headers]
     lengths = [
         value for name, value in zip(names, (value for _, value in headers), strict=True) if name == b"content-length"

@@ -19,20 +19,20 @@ _ENV_REFERENCE: Final = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)")
 _RESERVED_HEADERS: Final = frozenset(
     {"x-sora-target", "content-length", "content-type", "transfer-encoding", "connection", "host"}
 )
-"""The harness sets these itself; another value would make every request another one."""
+"""The harness sets these itself; another value would change what every request tests."""
 _SECRET_NAME: Final = re.compile(r"auth|cookie|token|secret|key|password|credential|session", re.IGNORECASE)
 
 
 def read_headers(lines: Iterable[str]) -> tuple[Headers, Secrets]:
     """
-    Read header lines, and which of their values are secret.
+    Read header lines, and find out which of their values are secret.
 
     A line is `Name: value`; `Name: env:VARIABLE` and `Name: @FILE` take the value from elsewhere; `env:VARIABLE` and
     `@FILE` alone stand for whole lines. A value from elsewhere is a secret, and so is the value of a header whose name
     says so.
 
     Raises:
-        UsageError: A line is no header, or names one that the harness sets itself; or a variable or file is missing.
+        UsageError: A line is not a header, or names one that the harness sets itself; or a variable or file is missing.
     """
     headers: list[tuple[str, str]] = []
     secrets: list[str] = []
@@ -64,7 +64,7 @@ def mask_header(line: str) -> tuple[str, str]:
 def _parse_header(line: str) -> tuple[str, str, bool]:
     name, separator, value = line.partition(":")
     name, value = name.strip(), value.strip()
-    # The line itself may be a secret that was given in the wrong form, so no message repeats it.
+    # The line itself may be a secret in the wrong form, so no message repeats it.
     if not separator or not _HEADER_NAME.fullmatch(name):
         raise UsageError("a header is not of the form 'Name: value'")
     if name.lower() in _RESERVED_HEADERS:
@@ -79,7 +79,7 @@ def _parse_header(line: str) -> tuple[str, str, bool]:
 
 
 def _resolve_reference(text: str) -> str | None:
-    """What a reference stands for; None where the text is none."""
+    """The value that a reference stands for; None if the text is not a reference."""
     if reference := _ENV_REFERENCE.fullmatch(text):
         value = os.environ.get(reference[1])
         if not value:

@@ -1,8 +1,8 @@
 """
 Splits a header's value into its secret parts, and lists the forms in which each may be spelled.
 
-A server that complains about a credential seldom repeats the whole header: it names the token, the password that it
-decoded, one cookie, or a parameter of a signature.
+A server that rejects a credential seldom repeats the whole header: it names the token, the decoded password, one
+cookie, or a parameter of a signature.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Final
 from urllib.parse import quote_plus
 
 MIN_SECRET_LENGTH: Final = 4
-"""Characters; anything shorter occurs in any response by chance, and would have everything withheld."""
+"""The least characters of a secret: a shorter text occurs in responses by chance, so everything would be withheld."""
 
 MIN_UNNAMED_LENGTH: Final = 8
-"""The same for parts whose name does not say that they are secret, such as `lang=en_US` among cookies."""
+"""The same for parts whose name does not suggest a secret, such as `lang=en_US` among cookies."""
 
 MIN_ENCODED_LENGTH: Final = 8
-"""The least length of a part of a base64 text; a shorter one occurs by chance."""
+"""The least characters of a piece of base64; a shorter one occurs by chance."""
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9-]* +")
 _PARAMETER: Final = re.compile(r"""([A-Za-z0-9_.-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,;"]+))""")
@@ -31,14 +31,14 @@ _SECRET_NAME: Final = re.compile(
 _PUBLIC_NAMES: Final = frozenset(
     {"algorithm", "domain", "nc", "opaque", "path", "qop", "realm", "signedheaders", "uri", "charset", "keyid"}
 )
-"""Parameters of Digest, AWS4 and cookies that name no secret and may stand in any text."""
+"""Parameters of Digest, AWS4 and cookies that are not secret and may occur in any text."""
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
 
 
 def split_secret(value: str) -> set[str]:
     """
-    The parts of a header's value that are secrets: the value, what follows its scheme, and what that is made of.
+    The secret parts of a header's value: the value, what follows its scheme, and the parts of that.
 
     >>> sorted(split_secret("Basic dXNlcjpwYTU1d29yZA=="))
     ['Basic dXNlcjpwYTU1d29yZA==', 'dXNlcjpwYTU1d29yZA==', 'pa55word', 'user:pa55word']
@@ -54,11 +54,13 @@ def split_secret(value: str) -> set[str]:
 
 
 def encode_secret(part: str) -> set[bytes]:
-    """The bytes of a secret as it is, in hexadecimal, and in base64 at any offset, with and without padding."""
+    """
+    The forms of a secret in bytes: as it is, in hexadecimal, and in base64 at any offset, with and without padding.
+    """
     data = part.encode("utf-8", "surrogatepass")
     forms = {data, quote_plus(data).encode(), data.hex().encode(), data.hex().upper().encode()}
     for before in range(3):
-        # The characters that depend on this secret alone, wherever it stands within what was encoded.
+        # Only the characters that depend on this secret alone, whatever was encoded before and after it.
         for encode in (base64.standard_b64encode, base64.urlsafe_b64encode):
             encoded = encode(bytes(before) + data)[-(-before * 4 // 3) : (before + len(data)) * 4 // 3]
             if len(encoded) >= MIN_ENCODED_LENGTH:
@@ -93,7 +95,7 @@ def _split_value(text: str) -> Iterator[str]:
 
 
 def _decode_base64(text: str) -> str:
-    """The printable text that a base64 text with or without padding stands for; empty where it stands for none."""
+    """Decode a base64 text with or without padding; an empty text if the result is not printable."""
     bare = text.rstrip("=")
     try:
         found = base64.urlsafe_b64decode(bare.replace("+", "-").replace("/", "_") + "=" * (-len(bare) % 4)).decode()

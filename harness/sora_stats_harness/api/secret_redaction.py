@@ -1,9 +1,9 @@
 """
 Keeps secrets out of everything that is written down.
 
-A recording or a report is made to be passed on, and the requests behind it may bear tokens. So the values of headers
-are dropped unless they are known to be harmless, and what the user named as secret is looked for wherever text or bytes
-go to disk or to a terminal, in the forms in which servers, libraries and error messages repeat it.
+Recordings and reports are made to be passed on, but their requests may contain tokens. So header values are dropped
+unless they are known to be harmless. Whatever goes to disk or to a terminal is searched for the secrets that the user
+named, in all the forms in which servers, libraries and error messages repeat them.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from .escaped_text import DecodedText, may_be_escaped, unescape
 from .secret_parts import encode_secret, split_secret
 
 REDACTED_PLACEHOLDER: Final = "[redacted]"
-"""Stands where a secret stood."""
+"""Replaces a secret."""
 
 MAX_ESCAPES: Final = 3
-"""How many escapes within each other are seen through: JSON within JSON within a URL."""
+"""How many levels of escapes are decoded: JSON within JSON within a URL, for example."""
 
 MIN_CUT_BYTES: Final = 6
-"""How much of a secret at the end of a text that was cut is replaced; less tells little."""
+"""How many characters of a secret must remain at the end of a cut text to be replaced; fewer reveal little."""
 
 _ELLIPSIS: Final = "…".encode()
 
@@ -52,7 +52,7 @@ ALLOWED_RESPONSE_HEADERS: Final = frozenset(
         "x-cache",
     }
 )
-"""Response headers, in lower case, whose values checks and findings use, and none of which carries a credential."""
+"""Response headers, in lower case, whose values checks and findings use; none of them carries a credential."""
 
 ALLOWED_REQUEST_HEADERS: Final = frozenset({"x-sora-target", "content-type"})
 """Request headers, in lower case, whose values are kept: what the API itself asks for."""
@@ -60,18 +60,18 @@ ALLOWED_REQUEST_HEADERS: Final = frozenset({"x-sora-target", "content-type"})
 
 class Secrets:
     """
-    The values that may not be written down, in all the forms in which they could come back.
+    The values that must not be written down, in all the forms in which they could appear.
 
-    A value is taken apart (`api.secret_parts`), and each part is looked for as it is, in hexadecimal and in base64 at any
-    offset; all of these also where JSON, HTML, percent encoding, or several of them, have escaped any of the characters.
+    A value is split (`api.secret_parts`). Each part is looked for as it is, in hexadecimal, and in base64 at any
+    offset, also with characters escaped by JSON, HTML, percent encoding, or several of them.
 
     Args:
-        values: Whole header values, tokens, passwords. What is too short to be told from other text is passed over.
+        values: Whole header values, tokens, passwords. Values too short to be told from other text are ignored.
     """
 
     def __init__(self, values: Iterable[str] = ()) -> None:
         self.values: tuple[str, ...] = tuple(values)
-        """As they were given, for another process."""
+        """The values as given, for another process."""
         parts = {part for value in self.values for part in split_secret(value)}
         forms = {form for part in parts for form in encode_secret(part)}
         self._forms = sorted(forms, key=len, reverse=True)
@@ -83,7 +83,7 @@ class Secrets:
 
     def redact(self, text: str) -> str:
         """
-        Put `[redacted]` where a secret stands, also where the text was cut within it.
+        Replace each secret with `[redacted]`, even if the text was cut within it.
 
         >>> Secrets(["Bearer zTq81xx"]).redact("refused: token zTq81xx, or z%54q81%78x, is not known")
         'refused: token [redacted], or [redacted], is not known'
@@ -105,7 +105,7 @@ class Secrets:
         return b"".join((*pieces, data[end:])).decode("utf-8", "surrogatepass")
 
     def occur_in(self, data: bytes) -> bool:
-        """Whether a secret stands anywhere in the bytes; about 30 us for a token and 13 KB."""
+        """Whether the bytes contain a secret; takes about 30 us for a token and 13 KB."""
         if not self._forms:
             return False
         if any(form in data for form in self._least) or self._find_cut(data):
@@ -122,7 +122,7 @@ class Secrets:
         return False
 
     def _find(self, data: bytes) -> Iterator[tuple[int, int]]:
-        """Every place of every form."""
+        """Yield every place of every form."""
         for form in self._forms:
             start = data.find(form)
             while start >= 0:
@@ -131,7 +131,7 @@ class Secrets:
         yield from self._find_cut(data)
 
     def _find_cut(self, data: bytes) -> list[tuple[int, int]]:
-        """Where the data ends, or was cut short for a report, within a secret."""
+        """Find secrets that are cut, at the end of the data or where a report shortened it."""
         return [
             (stop - length, stop)
             for stop in {len(data), data.find(_ELLIPSIS)} - {-1}
@@ -149,11 +149,11 @@ def redact_headers(
     headers: Iterable[tuple[str, str]], allowed: Collection[str], secrets: Secrets = NO_SECRETS
 ) -> tuple[tuple[str, str | None], ...]:
     """
-    Keep every header's name, and the values of those allowed.
+    Keep every header's name, but only the values of allowed headers.
 
     Args:
         allowed: Names in lower case; `ALLOWED_RESPONSE_HEADERS` or `ALLOWED_REQUEST_HEADERS`.
-        secrets: Looked for in what is kept.
+        secrets: Replaced in the values that are kept.
 
     >>> redact_headers([("Server", "x"), ("Set-Cookie", "a=b")], ALLOWED_RESPONSE_HEADERS)
     (('Server', 'x'), ('Set-Cookie', None))

@@ -1,8 +1,8 @@
 """
 The addresses of a server's name, and the order in which they are tried.
 
-A name may have several addresses, of which a server need not listen on each: `localhost` is `::1` and `127.0.0.1` on most
-machines. Every client tries all of them, one after the other, and begins with the one that worked last.
+A name may have several addresses, and a server may listen on only some of them: `localhost` is `::1` and `127.0.0.1` on
+most machines. Every client tries them one after the other, beginning with the one that worked last.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ class SocketAddress(msgspec.Struct, frozen=True, gc=False):
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a connection told before any response."""
+    """What is known of a connection before any response."""
 
     address: str | None = None
-    """Which address took it, and how many others there are; None where none did."""
+    """The address that accepted it, and how many others there are; None if none did."""
     tls: str | None = None
-    """The version of TLS, and the certificate; None where nothing was encrypted."""
+    """The version of TLS, and the certificate; None for plain HTTP."""
 
 
 NO_PEER: Final = Peer()
-"""Nothing is known."""
+"""A peer of which nothing is known."""
 
 
 def describe_tls(connection: Any) -> str:  # Any: an SSLObject, or gevent's socket
-    """The version of TLS, and until when the certificate holds."""
+    """The version of TLS, and until when the certificate is valid."""
     certificate = connection.getpeercert()
     until = certificate.get("notAfter") if certificate else None
     return f"{connection.version()}, {f'certificate valid until {until}' if until else 'certificate not looked at'}"
@@ -56,9 +56,9 @@ class ServerAddress:
 
     Args:
         server: Scheme, host and port, as `normalize_server_url` gives them.
-        addresses: At least one, in the order in which they are to be tried; those of the proxy, where there is one.
+        addresses: At least one, in the order in which to try them; the proxy's, if there is a proxy.
         tls: How to encrypt; None for plain HTTP.
-        proxy: What stands in between.
+        proxy: The proxy in front of the server, if any.
     """
 
     def __init__(
@@ -85,23 +85,23 @@ class ServerAddress:
 
     @property
     def resolution_note(self) -> str | None:
-        """Which address stands behind the URL's name; None where the URL itself says it."""
+        """The address of the URL's host name; None if the URL contains the address."""
         is_said = self._proxy is None and self.host == self.addresses[0].sockaddr[0]
         return None if is_said else f"{self.server} is {self.display_address}"
 
     def tunnel_request(self) -> TunnelRequest | None:
-        """What opens a tunnel once a proxy is connected to; None where there is none, or none is needed."""
+        """The exchange that opens a tunnel through a connected proxy; None if no tunnel is needed."""
         return None if self._proxy is None or self.tls is None else TunnelRequest(self._proxy, self.server)
 
     def bytes_to_write(self, data: bytes) -> bytes:
-        """A request as it is written: for a proxy that forwards it, with the whole URL."""
+        """A request as it goes to the socket: with the whole URL if a proxy forwards it."""
         return data if self._proxy is None or self.tls is not None else self._proxy.forward(self.server, data)
 
     def attempts(self, timeout_s: float | None) -> Iterator[tuple[SocketAddress, float | None]]:
         """
         The addresses to try, the one that worked last first, each with the seconds that its attempt may take.
 
-        The time that is left is shared out evenly, so that one address that swallows packets leaves some to the others.
+        The remaining time is divided evenly, so that an address that drops packets leaves time for the others.
         """
         began_s = time.monotonic()
         others = [address for address in self.addresses if address is not self._best]
@@ -110,13 +110,13 @@ class ServerAddress:
             yield address, None if left_s is None else left_s / (len(self.addresses) - tried)
 
     def prefer(self, address: SocketAddress) -> None:
-        """Begin with this one from now on: somebody connected to it."""
+        """Begin with this address from now on, since it accepted a connection."""
         self._best = address
 
 
 def look_up_addresses(server: str, proxy: Proxy | None = None) -> tuple[SocketAddress, ...] | TransportError:
     """
-    Look up all addresses of a server's name, or of the proxy's; blocks.
+    Look up all addresses of a server's name, or of the proxy's. This blocks.
 
     >>> look_up_addresses("http://127.0.0.1:3000")[0].sockaddr
     ('127.0.0.1', 3000)

@@ -1,8 +1,9 @@
 """
-How a server is reached: whom to trust, which certificate of one's own to show, and through which proxy.
+How a server is reached: which authorities to trust, which client certificate to present, and through which proxy.
 
-Every client takes the same `Route`. A proxy is only ever one that the user named: the environment's would be somebody
-else's choice. Plain requests are handed to it with their whole URL; for https it opens a tunnel, and sees nothing.
+Every client takes the same `Route`. Only a proxy that the user named is used, never one from the environment, which may
+be meant for other programs. It forwards plain requests, which are sent to it with their whole URL; for https it opens a
+tunnel, and sees nothing of the content.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import msgspec
 from .errors import UsageError
 from .server_url import DEFAULT_PORTS, normalize_server_url, split_server
 
-if TYPE_CHECKING:  # Locust replaces it, so it is not imported before
+if TYPE_CHECKING:  # not imported earlier, since Locust replaces it
     import ssl
 
 _ENV_REFERENCE: Final = "env:"
@@ -34,20 +35,20 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def authorization(self) -> bytes:
-        """The header that proves who asks, with its line end; empty where nobody has to."""
+        """The Proxy-Authorization header with its line end; empty without credentials."""
         if self.credentials is None:
             return b""
         return b"Proxy-Authorization: Basic " + base64.b64encode(self.credentials.encode()) + b"\r\n"
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What may not be written down."""
+        """The values that must not be written down."""
         if self.credentials is None:
             return ()
         return (self.credentials.partition(":")[2], base64.b64encode(self.credentials.encode()).decode("ascii"))
 
     def forward(self, server: str, data: bytes) -> bytes:
-        """Turn a request into the one that asks the proxy for it."""
+        """Rewrite a request to the server into one that asks the proxy to forward it."""
         method, target = data.split(b" ", 1)
         line, rest = target.split(b"\r\n", 1)
         scheme, authority, _ = split_server(server)
@@ -55,14 +56,14 @@ class Proxy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """How a server is reached; by default directly, trusting the usual authorities."""
+    """How a server is reached; by default directly, trusting the usual authorities for TLS."""
 
     ca_file: str | None = None
     """PEM file of the authorities to trust instead of the usual ones."""
     insecure: bool = False
     """Whether to accept any certificate."""
     client_cert: str | None = None
-    """PEM file of the certificate to show, with its key where `client_key` has none."""
+    """PEM file of the client certificate to present, with its key unless `client_key` names another file."""
     client_key: str | None = None
     proxy: Proxy | None = None
 
@@ -73,7 +74,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
 
     def make_tls_context(self, kind: Any = None) -> ssl.SSLContext:  # Any: a class
         """
-        Say whom to trust, and who asks.
+        Make the TLS context: the authorities to trust, and the client certificate.
 
         Args:
             kind: The class of the context, since gevent has one of its own; None for Python's.
@@ -118,7 +119,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
             why = "its key has a passphrase" if asked else describe_error(error)
             both = "" if self.client_key is None else f" with --client-key {self.client_key}"
             raise UsageError(
-                f"--client-cert {self.client_cert}{both} can't be used: {why}; it takes a certificate and its key as PEM"
+                f"--client-cert {self.client_cert}{both} can't be used: {why}; it takes a certificate and its key as "
+                f"PEM"
             ) from None
 
 
@@ -130,7 +132,7 @@ def parse_proxy(text: str) -> Proxy:
     Read the URL of a proxy, or a reference to a variable that holds it.
 
     Raises:
-        UsageError: The variable isn't set, or it is no http URL of a host and port. No message repeats credentials.
+        UsageError: The variable isn't set, or the URL is not http with a host and port. No message repeats credentials.
 
     >>> parse_proxy("http://user:pass@10.0.0.1:3128")
     Proxy(url='http://10.0.0.1:3128', credentials='user:pass')
@@ -156,10 +158,10 @@ def parse_proxy(text: str) -> Proxy:
 
 class TunnelRequest:
     """
-    Asks a proxy for a tunnel to an https server; without a socket, for every client.
+    Asks a proxy for a tunnel to an https server; has no socket of its own, so that every client can use it.
 
     Args:
-        proxy: Whom to ask.
+        proxy: The proxy to ask.
         server: As `normalize_server_url` gives it.
     """
 
@@ -176,13 +178,13 @@ class TunnelRequest:
 
     def feed(self, data: bytes) -> bool:
         """
-        Take what the proxy says; nothing where it has closed the connection.
+        Take what the proxy sent; empty bytes if it has closed the connection.
 
         Returns:
             Whether the tunnel is open.
 
         Raises:
-            ConnectionRefusedError: It refuses.
+            ConnectionRefusedError: The proxy refuses.
         """
         self._head += data
         if b"\r\n\r\n" not in self._head and data and len(self._head) < _MAX_TUNNEL_HEAD_BYTES:
@@ -191,7 +193,7 @@ class TunnelRequest:
         if not (
             len(words) > 1 and words[0].startswith(b"HTTP/1.") and words[1].isdigit() and b"\r\n\r\n" in self._head
         ):
-            raise ConnectionRefusedError(f"the proxy {self._proxy.url} gives no response of HTTP to CONNECT")
+            raise ConnectionRefusedError(f"the proxy {self._proxy.url} does not respond to CONNECT with HTTP")
         if not words[1].startswith(b"2"):
             status = b" ".join(words[1:]).decode("latin-1")
             raise ConnectionRefusedError(f"the proxy {self._proxy.url} refuses a tunnel to {self._host}: {status}")

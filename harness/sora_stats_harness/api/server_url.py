@@ -1,8 +1,8 @@
 """
 Reads and validates the URL of a server, wherever it is given.
 
-The result is the name under which the server's exchanges are known, so one server has one name however its URL was
-written. No HTTP library is imported: `pytest --collect-only` reads URLs as well.
+The result names the server in exchanges, so one server has one name however its URL was written. The module imports no
+HTTP library, since `pytest --collect-only` reads URLs as well.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ URL_VARIABLE: Final = "SORA_URL"
 """The environment variable that may name the server."""
 
 SIMULATOR_URL: Final = "simulator"
-"""In the place of a URL this stands for the embedded simulator."""
+"""Stands for the embedded simulator instead of a URL."""
 
 EXAMPLE_URL: Final = "http://127.0.0.1:3000"
 
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _PATH: Final = re.compile(r"(/([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+)*/?")
-"""The path below which a proxy may have put the API."""
+"""The path below which a proxy may offer the API."""
 _NUMERIC_LABEL: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
-"""Ends the name of a host only in an IPv4 address."""
+"""The last label of a host name, if it has the form of a number: then the host must be an IPv4 address."""
 _IPV4_ADDRESS: Final = re.compile(r"((25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(\.(?!$)|$)){4}")
 _IPV6_ADDRESS: Final = re.compile(r"\[[0-9A-Fa-f:.]+(%[A-Za-z0-9._~-]+|%25[A-Za-z0-9._~-]+)?\](:[0-9]+)?")
 _HOST_NAME: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?(\.[a-z0-9_]([a-z0-9_-]*[a-z0-9_])?)*\.?")
 
 
 NamedUrl = tuple[str | None, str]
-"""A URL, or None where none is named there, and what to call its place in an error message."""
+"""A URL or None, and what to call its place in an error message."""
 
 
 def environment_url() -> NamedUrl:
@@ -44,10 +44,10 @@ def environment_url() -> NamedUrl:
 
 def pick_server_url(candidates: Iterable[NamedUrl]) -> NamedUrl | None:
     """
-    Take the first URL that is set, or `simulator`, and where it comes from; None where none is.
+    Take the first candidate that is set, a URL or `simulator`, with its place; None if none is set.
 
     Raises:
-        UsageError: It is set but empty, as an unset CI secret is, or it is no URL of a server.
+        UsageError: It is set but empty, as an unset CI secret is, or it is not the URL of a server.
     """
     for url, origin in candidates:
         if url is not None:
@@ -57,15 +57,15 @@ def pick_server_url(candidates: Iterable[NamedUrl]) -> NamedUrl | None:
 
 def normalize_server_url(url: str, origin: str | None = None) -> str:
     """
-    Give the name under which a server's exchanges are known: scheme, host, port, and a path where a proxy maps one.
+    Normalize a URL to the name of its server in exchanges: scheme, host, port, and the path if a proxy maps one.
 
     Args:
         url: As a person wrote it.
         origin: What to call it in an error message, such as `SORA_URL`.
 
     Raises:
-        UsageError: It is empty, as an unset CI secret is; it is no absolute http or https URL; or it has credentials or
-            a query.
+        UsageError: It is empty, as an unset CI secret is; it is not an absolute http or https URL; or it has
+        credentials or a query.
 
     >>> normalize_server_url("HTTP://Sora.Example:80/")
     'http://sora.example'
@@ -75,7 +75,7 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
     place = origin or "the URL"
     if not url.strip():
         raise UsageError(f"{place} is set but empty: give a URL like {EXAMPLE_URL}")
-    if "@" in url:  # before any message repeats the URL
+    if "@" in url:  # checked first, since later messages repeat the URL
         raise UsageError(f"{place} must not hold credentials: pass them as a header, 'Authorization: env:NAME'")
     name = f"{place} {url!r}"
     if not url.isprintable() or " " in url:
@@ -102,7 +102,8 @@ def normalize_server_url(url: str, origin: str | None = None) -> str:
 
 def split_server(server: str) -> tuple[str, str, str]:
     """
-    Split a server's name as `normalize_server_url` gives it: scheme, host with port, and the path before each request's.
+    Split a server's name as `normalize_server_url` gives it: scheme, host with port, and the path before each
+    request's.
 
     >>> split_server("https://gateway.example:8443/sora")
     ('https', 'gateway.example:8443', '/sora')

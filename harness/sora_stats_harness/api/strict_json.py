@@ -1,9 +1,8 @@
 """
-A strict reading of JSON, for whatever the fast decoder does not accept.
+A strict JSON parser, for whatever the fast decoder does not accept.
 
 Lenient parsers hide faults: `json.loads` takes a byte order mark, NaN and repeated keys, and others turn 1.0 into 1.
-Here every departure from RFC 8259 is told apart from a document that is sound, and numbers keep the way in which they
-were written.
+This parser reports every deviation from RFC 8259, and keeps how a number was written.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ from typing import Any, Final
 import msgspec
 
 MAX_DEPTH: Final = 100
-"""Containers within containers; a document of the API has four."""
+"""The most nested containers; a document of the API has four levels."""
 
 MAX_DIGITS: Final = 4300
-"""Digits of a number: Python's own limit for integers, since longer ones take quadratic time."""
+"""The most digits of a number: Python's own limit for integers, since longer ones take quadratic time."""
 
 MAX_SEARCHED_BRACKETS: Final = 1 << 20
-"""Brackets that are counted to find where a document is nested too deeply."""
+"""The brackets that are counted to find where a document is nested too deeply."""
 
 _BRACKET: Final = re.compile(rb"[\[{}\]]")
 
@@ -32,7 +31,7 @@ Path = tuple[str | int, ...]
 
 
 class StrictJsonError(ValueError):
-    """The bytes are no strict JSON; the text says why, in one line, and `offset` at which byte, where that is known."""
+    """The bytes are not strict JSON; the text says why, in one line, and `offset` at which byte, if known."""
 
     def __init__(self, text: str, offset: int | None = None) -> None:
         super().__init__(text)
@@ -40,26 +39,29 @@ class StrictJsonError(ValueError):
 
 
 class JsonLimitError(StrictJsonError):
-    """A limit of this reader, not of JSON, is exceeded: nothing can be said of the bytes, and no fault was found."""
+    """A limit of this parser, not of JSON, is exceeded. The bytes can't be judged; this is no fault of theirs."""
 
 
 class StrictJsonDocument(msgspec.Struct, frozen=True, kw_only=True):
-    """A parsed document; numbers with a fraction or an exponent are Decimals, of repeated keys the last counts."""
+    """
+    A parsed document. Numbers with a fraction or an exponent are Decimals; of a repeated key the last value counts.
+    """
 
     value: Any  # Any: whatever JSON can hold
     duplicates: tuple[Path, ...]
-    """Where a key stood that the same object already had."""
+    """The paths of keys that their object already had."""
 
 
 def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
     """
-    Parse bytes strictly; `depth` is how many containers the value stands in already.
+    Parse bytes strictly; `depth` is the number of containers around the value.
 
     Raises:
-        StrictJsonError: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the value,
-            or no JSON at all.
-        JsonLimitError: Nothing of this was found, but containers nested deeper than 100, a number of more than 4,300 digits,
-            or an exponent of more than 18.
+        StrictJsonError: Not UTF-8, a byte order mark, NaN or Infinity, a lone surrogate, anything before or after the
+        value,
+            or not JSON at all.
+        JsonLimitError: None of this was found, but containers nested deeper than 100, a number of more than 4,300
+        digits, or an exponent of more than 18 digits.
 
     >>> parse_strict_json(b'{"a": 1, "a": 2}')
     StrictJsonDocument(value={'a': 2}, duplicates=(('a',),))
@@ -85,14 +87,14 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
 
 
 def is_integral(number: Decimal) -> bool:
-    """Whether a number written with a fraction or an exponent is an integer all the same, like 1.0 or 1e3."""
+    """Whether a number written with a fraction or an exponent is an integer, like 1.0 or 1e3."""
     _, digits, exponent = number.as_tuple()
     assert isinstance(exponent, int), "JSON has neither infinities nor NaN"
     return exponent >= 0 or not any(digits[exponent:])
 
 
 _Repeated = dict[int, tuple[dict[str, Any], list[str], list[tuple[str, Any]]]]
-"""Objects with repeated keys, by id: the object, these keys, and all its pairs."""
+"""Objects with repeated keys by id(): the object, these keys, and all its pairs."""
 
 
 _TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH}"
@@ -103,7 +105,7 @@ def _byte_offset(text: str, place: int) -> int:
 
 
 def _find_depth(body: bytes) -> int | None:
-    """About where the first bracket stands that is too deep; those in strings are counted as well."""
+    """The approximate offset of the first bracket that is too deep; brackets in strings count as well."""
     depth = 0
     for found in islice(_BRACKET.finditer(body), MAX_SEARCHED_BRACKETS):
         depth += 1 if found[0] in b"[{" else -1
@@ -114,9 +116,9 @@ def _find_depth(body: bytes) -> int | None:
 
 def _load_with_repeated(text: str, exceeded: list[tuple[str, int | None]]) -> tuple[Any, _Repeated]:
     """
-    Any value, and the objects in it that repeat a key; 0 for numbers beyond the limits.
+    Parse any value, and collect the objects in it that repeat a key; a number beyond the limits becomes 0.
 
-    `exceeded` takes these, each with its first place in bytes.
+    `exceeded` receives these numbers, each with the offset of its first place in bytes.
     """
     repeated: _Repeated = {}
 
@@ -128,7 +130,7 @@ def _load_with_repeated(text: str, exceeded: list[tuple[str, int | None]]) -> tu
         if len(result) != len(pairs):
             seen: set[str] = set()
             again = [key for key, _ in pairs if key in seen or seen.add(key)]  # type: ignore[func-returns-value]
-            repeated[id(result)] = (result, again, pairs)  # holding the object keeps its id from being used again
+            repeated[id(result)] = (result, again, pairs)  # keeping the object keeps its id from being reused
         return result
 
     def parse_integer(digits: str) -> int:
@@ -148,7 +150,7 @@ def _load_with_repeated(text: str, exceeded: list[tuple[str, int | None]]) -> tu
             return Decimal()
 
     def refuse_constant(word: str) -> object:
-        raise StrictJsonError(f"{word} is no JSON", _byte_offset(text, text.find(word)))
+        raise StrictJsonError(f"{word} is not JSON", _byte_offset(text, text.find(word)))
 
     try:
         value = json.loads(
@@ -164,7 +166,7 @@ def _load_with_repeated(text: str, exceeded: list[tuple[str, int | None]]) -> tu
 
 
 def _collect_duplicates(value: object, repeated: _Repeated, text: str) -> tuple[list[Path], int]:
-    """Where a key stands again, and how many containers stand within each other."""
+    """The paths of repeated keys, and how deep containers are nested."""
     surrogates = "\\ud" in text or "\\uD" in text
     kinds = (dict, list, str) if surrogates else (dict, list)
     found: list[Path] = []
@@ -176,7 +178,7 @@ def _collect_duplicates(value: object, repeated: _Repeated, text: str) -> tuple[
             deepest = max(deepest, len(path) + 1)
             members: Collection[tuple[str, Any]] = node.items()
             if id(node) in repeated:
-                _, again, members = repeated[id(node)]  # values that a later one hides must be JSON as well
+                _, again, members = repeated[id(node)]  # a value that a later one replaces must be JSON as well
                 found.extend((*path, key) for key in again)
             if surrogates:
                 for key in node:
@@ -194,4 +196,4 @@ def _check_surrogates(text: str) -> None:
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
-        raise StrictJsonError("half of a surrogate pair stands alone in a string") from None
+        raise StrictJsonError("a string contains half of a surrogate pair") from None

@@ -1,7 +1,7 @@
 """
 Classifies the exceptions of sockets and TLS: why there is no complete response.
 
-What really happened may stand anywhere in the chain of causes, so all of it is looked at.
+The real cause may be anywhere in the chain of exceptions, so the whole chain is searched.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ _CODE_BY_EXCEPTION: Final = (
     (ConnectionError, ErrorCode.RESET),
     (TimeoutError, ErrorCode.TIMEOUT),
 )
-"""The system's errors that say what happened, wherever in the chain of causes they stand."""
+"""The system's errors that identify the cause, wherever they are in the chain."""
 
 _LOCAL_ERRNOS: Final = frozenset(
     {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM}
 )
-"""Limits of the machine that sends: nothing has reached the server."""
+"""Limits of this machine: nothing has reached the server."""
 
 _UNREACHABLE_ERRNOS: Final = frozenset({errno.EHOSTUNREACH, errno.ENETUNREACH, errno.EHOSTDOWN, errno.ENETDOWN})
 """No way leads to the server, or none any more."""
 
 _OWN_NUMBERS: Final = (ssl.SSLError, socket.gaierror)
-"""Their numbers are not the system's."""
+"""Errors whose numbers are not the system's."""
 
 
 def classify_transport_error(error: BaseException) -> TransportError:
-    """Sort an error of ssl or the system into one of the codes, with one line of detail."""
+    """Map an error of ssl or the system to an error code, with one line of detail."""
     causes = list(_walk_causes(error))
     system = [cause for cause in causes if isinstance(cause, OSError) and not isinstance(cause, _OWN_NUMBERS)]
     for numbers, code in ((_LOCAL_ERRNOS, ErrorCode.LOCAL), (_UNREACHABLE_ERRNOS, ErrorCode.UNREACHABLE)):
@@ -71,11 +71,11 @@ def _walk_causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def describe_error(error: BaseException) -> str:
-    """Say what an exception says in one printable line of at most 200 characters."""
+    """Describe an exception in one printable line of at most 200 characters."""
     if isinstance(error, ssl.SSLCertVerificationError):
         text = f"the certificate is not accepted: {error.verify_message}"
     elif isinstance(error, ConnectionError) and error.errno:
-        text = os.strerror(error.errno)  # asyncio has put words of its own in strerror
+        text = os.strerror(error.errno)  # asyncio puts its own words in strerror
     elif isinstance(error, OSError) and error.strerror:
         text = error.strerror
     else:

@@ -8,13 +8,13 @@ from functools import lru_cache
 
 def format_utc_ns(wall_ns: int) -> str:
     """
-    A time since 1970, to the microsecond.
+    Format a time since 1970, to the microsecond.
 
     >>> format_utc_ns(1500000000)
     '1970-01-01T00:00:01.500000Z'
     """
     second, rest = divmod(wall_ns, 1_000_000_000)
-    return f"{_format_second(second)}.{str(1_000_000 + rest // 1000)[1:]}Z"  # half of what ":06d" takes
+    return f"{_format_second(second)}.{str(1_000_000 + rest // 1000)[1:]}Z"  # takes half as long as ":06d"
 
 
 @lru_cache(100)

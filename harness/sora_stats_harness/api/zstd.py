@@ -1,4 +1,4 @@
-"""zstd: the standard library's module from Python 3.14 on, and its backport before; import it where something is packed."""
+"""zstd: the standard library's module from Python 3.14 on, and its backport before; import it only when needed."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-The command line: which commands there are, and how each of them ends.
+The command line: the list of commands, and how each command ends.
 
-A command's module is imported only when the command is called, so `--help` stays fast; the overview's line about each
-command is in `COMMANDS`. Whatever happens inside a command, its caller sees one line and an exit code, never a traceback.
+A command's module is imported only when the command is called, so `--help` stays fast; `COMMANDS` has the overview's
+line about each command. If a command fails, its caller sees one line and an exit code, never a traceback.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "compare": "compare two verdicts, or two sets of runs",
     "history": "show all runs below a folder on one page, by release and time",
     "report": "write a verdict in another format",
-    "config": "show the settings that hold, and where each comes from",
+    "config": "show the effective settings, and where each comes from",
     "redact": "copy a recording with ids and labels replaced",
     "schemas": "write the JSON Schemas, or check that they are up to date",
     "fields": "print the field list of an edition",
@@ -39,19 +39,19 @@ COMMANDS: Final = {
     "explain": "explain a requirement: why it is one, how a violation looks, how to waive it",
     "help": "explain a command",
 }
-"""Each command, in the order of the overview; the same text begins its own help."""
+"""Each command, in the order of the overview; its own help begins with the same text."""
 
 COMMANDS_ON_LOCUST: Final = ("load", "capacity")
 
 """Environment variable; where it is set an unexpected exception shows its traceback."""
 
 COMPLETION_VARIABLE: Final = "_SORA_HARNESS_COMPLETE"
-"""Environment variable by which a shell asks for completions; click's name for it."""
+"""Environment variable with which a shell asks for completions, as click names it."""
 
 _DISK_ERRORS: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO}
 )
-"""Errors of a file that is full, or that may not be written to."""
+"""Errors of output: a full disk, or missing permissions."""
 
 _OVERVIEW: Final = """\
 Usage: {program} COMMAND [OPTIONS]
@@ -84,11 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The command line without the program's name; that of the process if None.
 
     Returns:
-        The exit code. Every error is one line on stderr; a reader who closes stdout early (`| head`) is no error.
+        The exit code. Every error is one line on stderr; it is not an error if a reader closes stdout early (`| head`).
     """
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
-            reconfigure(errors="backslashreplace")  # a terminal without UTF-8 still shows every report
+            reconfigure(errors="backslashreplace")  # so that a terminal without UTF-8 can show every report
     language, words = take_language(sys.argv[1:] if argv is None else argv, os.environ)
     with use_language(language):
         return _main(words, ends_process=argv is None)
@@ -111,7 +111,7 @@ def _main(words: list[str], *, ends_process: bool) -> int:
 
 
 def _run_and_explain(words: list[str], *, ends_process: bool) -> int:
-    """Run a command; what it raises becomes one line on stderr, and an exit code."""
+    """Run a command; turn an exception into one line on stderr and an exit code."""
     try:
         return _run(words, ends_process=ends_process)
     except HarnessError as error:
@@ -125,14 +125,14 @@ def _run_and_explain(words: list[str], *, ends_process: bool) -> int:
             raise
         text = " ".join(str(error).split())
         if isinstance(error, OSError) and error.errno in _DISK_ERRORS:
-            print_error(f"{text} (the disk or its permissions, and no fault of the harness)")
+            print_error(f"{text} (a problem of the disk or its permissions, not of the harness)")
             return int(ExitCode.USAGE)
         print_error(f"{type(error).__name__}: {text} (a fault of the harness; {DEBUG_VARIABLE}=1 shows where)")
         return int(ExitCode.BROKEN)
 
 
 def _run(words: list[str], *, ends_process: bool) -> int:
-    """Run a command; the overview is printed without click, whose import takes longer than everything else here."""
+    """Run a command. The overview is printed without click, whose import would take most of the time."""
     if not words:
         write_output(overview(), sys.stderr)
         return int(ExitCode.USAGE)
@@ -143,8 +143,8 @@ def _run(words: list[str], *, ends_process: bool) -> int:
         from ..probe.interrupt import SIGNALS, end_process_at_signals
 
         if words[0] in COMMANDS_ON_LOCUST:
-            end_process_at_signals()  # Locust's import takes most of a second, and bears no exception from a signal
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # they waited for this module's own imports
+            end_process_at_signals()  # Locust's import takes most of a second, and can't cope with an exception from a signal handler
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # signals were blocked during this module's own imports
     from .command_group import run_words
 
     return run_words(words, ends_process=ends_process)

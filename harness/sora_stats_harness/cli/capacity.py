@@ -1,7 +1,8 @@
 """
-`sora-harness capacity`: how much load a server takes, what a listing costs by size, and whether polling hurts the media.
+`sora-harness capacity`: how much load a server takes, what a listing costs by size, and whether polling hurts the
+media.
 
-A server that the harness did not start never gets more requests than `--max-rate`, which has no default there.
+A server that the harness did not start never gets more requests than `--max-rate` allows, which has no default then.
 """
 
 from __future__ import annotations
@@ -41,14 +42,14 @@ MAX_SEARCH_IN_FLIGHT: Final = 1000
 
 def run(arguments: Arguments) -> int:
     """
-    Search, or measure one of the other two; judge and report.
+    Search for the capacity, or measure what the other options ask for; judge and report.
 
     Returns:
-        The exit code of the verdict: 1 as well where no rate that was tried keeps the objectives, and where polling had
-        an effect on the media.
+        The exit code of the verdict; also 1 if no rate that was tried keeps the objectives, or if polling had an effect
+        on the media.
 
     Raises:
-        UsageError: A run that is not bounded, or a value that cannot be used.
+        UsageError: A run without bounds, or a value that cannot be used.
     """
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
@@ -67,7 +68,7 @@ def run(arguments: Arguments) -> int:
     by_size = arguments.by_size or len(arguments.connections or ()) > 1
     plan = workers.read_worker_plan(arguments)
     if by_size and arguments.watch_media:
-        raise UsageError("--by-size and --watch-media are two questions: ask one of them")
+        raise UsageError("--by-size and --watch-media are two different measurements: give one of them")
     if arguments.scenario not in STEADY_SCENARIOS:
         near = suggest_nearest(arguments.scenario, STEADY_SCENARIOS)
         raise UsageError(f"--scenario: {arguments.scenario!r} must be one of {', '.join(STEADY_SCENARIOS)}{near}")
@@ -80,7 +81,9 @@ def run(arguments: Arguments) -> int:
         users = surveys.max_in_flight(arguments) if goal is None else _max_in_flight(arguments, goal)
         option = "--expect-workers" if arguments.master else "--processes"
         common.check_enough_users(option, None if plan is None else plan.count, users)
-    import_module("..load.capacity.step_task", __package__)  # before what uses sockets, which Locust replaces
+    import_module(
+        "..load.capacity.step_task", __package__
+    )  # before any import that uses sockets, since Locust replaces them
     if goal is not None:
         return _run_search(arguments, url, goal, plan)
     if by_size:
@@ -147,7 +150,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
 
 
 def _abort_reason(found: SearchResult, said: str) -> str | None:
-    """Why the result is not to be taken for one; None where it is."""
+    """Why the search gave no usable result; None if it did."""
     if found.ended is not None:
         return found.ended
     return said if found.at_least and not found.low else None
@@ -158,21 +161,21 @@ def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:
     from ..load.capacity.rate_search import SearchGoal
 
     if not arguments.slo:
-        raise UsageError("say what has to hold: --slo 'p99<50ms' (repeatable)")
+        raise UsageError("state the objective: --slo 'p99<50ms' (repeatable)")
     if url is not None and arguments.max_rate is None:
-        raise UsageError("say how hard the server may be asked at most: --max-rate R (requests a second)")
+        raise UsageError("state the highest rate to try: --max-rate R (requests per second)")
     max_rate = arguments.max_rate or SELF_TEST_RATE
     if arguments.start is not None and arguments.start > max_rate:
         raise UsageError(f"--start {arguments.start:g} is above --max-rate {max_rate:g}")
     slos = arguments.slo
     for each in slos:
         if each.target is not None and each.target not in operation_shares(arguments.scenario, max_rate):
-            raise UsageError(f"--slo {each.text}: the scenario {arguments.scenario} never asks for that")
+            raise UsageError(f"--slo {each.text}: the scenario {arguments.scenario} never sends that target")
     return SearchGoal(slos=slos, max_rate=max_rate, start=arguments.start)
 
 
 def _max_in_flight(arguments: Arguments, goal: SearchGoal) -> int:
-    """How many requests may be under way: so many that a server which keeps every SLO never meets the limit."""
+    """How many requests may be in flight: enough that a server that keeps every SLO never reaches the limit."""
     from ..load.slo import longest_limit_us
 
     given: int | None = arguments.max_in_flight
@@ -196,10 +199,11 @@ def _plan_text(
     users = _max_in_flight(arguments, goal)
     return (
         f"plan: scenario {arguments.scenario} on {url or 'the embedded simulator'}: the highest rate up to "
-        f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most {users} in "
+        f"{goal.max_rate:g} requests/s that keeps {slos} and violates no MUST, from {goal.first_rate:g}/s on, at most "
+        f"{users} in "
         f"flight{several}; {least} to {most} steps of {WINDOWS_PER_STEP} windows or more, about "
         f"{_format_duration(least * min(step_s))} to {_format_duration((most + 2) * max(step_s))}; "
-        f"the load is taken away at {' or '.join(each.text for each in options.read_abort_limits(arguments))}"
+        f"the load stops at {' or '.join(each.text for each in options.read_abort_limits(arguments))}"
     )
 
 
@@ -222,7 +226,7 @@ def _verdict_options(arguments: Arguments, goal: SearchGoal, plan: WorkerPlan | 
 def _parse_sizes(text: str) -> list[int]:
     parts = text.split(",")
     if not all(part.isascii() and part.isdecimal() and 0 < int(part) <= 100_000 for part in parts):
-        raise UsageError(f"{text!r} must be integers from 1 to 100,000, with commas between")
+        raise UsageError(f"{text!r} must be integers from 1 to 100,000, separated by commas")
     return [int(part) for part in parts]
 
 
@@ -232,21 +236,21 @@ command: Command = Command(
         *options.server_options(),
         *group(
             "the search",
-            options.slo_option("what has to hold: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%"),
+            options.slo_option("an objective: p99<50ms, GetStatsAllConnections:p99<800ms, errors<0.1%"),
             with_value("--max-rate", "R", "never send more requests per second than this", type=options.RATE),
             with_value("--start", "R", "the first rate (default: an eighth of the highest)", type=options.RATE),
             with_value("--scenario", "NAME", f"one of {', '.join(STEADY_SCENARIOS)} (default: mixed)", default="mixed"),
             with_value(
                 "--window",
                 "TIME",
-                "the least length of a window; a step is three to seven of them (default: 2s)",
+                "the shortest window; a step has three to seven windows (default: 2s)",
                 type=options.DURATION,
                 default=2.0,
             ),
             with_value(
                 "--max-in-flight",
                 "N",
-                "requests that may be under way at a time (default: as many as the rate and the SLOs need)",
+                "the most requests in flight at a time (default: as many as the rate and the SLOs need)",
                 type=options.integer(1, 10_000),
             ),
             options.abort_option("stop the load"),
@@ -254,20 +258,20 @@ command: Command = Command(
             flag("--dry-run", "print the plan and send nothing"),
         ),
         *group(
-            "instead: what a listing costs by the number of connections",
-            flag("--by-size", "of a server, by the sizes that its listings have in --duration"),
+            "instead, measure what a listing costs by its number of connections",
+            flag("--by-size", "the same for a server, by the sizes that its listings have within --duration"),
             with_value("--duration", "TIME", "how long to measure", type=options.DURATION),
             with_value(
                 "--scrapers",
                 "N",
-                "how many will ask for listings (default: 1)",
+                "how many pollers to plan for (default: 1)",
                 type=options.integer(1, 10_000),
                 default=1,
             ),
         ),
         *group(
-            "instead: whether polling hurts the media",
-            flag("--watch-media", "quiet and polled phases in turn; polled at --max-rate"),
+            "instead, measure whether polling hurts the media",
+            flag("--watch-media", "alternate quiet phases and phases polled at --max-rate"),
             with_value(
                 "--phase", "TIME", "how long each phase lasts (default: 10s)", type=options.DURATION, default=10.0
             ),

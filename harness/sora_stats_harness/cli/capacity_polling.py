@@ -1,6 +1,4 @@
-"""
-`capacity --by-size` and `--watch-media`: what a listing costs by size, and whether polling hurts the media.
-"""
+"""`capacity --by-size` and `--watch-media`: what a listing costs by size, and whether polling hurts the media."""
 
 from __future__ import annotations
 
@@ -28,53 +26,53 @@ if TYPE_CHECKING:
     from ..load.worker_plan import WorkerPlan
 
 LISTINGS_PER_SIZE: Final = 21
-"""Of each size of a simulator."""
+"""How many listings of each size of a simulator are measured."""
 
 LISTINGS_PER_LARGE_SIZE: Final = 7
-"""The same where a listing is of more than a thousand connections."""
+"""The same for listings of more than a thousand connections."""
 
 SELF_TEST_CONNECTIONS: Final = 100
 MIN_IN_FLIGHT: Final = 64
-"""Requests that may be under way at a time, unless told."""
+"""The most requests in flight at a time, by default."""
 
 SELF_TEST_TIMEOUT_S: Final = 60.0
-"""For a listing of many connections, which nobody is kept waiting by."""
+"""The time-out of a listing of many connections, which keeps no other request waiting."""
 
 SELF_TEST_MEDIA_RATE: Final = 100.0
-"""In the polled phases of a self-test."""
+"""The rate of the polled phases in a self-test."""
 
 
 def max_in_flight(arguments: Arguments) -> int:
-    """How many requests may be under way in the polled phases."""
+    """How many requests may be in flight in the polled phases."""
     given: int | None = arguments.max_in_flight
     return given or MIN_IN_FLIGHT
 
 
 def check_polling_arguments(arguments: Arguments, url: str | None, plan: WorkerPlan | None, *, by_size: bool) -> None:
     """
-    Refuse what cannot be carried out, before anything heavy is imported.
+    Refuse arguments that cannot be carried out, before anything heavy is imported.
 
     Raises:
-        UsageError: A run that is not bounded, or an SLO or workers that are of no use to it.
+        UsageError: A run without bounds, or an SLO or workers that it cannot use.
     """
     if not by_size:
         if url is not None and arguments.max_rate is None:
-            raise UsageError("say how hard the server is to be asked while polled: --max-rate R (requests a second)")
+            raise UsageError("state the rate of the polled phases: --max-rate R (requests per second)")
         if arguments.slo:
             raise UsageError("--slo is for the search: leave it out with --watch-media")
         return
     if plan is not None:
         option = "--master" if arguments.master else "--processes"
-        raise UsageError(f"{option}: by size one listing is asked for at a time, which one process does: leave it out")
+        raise UsageError(f"{option}: --by-size requests one listing at a time from one process: leave it out")
     if url is None and len(arguments.connections or ()) < 2:
-        raise UsageError("say how many connections: --connections 10,100,1000")
+        raise UsageError("state the numbers of connections: --connections 10,100,1000")
     if url is not None and (arguments.max_rate is None or arguments.duration is None):
-        raise UsageError("say how often the server may be asked, and for how long: --max-rate R and --duration TIME")
+        raise UsageError("state the highest rate, and how long to measure: --max-rate R and --duration TIME")
     _listing_slo(arguments)
 
 
 def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
-    """Fit what a listing costs: of simulators of several sizes, or of a server by the sizes that it meets."""
+    """Fit what a listing costs, from simulators of several sizes, or from the sizes that a server's listings have."""
     from ..judge.verdict_decision import RunEnding
     from ..load.capacity.listing_cost import fit_listing_cost, interval_statement
     from ..load.capacity.rate_search import SearchEnded
@@ -133,19 +131,19 @@ class _ListingSurvey:
         self.notes: list[str] = []
 
     def measure_server(self, url: str) -> None:
-        """Ask a server for so long, which has more and fewer connections meanwhile."""
+        """Measure a server's listings for `--duration`, while its number of connections varies."""
         self._stand_up(common.resolve_address(self._arguments, url), self._arguments.settings.timeout_s)
         self._measure("", for_s=self._arguments.duration, every_s=1 / self._arguments.max_rate)
 
     def measure_simulators(self, sizes: Sequence[int]) -> None:
-        """Ask a simulator of each size for some listings."""
+        """Measure some listings of a simulator of each size."""
         common.announce_self_test(self._arguments)
         for number, size in enumerate(sizes):
             if number and self._run.interrupt.is_interrupted:
                 return
             with ExitStack() as stack:
                 self._watch(f"a simulator of {size:,} connections starts")
-                # worlds of one seed have the same ids, and a connection's counters are compared with its own
+                # worlds of one seed have the same ids, so the judge would compare counters of two worlds
                 seed = (self._arguments.seed or 1) + number
                 address = common.resolve_address(
                     self._arguments, start_steady_simulator(self._arguments, stack, size, seed=seed)
@@ -181,7 +179,7 @@ def _listing_slo(arguments: Arguments) -> Slo | None:
     if not slos:
         return None
     if len(slos) > 1 or slos[0].limit_us is None or slos[0].target not in (None, Target.ALL.operation):
-        raise UsageError("by size one SLO is of use, on the time of listings: --slo 'GetStatsAllConnections:p99<800ms'")
+        raise UsageError("--by-size takes one SLO, on the time of listings: --slo 'GetStatsAllConnections:p99<800ms'")
     return slos[0]
 
 
@@ -260,7 +258,7 @@ def _media_plan_text(arguments: Arguments, url: str | None, plan: WorkerPlan | N
 def step_task(
     arguments: Arguments, run: common.JudgedRun, address: ServerAddress, plan: WorkerPlan | None, *, users: int
 ) -> StepTask:
-    """Load by steps, by this process or by workers; a request may take as long as any."""
+    """A task that sends load in steps, from this process or from workers; requests have the longest time-out."""
     from ..load.capacity.step_task import StepTask
 
     settings = arguments.settings
@@ -278,7 +276,7 @@ def step_task(
 
 
 def _load_spec(arguments: Arguments, run: common.JudgedRun, *, scenario: str, users: int, timeout_s: float) -> LoadSpec:
-    """What is sent; the rate is set as it goes."""
+    """What to send; each step sets its own rate."""
     from ..load.load_spec import LoadSpec
 
     settings = arguments.settings
@@ -294,7 +292,7 @@ def _load_spec(arguments: Arguments, run: common.JudgedRun, *, scenario: str, us
 
 
 def early_scope(arguments: Arguments, run: common.JudgedRun) -> RunScope:
-    """What a run would have observed that ended before it began."""
+    """The scope of a run that ended before it began."""
     return _load_spec(arguments, run, scenario=arguments.scenario, users=1, timeout_s=1.0).scope
 
 
@@ -302,7 +300,7 @@ SIMULATOR_PACE_OPTIONS: Final = ("service_time", "workers", "per_connection_cost
 
 
 def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> tuple[str, ServerAddress]:
-    """The server to ask, which without a URL is a simulator that lives as long as the stack."""
+    """The server to ask; without a URL, a simulator that runs until the stack is closed."""
     server = url
     if server is None:
         common.announce_self_test(arguments)
@@ -312,7 +310,7 @@ def resolve_target(arguments: Arguments, url: str | None, stack: ExitStack) -> t
 
 
 def start_steady_simulator(arguments: Arguments, stack: ExitStack, connections: int, *, seed: int | None = None) -> str:
-    """Start one, whose connections stay: what is measured is to be the rate's doing."""
+    """Start a simulator whose connections stay, so that only the rate affects what is measured."""
     more: dict[str, Any] = {"connections": connections} | ({} if seed is None else {"seed": seed})
     pace = {name: getattr(arguments, name) for name in SIMULATOR_PACE_OPTIONS}
     words = {name.replace("_", "-"): str(value) for name, value in pace.items() if value is not None}
@@ -320,7 +318,7 @@ def start_steady_simulator(arguments: Arguments, stack: ExitStack, connections: 
 
 
 def make_progress_watcher(progress: ProgressLine) -> Callable[[str], None]:
-    """Shows texts with the time that has passed."""
+    """Make a function that shows a text with the elapsed time."""
     began_s = time.monotonic()
 
     def watch(text: str) -> None:

@@ -1,4 +1,4 @@
-"""`sora-harness check`: recordings and responses' bodies, judged by the code that judges live."""
+"""`sora-harness check`: judges recordings and response bodies from files, by the code that judges live."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 EXAMPLES: Final = """\
 examples:
   sora-harness check run.jsonl.zst                       judge a recording again
-  sora-harness check worker-1.jsonl worker-2.jsonl       files of one run are brought into one order
-  sora-harness check response.json                         an object is one connection, an array all of them
+  sora-harness check worker-1.jsonl worker-2.jsonl       merge the files of one run
+  sora-harness check response.json                         an object is one connection, an array a listing
   sora-harness check --target GetStatsClient client.json
   curl -s -H 'x-sora-target: Sora_20171101.GetStatsAllConnections' -X POST http://127.0.0.1:3000/ | sora-harness check -
 """
 
 _OPERATIONS: Final = ("GetStatsConnection", "GetStatsClient", "GetStatsAllConnections")
-"""The names of the targets, as `api.exchange` has them, which `--help` does not load."""
+"""The names of the targets, repeated here because `--help` does not load `api.exchange`."""
 
 
 def run(arguments: Arguments) -> int:
     """
-    Judge the files, and report; files are written only with --output.
+    Judge the files, and report; writes files only with --output.
 
     Returns:
         The exit code of the verdict.
 
     Raises:
-        UsageError: A file is missing, unreadable or of no known kind; an edition or target is not known.
+        UsageError: A file is missing, unreadable or of an unknown kind; an edition or target is unknown.
     """
     from ..api.edition import load_edition
     from ..api.exchange import TARGET_OF_OPERATION
@@ -72,7 +72,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _choose_edition(arguments: Arguments, files: Sequence[OpenedFile]) -> list[str]:
-    """Settle on the edition to judge by; gives notes."""
+    """Choose the edition to judge by; returns notes."""
     from ..api.edition import load_edition
     from ..probe.edition_detection import detect_by_files
     from ..probe.file_check import choose_edition
@@ -83,11 +83,11 @@ def _choose_edition(arguments: Arguments, files: Sequence[OpenedFile]) -> list[s
     if settings.edition == common.AUTO_EDITION:
         name, notes = detect_by_files(files)
     else:
-        # unless an edition was named, a recording is judged by the one that it was made with
+        # unless the user names an edition, a recording is judged by its own
         name, notes = choose_edition(files, None if origin == ORIGIN_DEFAULT else settings.edition)
     arguments.settings = replace(settings, edition=name)
     if origin not in (ORIGIN_OPTION, ORIGIN_DEFAULT):
-        # the command line does not name it, so a difference is worth a note
+        # the command line does not name it, so note the difference
         judged_by = load_edition(name).name
         others = {file.edition for file in files if file.edition is not None} - {judged_by}
         notes += [
@@ -97,10 +97,10 @@ def _choose_edition(arguments: Arguments, files: Sequence[OpenedFile]) -> list[s
 
 
 def _make_tick(run: common.JudgedRun) -> Callable[[], None]:
-    """What is called at every line: shows how far we are, and stops at Ctrl-C."""
+    """Make a function to call at every line: it shows progress, and stops at Ctrl-C."""
     from ..probe.file_check import CheckStopped
 
-    show = make_line_ticker(run.progress, "check: {:,} lines read, each is read twice".format)
+    show = make_line_ticker(run.progress, "check: {:,} lines read (each is read twice)".format)
 
     def tick() -> None:
         if run.interrupt.is_interrupted:

@@ -1,4 +1,4 @@
-"""The click group of all commands: finds the command that a word names, and turns click's errors into ours."""
+"""The click group of all commands: finds a command by its name, and turns click's errors into the harness's."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .output import write_message
 
 
 class CommandGroup(click.Group):
-    """All commands; each module is imported when its command is wanted."""
+    """All commands; a command's module is imported when the command is needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every command's name, in the order of the overview."""
@@ -44,7 +44,7 @@ class CommandGroup(click.Group):
 
 def run_words(words: Sequence[str], *, ends_process: bool = False) -> int:
     """
-    Run the command that some words name, and give its exit code.
+    Run the command that some words name, and return its exit code.
 
     Raises:
         HarnessError: Whatever the command raises.

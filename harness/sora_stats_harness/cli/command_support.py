@@ -1,4 +1,4 @@
-"""What several commands do alike: start the simulator, detect the edition, and report."""
+"""Steps that several commands share: starting the simulator, detecting the edition, reporting."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 AUTO_EDITION: Final = "auto"
 
 LOOKS_BEFORE_LOAD: Final = 3
-"""So that one bad response keeps nobody from a run."""
+"""How many listings are tried, so that one bad response doesn't prevent a run."""
 
 
 def announce_self_test(arguments: Arguments) -> None:
-    """Say that no Sora is tested."""
-    arguments.say("SELF-TEST: no server was named, so the embedded simulator is tested, and no Sora")
+    """Say that the embedded simulator is tested instead of Sora."""
+    arguments.say("SELF-TEST: no server was named, so this tests the embedded simulator, not Sora")
 
 
 def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequence[str]:  # Any: the simulator's own
-    """Start a simulator that lives as long as the stack, and give its URLs; `more` wins over the options."""
+    """Start a simulator that runs until the stack is closed, and return its URLs; `more` overrides the options."""
     from ..simulator.server import start_simulator_process
 
     edition = None if arguments.settings.edition == AUTO_EDITION else arguments.settings.edition
@@ -70,23 +70,23 @@ def resolve_address(arguments: Arguments, server: str) -> ServerAddress:
 
 def check_enough_users(option: str, count: int | None, users: int) -> None:
     """
-    Refuse more processes or sockets than there are requests at a time.
+    Refuse more processes or sockets than requests at a time.
 
     Raises:
         UsageError: There are more.
     """
     if count is not None and count > users:
-        raise UsageError(f"{option} {count}: there are no more than {users} requests at a time to share among them")
+        raise UsageError(f"{option} {count}: at most {users}, since there are only that many requests at a time")
 
 
 def _edition_plan_text(arguments: Arguments) -> str:
     if arguments.settings.edition != AUTO_EDITION:
         return ""
-    return "; the edition is found out first, by one listing (--edition auto)"
+    return "; first one listing to detect the edition (--edition auto)"
 
 
 def plan_additions(arguments: Arguments) -> str:
-    """The end of each plan: through which proxy, and by which edition."""
+    """The end of each plan's text: the proxy, and how the edition is detected."""
     route = arguments.settings.route()
     through = "" if route.proxy is None or arguments.settings.url is None else f"; through the proxy {route.proxy.url}"
     return through + _edition_plan_text(arguments)
@@ -94,10 +94,10 @@ def plan_additions(arguments: Arguments) -> str:
 
 def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]]) -> list[str]:
     """
-    Replace the edition `auto` by the one that a server's responses are nearest to, and say so.
+    Replace the edition `auto` by the one that the server's responses match best, and say so.
 
     Args:
-        ask: As `probe.edition_detection.detect_by_server`; not called where an edition was named.
+        ask: As `probe.edition_detection.detect_by_server`; not called if the user named an edition.
 
     Returns:
         Notes for the verdict.
@@ -119,10 +119,10 @@ class JudgedRun:
     """
     A run of a command, from its first request to its report.
 
-    While the context lasts, a signal ends the run and not the process.
+    While the context lasts, a signal ends the run instead of the process.
 
     Raises:
-        UsageError: The settings refer to something that is not there.
+        UsageError: The settings refer to something that doesn't exist.
     """
 
     headers: Headers
@@ -136,7 +136,7 @@ class JudgedRun:
         self.interrupt: InterruptHandler = InterruptHandler(ends_process=arguments.ends_process)
         self.progress: ProgressLine = ProgressLine(is_shown=not getattr(arguments, "quiet", False))
         self.stack: ExitStack[bool | None] = ExitStack()
-        """What ends before the report: the simulator, the recording, the line of progress."""
+        """Closed before the report is made: the simulator, the recording, the line of progress."""
         self.stack.callback(self.progress.end)
         self._arguments = arguments
         self._command = command
@@ -156,7 +156,7 @@ class JudgedRun:
         return self._arguments.settings.new_prober()
 
     def start_recorder(self, subject: str, options: dict[str, Any]) -> RecordingWriter | None:
-        """What records the run until its stack ends; None without --record."""
+        """Start to record the run until its stack is closed; None without --record."""
         from ..api.edition import load_edition
         from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 
@@ -175,7 +175,10 @@ class JudgedRun:
         )
 
     def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
-        """As `detect_edition`, where Locust has replaced sockets; the listing of a visit is enough."""
+        """
+        As `detect_edition`, for a process in which Locust has replaced sockets; uses the listing of a visit if there is
+        one.
+        """
         from ..load.edition_probe import detect_by_address
         from ..probe.edition_detection import nearest_to_exchange
 
@@ -187,7 +190,7 @@ class JudgedRun:
         )
 
     def visit_for_load(self) -> Visit | None:
-        """As `visit`, where Locust has replaced sockets; None where workers of other machines send."""
+        """As `visit`, for a process in which Locust has replaced sockets; None if workers on other machines send."""
         from ..load.edition_probe import ConnectionAsk
 
         settings = self._arguments.settings
@@ -198,14 +201,14 @@ class JudgedRun:
 
     def visit(self, ask: PeerAsk, command: str, *, looks: int = 1) -> Visit | None:
         """
-        Ask the server of the settings for one listing, and wait as long as they say for one that is starting.
+        Ask the server for one listing; with --wait, keep trying while it is starting.
 
         Args:
             command: What to type next, without the URL.
-            looks: How often to look before a server that does not respond as Sora is given up.
+            looks: How often to ask a server that does not respond as Sora.
 
         Returns:
-            What there is; None where there is no server, or the user has had enough.
+            What was found; None if no server was named, or if the user interrupted.
         """
         from ..probe.single_request import VisitPlan, visit_when_ready
 
@@ -223,7 +226,7 @@ class JudgedRun:
         return visit
 
     def diagnose(self, visit: Visit | None) -> dict[str, str]:
-        """What stands at the URL, and what to do next; empty where there is nothing wrong."""
+        """The diagnosis of what is at the URL, and what to do next; empty if nothing is wrong."""
         from ..probe.doctor import diagnose
 
         if visit is None or visit.problem is None:
@@ -231,7 +234,7 @@ class JudgedRun:
         return diagnose(visit)
 
     def end_early(self, visit: Visit, scope: RunScope, options: dict[str, Any]) -> ExitCode:
-        """Judge the one response there is, and report what stands at the URL; gives the exit code."""
+        """Judge the one response, report the diagnosis of the URL, and return the exit code."""
         from ..api.edition import load_edition
         from ..judge.checks.user_checks import load_check_files
         from ..judge.pipeline import Judge, JudgeOptions
@@ -264,7 +267,7 @@ class JudgedRun:
         return report_and_exit_code(arguments, judge, facts)
 
     def server_access(self, address: ServerAddress) -> ServerAccess:
-        """How workers of the run get at its server."""
+        """What the run's workers need to reach its server."""
         from ..load.load_task import ServerAccess
 
         settings = self._arguments.settings
@@ -285,7 +288,7 @@ class JudgedRun:
         notes: Sequence[str] = (),
         diagnosis: dict[str, str] | None = None,
     ) -> RunFacts:
-        """What the report says of the run, besides what the judge counted."""
+        """The facts of the run for its report, besides the judge's counts."""
         from ..api.edition import load_edition
         from ..reports.verdict_assembly import RunFacts
 
@@ -306,7 +309,7 @@ class JudgedRun:
 
 
 def make_pass_policy(arguments: Arguments, baseline: Baseline | None) -> PassPolicy:
-    """What the options let pass."""
+    """The policy that the options set for passing."""
     from ..reports.pass_policy import PassPolicy
 
     settings = arguments.settings
@@ -317,20 +320,20 @@ def report_and_exit_code(
     arguments: Arguments, judge: JudgeResultSource, facts: RunFacts, *, write: bool = True
 ) -> ExitCode:
     """
-    Sum up, write the reports, print the summary (and what the CI server reads), and give the exit code.
+    Finish the judge, write the reports, print the summary (and what the CI server reads), and return the exit code.
 
     Args:
         judge: Is finished here.
-        facts: What else is known of the run; its labels are those of the settings.
-        write: Whether files are written where --output was not given.
+        facts: What else is known of the run.
+        write: Whether to write files even without --output.
 
     Returns:
-        The worst of the verdict's exit code and of what went wrong beside it.
+        The worst of the verdict's exit code and those of other problems.
 
     Raises:
         OutputError: The reports cannot be written, and the verdict is not `fail`, which outranks that.
-        UsageError: The baseline is of another edition or kind of subject, and nothing worse has a say; the reports are
-            written, without it.
+        UsageError: The baseline is of another edition or kind of subject, and nothing worse happened; the reports are
+        written without it.
     """
     from ..reports.baseline import baseline_mismatch
     from ..reports.pass_policy import withhold_pass
@@ -341,7 +344,7 @@ def report_and_exit_code(
     if baseline is not None:
         kind = verdict_subject_kind(judge, facts.judged_from)
         if mismatch := baseline_mismatch(baseline, edition=facts.edition.name, subject_kind=kind):
-            problems.append(UsageError(f"{mismatch}; what the reports say is without it"))
+            problems.append(UsageError(f"{mismatch}; the reports ignore it"))
             baseline = None
     policy = make_pass_policy(arguments, baseline)
     wanted = write or arguments.output is not None
@@ -354,7 +357,7 @@ def report_and_exit_code(
             written = _write_reports(report, arguments.output)
         except Exception as error:
             if not isinstance(error, OSError) and report.verdict.exit_code != ExitCode.FAIL:
-                raise  # a finding is told all the same
+                raise  # still report the finding
             problems.append(_report_problem(error))
             withhold_pass(report.verdict, problems[-1])
     code = ExitCode(report.verdict.exit_code)

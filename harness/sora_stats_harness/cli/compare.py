@@ -1,4 +1,4 @@
-"""`sora-harness compare`: what has changed between two verdicts, or two sets of runs."""
+"""`sora-harness compare`: what changed between two verdicts, or two sets of runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run(arguments: Arguments) -> int:
     Compare, and print what has changed.
 
     Raises:
-        OutputError: The file cannot be written, and nothing was found that outranks that.
+        OutputError: The file cannot be written, and the exit code is not a worse one.
         UsageError: A verdict cannot be read, or the two sides are not comparable.
     """
     from ..api.project_config import read_config
@@ -87,7 +87,7 @@ def _parse_alpha(text: str) -> float:
     return value
 
 
-_RUNS_HELP: Final = "a verdict.json, a folder with one or more below it, or a quoted pattern of those"
+_RUNS_HELP: Final = "a verdict.json, a folder that contains some, or a quoted pattern for either"
 
 command: Command = Command(
     "compare",
@@ -100,19 +100,19 @@ command: Command = Command(
         with_values(
             "--fail-on",
             "WHAT,…",
-            "exit 1 where it is so, 3 where too little is known: new-findings, fields-gone, latency, capacity",
+            "exit 1 on any of these, 3 if too little is known: new-findings, fields-gone, latency, capacity",
             type=Parsed(_parse_thresholds),
         ),
         with_value(
             "--no-worse-than",
             "PERCENT",
-            "exit 0 only where latencies and capacity are shown to be worse by no more, 1 where one is, 3 where the runs "
-            "cannot tell",
+            "exit 0 only where latencies and capacity are shown to be worse by no more, 1 where one is, 3 where the "
+            "runs cannot tell",
         ),
         config_option(),
         *group(
             "latencies",
-            Option(["--time"], type=Choice(("response", "service")), help="which time (default: response)"),
+            Option(["--time"], type=Choice(("response", "service")), help="which time to compare (default: response)"),
             with_value(
                 "--percentiles",
                 "P,…",
@@ -128,7 +128,7 @@ command: Command = Command(
             with_value(
                 "--alpha",
                 "P",
-                "how often a change may be claimed where there is none, over all latencies together (default: 0.01)",
+                "the probability of a false alarm, over all latencies together (default: 0.01)",
                 type=Parsed(_parse_alpha),
             ),
         ),

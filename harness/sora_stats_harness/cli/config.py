@@ -1,4 +1,4 @@
-"""`sora-harness config`: the settings that hold, and where each comes from."""
+"""`sora-harness config`: the effective settings, and where each comes from."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 EXAMPLES: Final = """\
 examples:
   sora-harness config                                    of the current folder
-  sora-harness config --check                            exit 2 for whatever a command would refuse
+  sora-harness config --check                            exit 2 if a command would refuse a setting
   sora-harness config --fail-on habit                    with an option of other commands
   sora-harness config --json
 """
@@ -32,7 +32,7 @@ def run(arguments: Arguments) -> int:
     Show every setting.
 
     Raises:
-        UsageError: A setting can't be used; with `--check` also where what it refers to can't be.
+        UsageError: A setting can't be used; with `--check` also if something that it refers to can't be.
     """
     from ..api.project_config import ignored_pyproject
 
@@ -50,7 +50,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _check(arguments: Arguments, settings: RunSettings, config: LoadedConfig) -> int:
-    """Look up what the settings refer to, as a command does before it sends anything."""
+    """Load whatever the settings refer to, as a command does before it sends anything."""
     from ..api.server_url import EXAMPLE_URL
     from ..reports.baseline import read_baseline
 
@@ -92,7 +92,7 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     origins["url"] = {"the URL": "command line", f"url in {source}": source}.get(origins["url"], origins["url"])
     if settings.url is None and config.values.headers:
         shown["headers"] = dict(config.values.headers)
-        origins["headers"] = f"{source}, not sent: there is no URL"
+        origins["headers"] = f"{source}, not sent without a URL"
     return {key: (shown[key], origins[key]) for key in shown}
 
 

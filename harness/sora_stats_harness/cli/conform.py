@@ -1,7 +1,7 @@
 """
 `sora-harness conform`: the gate on the command line.
 
-It turns options into a plan, starts the simulator where no URL was given, and leaves the rest to `probe` and `reports`.
+It turns options into a plan, starts the simulator if no URL is given, and leaves the rest to `probe` and `reports`.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _find_edition(arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, visit: Visit | None) -> list[str]:
-    """Find the edition where it is `auto`, by the listing of a visit or one more; gives notes."""
+    """Detect the edition if it is `auto`, from the visit's listing or another one; returns notes."""
     from ..probe.edition_detection import detect_by_server, nearest_to_exchange
 
     if visit is not None:
@@ -125,7 +125,7 @@ def _make_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) -
 
 
 def _say_plan(arguments: Arguments, plan: ConformancePlan, visit: Visit | None) -> None:
-    """Say on stderr what will be sent; nothing where nothing will come of it."""
+    """Print on stderr what will be sent; nothing if the run ends before that."""
     from ..probe.plan_text import pace_text
 
     if visit is not None and visit.ends_early:
@@ -149,7 +149,7 @@ def _refuse_without_url(arguments: Arguments) -> None:
 
 
 def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
-    """The server to probe; without a URL the nodes of a simulator, which lives as long as the stack."""
+    """The nodes to probe; without a URL those of a simulator that runs until the stack is closed."""
     if arguments.settings.url is not None:
         return [arguments.settings.url]
     common.announce_self_test(arguments)
@@ -157,19 +157,19 @@ def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
 
 
 def _fuzz_seed(arguments: Arguments) -> int | None:
-    """What the made-up requests are drawn from; None where there are to be none."""
+    """The seed of the made-up requests; None without --fuzz."""
     if arguments.fuzz is None:
         return None
     from ..probe.fuzz import require_hypothesis
 
     if arguments.settings.gate.valid_only:
-        raise UsageError("--fuzz sends requests that are wrong on purpose, and --valid-only none: leave one out")
+        raise UsageError("--fuzz sends requests that are wrong on purpose, which --valid-only forbids: leave one out")
     require_hypothesis()
     return arguments.seed if arguments.seed is not None else random.SystemRandom().randrange(2**32)
 
 
 def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run: common.JudgedRun) -> list[str]:
-    """Send made-up requests; gives notes about them."""
+    """Send made-up requests; returns notes about them."""
     from ..judge.checks.wrong_requests import describe_request
     from ..probe.fuzz import FuzzPlan, run_fuzz
 
@@ -183,7 +183,7 @@ def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run:
     if result.sent == 0 and not result.failures:
         return [f"no made-up request was sent: {result.end_reason}"]
     repeat = f"--fuzz {plan.count} --seed {plan.seed} repeats them"
-    over = f", {result.passed_over} passed over as of a kind that had failed" if result.passed_over else ""
+    over = f", {result.passed_over} skipped because its kind had failed before" if result.passed_over else ""
     ended = f"; {result.end_reason}" if result.end_reason is not None else ""
     tried = f"{result.sent} of {plan.count} made-up requests were sent{over} ({repeat})"
     if not result.failures:
@@ -200,7 +200,7 @@ def _run_fuzz(target: ConformancePlan, count: int, seed: int, judge: Judge, run:
 
 
 def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
-    """What a verdict and a recording hold of the run; header values stay out."""
+    """The options that a verdict and a recording contain; without values of headers."""
     return {
         "duration_s": plan.duration_s,
         "max_duration_s": plan.time_limit_s,
@@ -217,7 +217,7 @@ def _verdict_options(plan: ConformancePlan) -> dict[str, Any]:
 
 
 def read_connections(asked: Iterable[tuple[str, str]]) -> list[GivenConnection]:
-    """Each connection and client belongs to the channel named before it."""
+    """Assign each connection and client to the channel named before it."""
     from ..api.project_config import GivenConnection
 
     channel_id: str | None = None
@@ -245,7 +245,8 @@ def _make_watcher(progress: ProgressLine, plan: ConformancePlan) -> Callable[[Co
         progress.show(
             status.elapsed_s,
             f"conform: {min(status.elapsed_s, limit_s):.0f} of {limit_s:g} s, "
-            f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a complete response",
+            f"{status.exchanges} exchanges, {status.connections} connections, {status.errors} without a complete "
+            f"response",
         )
 
     return watch
@@ -255,10 +256,10 @@ _ID_OPTIONS: Final = {"channel_id": "--channel-id", "connection_id": "--connecti
 
 
 class _ConformCommand(Command):
-    """Reads channels, connections and clients in the order in which they were given."""
+    """Keeps channels, connections and clients in the order in which they were given."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse, and bring the options of several names into one order."""
+        """Parse, and restore the order across the three options."""
         order = [param.name for param in self.make_parser(ctx).parse_args(list(args))[2]]
         rest = super().parse_args(ctx, args)
         values = {name: iter(ctx.params.pop(name)) for name in _ID_OPTIONS}
@@ -281,24 +282,24 @@ command: _ConformCommand = _ConformCommand(
             with_value(
                 "--max-duration",
                 "TIME",
-                "how long to probe at most, where after --duration not every requirement was observed yet "
-                "(default: 60, or --duration where that is longer)",
+                "how long to probe at most, if some requirements were not observed within --duration "
+                "(default: 60, or --duration if that is longer)",
             ),
             with_value(
                 "--rate",
                 "N",
-                "send at most so many requests a second (default: 50; to the embedded simulator 400)",
+                "send at most this many requests per second (default: 50; to the embedded simulator 400)",
             ),
             with_value(
                 "--until",
                 "PERCENT",
-                "probe until a fault in more than this share would have been seen, with 95 %, by every MUST and for each "
-                "target; bounded by --max-duration",
+                "probe until a fault in more than this share would have been seen, with 95 %, by every MUST and for "
+                "each target; bounded by --max-duration",
             ),
             with_value(
                 "--targets",
                 "NAMES",
-                "send only these, with commas between: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
+                "send only these, separated by commas: GetStatsConnection, GetStatsClient, GetStatsAllConnections "
                 "(default: all three)",
             ),
             with_values("--node", "URL", "another node of the cluster to which URL belongs (repeatable)"),

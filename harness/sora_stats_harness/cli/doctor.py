@@ -1,4 +1,4 @@
-"""`sora-harness doctor`: what stands at a URL, from at most three polite requests, and what to type next."""
+"""`sora-harness doctor`: what is at a URL, from at most three polite requests, and what to type next."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ EXAMPLES: Final = """\
 examples:
   sora-harness doctor http://127.0.0.1:3000
   sora-harness doctor https://sora.example --header 'Authorization: env:SORA_TOKEN'
-  sora-harness doctor http://127.0.0.1:3000 --wait 30s      exits 0 as soon as somebody can be judged
+  sora-harness doctor http://127.0.0.1:3000 --wait 30s      exits 0 as soon as there is a connection to judge
 """
 
 
 def run(arguments: Arguments) -> int:
     """
-    Ask, and say what there is.
+    Ask the server, and print the diagnosis.
 
     Returns:
-        0 where `conform` can judge what is there, 3 where it can't.
+        0 if `conform` can judge what is there, 3 if it can't.
 
     Raises:
         UsageError: No URL, or a value that can't be used.
@@ -73,7 +73,7 @@ command: Command = Command(
             "options",
             options.wait_option(),
             options.config_option(),
-            flag("--trust-config", "let a configuration that was found here name secrets for the server that it names"),
+            flag("--trust-config", "let the configuration of this folder name secrets for the server that it names"),
             flag("--json", "print the rows as JSON"),
         ),
     ],

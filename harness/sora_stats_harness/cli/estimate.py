@@ -111,7 +111,7 @@ def _find_edition(arguments: Arguments, run: common.JudgedRun, server: str) -> l
 
 
 def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:
-    """As after any other request."""
+    """Pause as after any other request."""
     from ..probe.polling_estimate import MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO
 
     until_s = time.monotonic() + max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * took_s)
@@ -132,11 +132,13 @@ command: Command = Command(
         *options.server_options(),
         *group(
             "the planned polling",
-            with_value("--pollers", "N", "how many poll (default: 1)", type=options.integer(1, 100_000), default=1),
             with_value(
-                "--interval", "TIME", "the interval of each of them (default: 1s)", type=options.DURATION, default=1.0
+                "--pollers", "N", "how many pollers there are (default: 1)", type=options.integer(1, 100_000), default=1
             ),
-            flag("--cluster", "they ask for the connections of all nodes (local: false)"),
+            with_value(
+                "--interval", "TIME", "how often each of them polls (default: 1s)", type=options.DURATION, default=1.0
+            ),
+            flag("--cluster", "they request the connections of all nodes (local: false)"),
         ),
         *options.judging_options(),
         *options.simulator_options(),

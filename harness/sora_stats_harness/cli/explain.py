@@ -1,4 +1,4 @@
-"""`sora-harness explain`: all that is known of one requirement, and what to do where a server violates it."""
+"""`sora-harness explain`: what a requirement means, how a violation looks, and how to waive it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ examples:
 """
 
 WAIVER_DAYS: Final = 30
-"""How long the waiver of the example lasts."""
+"""How long the example's waiver lasts."""
 
 
 def run(arguments: Arguments) -> int:
@@ -61,7 +61,7 @@ def _rows(rule: Requirement) -> list[tuple[str, str]]:
 
 
 def _fault_rows(rule: Requirement) -> list[tuple[str, str]]:
-    """A server that violates it: the simulator with the fault that violates the fewest other requirements."""
+    """How to see a violation: the simulator's fault that violates the fewest other requirements."""
     from ..simulator.faults import FAULT_KINDS
 
     kinds = [kind for kind in FAULT_KINDS.values() if rule.id in kind.violated_requirements]
@@ -79,10 +79,10 @@ def _fault_rows(rule: Requirement) -> list[tuple[str, str]]:
 
 
 def _waiver_text(rule: Requirement) -> str:
-    """What to add to the configuration where a violation is to stay for a while."""
+    """What to add to the configuration to accept a violation for a while."""
     until = (datetime.now(UTC) + timedelta(days=WAIVER_DAYS)).date()
     return (
-        "To live with it for a while, add to sora-harness.toml:\n\n"
+        "To accept it for a while, add to sora-harness.toml:\n\n"
         "  [[waivers]]\n"
         f'  requirement = "{rule.id}"\n'
         '  field = "*"              # or the field of the finding\n'

@@ -27,12 +27,12 @@ examples:
 
 
 _FIELD_KINDS: Final = ("counter", "gauge", "configuration", "identity", "time")
-"""The values of `api.edition.FieldKind`, which `--help` does not load."""
+"""The values of `FieldKind`, repeated here because `--help` does not load `api.edition`."""
 
 
 def run(arguments: Arguments) -> int:
     """
-    Print the documented fields in the page's order, and after them those known though undocumented.
+    Print the documented fields in the page's order, then the undocumented ones that servers send.
 
     Raises:
         EditionError: There is no such edition, or a page cannot be read.
@@ -54,7 +54,7 @@ def run(arguments: Arguments) -> int:
         case ("import", _):
             raise UsageError("`fields import PAGE` takes only --output and --name: it writes an edition, in TOML")
         case _:
-            raise UsageError("fields takes no words, or `diff A B` with two editions, or `import PAGE`")
+            raise UsageError("fields takes nothing, `diff A B` with two editions, or `import PAGE`")
     edition = load_edition(arguments.edition)
     fields = [*edition.fields, *edition.undocumented]
     if arguments.group is not None:
@@ -85,7 +85,7 @@ def _print_differences(before: str, after: str, *, as_json: bool) -> int:
 
 
 def field_to_json(field: FieldDefinition) -> dict[str, str | bool]:
-    """One entry of `fields --json`; `standing` and `source` where the edition builds on another."""
+    """One entry of `fields --json`; has `standing` and `source` if the edition extends another."""
     from ..api.edition import FieldProvenance
 
     entry: dict[str, str | bool] = {
@@ -136,15 +136,15 @@ command: Command = Command(
             ["action"],
             nargs=-1,
             metavar="[ACTION]",
-            help="`diff A B` for what changed from one edition to another; `import PAGE` to make an edition from a page "
-            "of the documentation (HTML, text or Markdown; - for stdin)",
+            help="`diff A B` shows what changed from one edition to another; `import PAGE` makes an edition from a "
+            "page of the documentation (HTML, text or Markdown; - for stdin)",
         ),
         with_value("--edition", "NAME|FILE", f"which list (default: {DEFAULT_EDITION})", default=DEFAULT_EDITION),
         with_value("--group", "GROUP", "only the fields in this group, such as rtp or simulcast.r0"),
         Option(["--kind"], type=Choice(_FIELD_KINDS), help="only the fields of this kind"),
         flag("--json", "print a JSON array"),
         with_value("--output", "FILE", "import: where to write the edition (default: stdout)"),
-        with_value("--name", "NAME", "import: what to call the edition (default: after the page)"),
+        with_value("--name", "NAME", "import: the name of the edition (default: the page's)"),
     ],
     examples=EXAMPLES,
     run=run,

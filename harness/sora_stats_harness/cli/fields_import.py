@@ -1,4 +1,4 @@
-"""`sora-harness fields import PAGE`: an edition from a page of the documentation."""
+"""`sora-harness fields import PAGE`: makes an edition from a page of the documentation."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from .output import write_message, write_result
 
 def run_fields_import(page: str, *, output: str | None, name: str | None) -> int:
     """
-    Read a page's field list, write it as an edition's file, and say on stderr what is worth knowing about it.
+    Read a page's field list, write it as an edition's file, and print notes about it on stderr.
 
     Args:
         page: A file with the page as HTML, text or Markdown; `-` for stdin.
-        output: Where to write the edition; stdout where None.
-        name: What to call the edition; after the file where None.
+        output: Where to write the edition; None for stdout.
+        name: The name of the edition; None for one made from the file's name.
 
     Raises:
         EditionError: The page cannot be read; the message names its line.
@@ -32,7 +32,7 @@ def run_fields_import(page: str, *, output: str | None, name: str | None) -> int
     imported = pages.import_edition(_read_page(page), origin=origin, name=name)
     write_result(imported.text, None if output is None else Path(output))
     counted = len(imported.edition.fields)
-    notes = [f"{counted} fields read from {origin}, {len(imported.inferred)} of them in no edition known here"]
+    notes = [f"{counted} fields read from {origin}, {len(imported.inferred)} of them not in any known edition"]
     for line in [*notes, *imported.notes]:
         write_message(escape_terminal(line, 500) + "\n", sys.stderr)
     return 0

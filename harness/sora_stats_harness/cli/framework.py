@@ -1,4 +1,4 @@
-"""What click leaves to its users: option groups in `--help`, values read by our own functions, and one-line errors."""
+"""Extends click: option groups in `--help`, values read by our own functions, and one-line errors."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ class Arguments(SimpleNamespace):
     """The values of a command's options and arguments, by name."""
 
     settings: RunSettings
-    """The settings that configuration and environment share with the options; where the command takes them."""
+    """The settings from options, environment and configuration together; only in commands that have them."""
     ends_process: bool
     """Whether the process ends with the command."""
 
     def say(self, text: str) -> None:
-        """Tell the user something beside the result, on stderr; not with --quiet."""
+        """Tell the user something on stderr, unless --quiet was given."""
         if not getattr(self, "quiet", False):
             write_message(f"{text}\n", sys.stderr)
 
@@ -37,13 +37,13 @@ class Arguments(SimpleNamespace):
 
 
 class Option(click.Option):
-    """An option with the heading below which `--help` shows it."""
+    """An option with the heading under which `--help` shows it."""
 
     group = "options"
 
 
 class HelpFormatter(click.HelpFormatter):
-    """click's, for text whose characters may be two columns wide."""
+    """click's formatter, for text whose characters may be two columns wide."""
 
     def write_text(self, text: str) -> None:
         """Write a paragraph."""
@@ -53,7 +53,7 @@ class HelpFormatter(click.HelpFormatter):
         self.write("".join(f"{indent}{line}\n" for line in wrap_text(text, self.width - self.current_indent)))
 
     def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
-        """Write names, and beside each what it stands for."""
+        """Write names, each with its explanation."""
         from ..reports.text_wrapping import pad, wrap_text
 
         rows = [*rows]
@@ -67,13 +67,13 @@ class HelpFormatter(click.HelpFormatter):
 
 
 class HelpContext(click.Context):
-    """click's, with our formatter."""
+    """click's context, with our formatter."""
 
     formatter_class: type[click.HelpFormatter] = HelpFormatter
 
 
 class Command(click.Command):
-    """A command whose help has its options in groups, and examples that keep their lines."""
+    """A command whose help groups the options, and keeps the lines of the examples."""
 
     context_class: type[click.Context] = HelpContext
 
@@ -99,7 +99,7 @@ class Command(click.Command):
         for param in self.params:
             if (record := None if param in arguments else param.get_help_record(ctx)) is not None:
                 groups.setdefault(getattr(param, "group", "options"), []).append(record)
-        groups["options"] = groups.pop("options")  # those that every command has come last
+        groups["options"] = groups.pop("options")  # the options that every command has come last
         for title, records in groups.items():
             if records:
                 with formatter.section(translate(title[0].upper() + title[1:])):
@@ -108,13 +108,13 @@ class Command(click.Command):
 
 
 def language_option() -> Option:
-    """`--lang`, which `main` has read and taken away before click sees the words; it stands here for help and completion."""
+    """`--lang`. `main` has removed it before click sees the words; it is declared here for help and completion."""
     text = "the language of texts for people (default: that of LC_ALL, LC_MESSAGES or LANG, else en)"
     return Option(["--lang"], type=Choice(LANGUAGES), expose_value=False, help=text)
 
 
 def help_option() -> Option:
-    """`--help`, as click has it, but for a reader who closes stdout early."""
+    """`--help` as in click, but it tolerates a reader who closes stdout early."""
 
     def show(context: click.Context, option: click.Parameter, wanted: bool) -> None:
         if wanted:
@@ -127,7 +127,7 @@ def help_option() -> Option:
 
 
 def group(title: str, *options: Option) -> list[click.Parameter]:
-    """Options that `--help` shows below one heading."""
+    """Options that `--help` shows under one heading."""
     for option in options:
         option.group = title
     return [*options]
@@ -135,10 +135,10 @@ def group(title: str, *options: Option) -> list[click.Parameter]:
 
 class Parsed(click.ParamType[Any]):
     """
-    A type whose values one of our functions reads.
+    An option type whose values one of our functions reads.
 
     Args:
-        parse: Takes the text; what it refuses by a UsageError is the option's error.
+        parse: Takes the text; a UsageError that it raises becomes the option's error.
     """
 
     name = "text"
@@ -147,7 +147,7 @@ class Parsed(click.ParamType[Any]):
         self._parse = parse
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Read a text; a default is what it is already."""
+        """Parse a text; a default value is returned as it is."""
         if not isinstance(value, str):
             return value
         try:
@@ -157,15 +157,15 @@ class Parsed(click.ParamType[Any]):
 
 
 class Choice(click.Choice[str]):
-    """One of several words; the error says which was probably meant."""
+    """One of several words; the error suggests the one that was probably meant."""
 
     def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
-        """The error message for another word."""
+        """The error message for an unknown word."""
         return f"{value!r} must be one of {', '.join(self.choices)}{suggest_nearest(str(value), self.choices)}"
 
 
 def describe_click_error(error: click.ClickException) -> str:
-    """What is wrong with a command line, in one line of our own words."""
+    """Describe what is wrong with a command line in one line, in the harness's own words."""
     context = error.ctx if isinstance(error, click.UsageError) else None
     see = f"; see {context.command_path} --help" if context is not None else ""
     match error:
@@ -193,7 +193,7 @@ def _option_names(params: Iterable[click.Parameter]) -> list[str]:
 
 def refuse_unknown_command(context: click.Context, name: str, known: Iterable[str]) -> NoReturn:
     """
-    Say that there is no such command.
+    Refuse a command that doesn't exist.
 
     Raises:
         UsageError: Always.
@@ -213,5 +213,5 @@ def with_value(name: str, metavar: str, text: str, **more: Any) -> Option:  # An
 
 
 def with_values(name: str, metavar: str, text: str, **more: Any) -> Option:  # Any: as above
-    """An option with a value, which may be given several times."""
+    """An option with a value that may be given several times."""
     return with_value(name, metavar, text, multiple=True, **more)

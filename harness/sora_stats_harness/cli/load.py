@@ -1,4 +1,4 @@
-"""`sora-harness load`: a Locust scenario with every response judged."""
+"""`sora-harness load`: runs a Locust scenario, and judges every response."""
 
 from __future__ import annotations
 
@@ -52,14 +52,14 @@ def run(arguments: Arguments) -> int:
         The exit code of the verdict.
 
     Raises:
-        UsageError: A plan that is not bounded, or a value that cannot be used.
+        UsageError: A run without bounds, or a value that cannot be used.
     """
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install locust")
     if arguments.worker:
         return workers.run_as_worker(arguments)
-    # All that can be refused is, before Locust is imported.
+    # Refuse whatever can be refused before Locust is imported.
     url = settings.url
     limits = options.read_abort_limits(arguments)
     slos = options.read_slos(settings)
@@ -74,7 +74,7 @@ def run(arguments: Arguments) -> int:
         write_message(f"{plan_text}{also}\n", sys.stderr)
         return 0
 
-    import_module("..load.load_task", __package__)  # before what uses sockets, which Locust replaces
+    import_module("..load.load_task", __package__)  # before any import that uses sockets, since Locust replaces them
     from msgspec.structs import replace as replace_fields
 
     from ..load.load_task import run_load_task
@@ -106,7 +106,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddress, spec: LoadSpec) -> LoadTask:
-    """The run of this process; the caller adds limits and workers."""
+    """The task of this run; the caller adds limits and workers."""
     from ..load.load_task import LoadTask, RecordingPlan
 
     recording = None
@@ -126,7 +126,9 @@ def _load_task(arguments: Arguments, run: common.JudgedRun, address: ServerAddre
 
 
 def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpec:
-    """What the options say; a server that we did not start is never hammered unasked."""
+    """
+    What to send according to the options; a server that we did not start gets load only if the options say how much.
+    """
     from ..load.load_spec import LoadSpec
 
     scenario = _scenario_name(arguments)
@@ -137,17 +139,17 @@ def _load_spec(arguments: Arguments, url: str | None, processes: int) -> LoadSpe
     if url is not None:
         if rate is None and (asked_users is None or interval_s is None):
             raise UsageError(
-                "say how hard: --rate N, or --users N with --interval TIME (0: at once after the response)"
+                "state the load: --rate N, or --users N with --interval TIME (0: right after the response)"
             )
         if arguments.duration is None:
-            raise UsageError("say for how long: --duration TIME")
+            raise UsageError("state how long: --duration TIME")
     if interval_s is None and scenario == "soak" and rate is None:
         interval_s = SOAK_USER_INTERVAL_S
     users = arguments.max_in_flight if rate is not None else asked_users or max(4, processes)
     common.check_enough_users("--sockets", arguments.sockets, users)
     common.check_enough_users("--expect-workers" if arguments.master else "--processes", processes, users)
     if arguments.sockets is not None and arguments.sockets < processes:
-        raise UsageError("--sockets: each worker needs one at least")
+        raise UsageError("--sockets: each worker needs at least one")
     return LoadSpec(
         edition=arguments.settings.edition,
         checks=arguments.settings.checks,
@@ -184,7 +186,7 @@ def _scenario_name(arguments: Arguments) -> str:
         scenario = "scrape-cluster"
     if arguments.weights and not SCENARIOS[scenario].is_mixed:
         mixed = ", ".join(name for name, each in SCENARIOS.items() if each.is_mixed)
-        raise UsageError(f"--weights is for the scenarios {mixed}: {scenario} asks for one target")
+        raise UsageError(f"--weights is for the scenarios {mixed}: {scenario} sends only one target")
     return scenario
 
 
@@ -200,17 +202,17 @@ def _check_model(arguments: Arguments, scenario: str, duration_s: float) -> None
     elif scenario == "spike":
         raise UsageError("--scenario spike is for the open model: give --rate N")
     if scenario == "spike" and arguments.ramp > duration_s / 5:
-        raise UsageError(f"--ramp: before a spike it takes a fifth of the run at most: {duration_s / 5:g} s here")
+        raise UsageError(f"--ramp: before a spike it may take at most a fifth of the run: {duration_s / 5:g} s here")
 
 
 def _slos_on_targets(slos: Sequence[Slo], spec: LoadSpec, *, are_options: bool) -> tuple[Slo, ...]:
-    """Refuse an SLO on a target that the scenario never asks for; one of the configuration is left out then."""
+    """Refuse an SLO on a target that the scenario never sends; drop it if it is from the configuration."""
     from ..load.load_spec import asked_operations
 
     asked = asked_operations(spec.scenario, spec.weights)
     unasked = [slo for slo in slos if slo.target is not None and slo.target not in asked]
     if unasked and are_options:
-        raise UsageError(f"--slo {unasked[0].text}: the scenario {spec.scenario} never asks for that")
+        raise UsageError(f"--slo {unasked[0].text}: the scenario {spec.scenario} never sends that target")
     return tuple(slo for slo in slos if slo not in unasked)
 
 
@@ -238,7 +240,7 @@ def _plan_text(
         sockets += ", a new connection for each request"
     several = "" if plan is None else f", from {plan.description}"
     stop = " or ".join(each.text for each in limits)
-    gate = f"; has to keep {', '.join(each.text for each in slos)}" if slos else ""
+    gate = f"; must keep {', '.join(each.text for each in slos)}" if slos else ""
     return (
         f"plan: scenario {spec.scenario} on {url or 'the embedded simulator'}: {how}{sockets}{several}, "
         f"for {spec.duration_s:g} s; aborts at {stop}{gate}"
@@ -250,14 +252,13 @@ def _progress_text(elapsed_s: float, spec: LoadSpec, counts: Mapping[str, int]) 
 
 
 def _load_notes(load: LoadResult) -> list[str]:
-    """What the figures say that one should not overlook."""
+    """Notes that a reader of the figures should not overlook."""
     notes = []
     if load.generator_limited is not None:
         notes.append(f"the generator was the bottleneck: {load.generator_limited}")
     if load.due is not None and load.due - load.sent > load.processes:
         notes.append(
-            f"{load.due - load.sent:,} requests fell due and were never sent: as many as may be were under way, "
-            f"or the run was ended"
+            f"{load.due - load.sent:,} requests were due and never sent: too many were in flight, or the run ended"
         )
     return notes
 
@@ -270,9 +271,9 @@ def _parse_weights(text: str) -> dict[str, float]:
             raise UsageError(f"{text!r}: give connection=N,client=N,all=N, or some of them")
         weights[name] = float(value) if re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?", value) else -1.0
         if not 0 <= weights[name] <= 1e6:
-            raise UsageError(f"{part!r}: a weight is a number from 0 on")
+            raise UsageError(f"{part!r}: a weight must be a number of at least 0")
     if not any(weights.values()):
-        raise UsageError(f"{text!r}: one weight at least is more than 0")
+        raise UsageError(f"{text!r}: at least one weight must be greater than 0")
     return weights
 
 
@@ -291,39 +292,45 @@ command: Command = Command(
             with_value(
                 "--rate", "N", "open model: requests per second, whether or not responses arrive", type=options.RATE
             ),
-            with_value("--ramp", "TIME", "let the rate rise over this long", type=options.DURATION, default=0.0),
+            with_value("--ramp", "TIME", "let the rate rise over this time", type=options.DURATION, default=0.0),
             with_value(
                 "--max-in-flight",
                 "N",
-                f"open model: requests that may be under way at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
+                f"open model: the most requests in flight at a time (default: {DEFAULT_MAX_IN_FLIGHT})",
                 type=_USERS,
                 default=DEFAULT_MAX_IN_FLIGHT,
             ),
             with_value("--users", "N", "closed model: users that each wait for their response", type=_USERS),
-            with_value("--pollers", "N", "the same, for scrape: dashboards and exporters", type=_USERS),
+            with_value("--pollers", "N", "the same for scrape: how many dashboards and exporters poll", type=_USERS),
             with_value(
-                "--interval", "TIME", "from one request of a user to its next; 0: at once", type=Parsed(parse_interval)
+                "--interval",
+                "TIME",
+                "closed model: the time from a user's request to its next; 0: right after the response",
+                type=Parsed(parse_interval),
             ),
-            flag("--cluster", "for scrape: ask for the whole cluster"),
+            flag("--cluster", "for scrape: request the whole cluster"),
             with_value(
                 "--weights",
                 "TARGET=N,...",
-                "for mixed: how often to ask for connection, client and all (default: connection=70,client=29,all=1)",
+                "for mixed: the shares of the targets connection, client and all (default: "
+                "connection=70,client=29,all=1)",
                 type=Parsed(_parse_weights),
             ),
             with_value("--duration", "TIME", "how long (default on the simulator: 10)", type=options.DURATION),
             with_value(
                 "--warm-up",
                 "TIME",
-                "leave the first requests, up to this time, out of the figures",
+                "leave the requests of this first time out of the figures",
                 type=options.DURATION,
                 default=0.0,
             ),
-            with_value("--sockets", "N", "share so many connections (default: one for each user)", type=_USERS),
+            with_value("--sockets", "N", "share this many connections (default: one for each user)", type=_USERS),
             flag("--new-connection-each", "use each connection for one request only"),
-            options.slo_option("fail unless this holds: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%"),
+            options.slo_option(
+                "fail unless this objective is kept: p99<50ms, GetStatsAllConnections:p95<800ms, errors<0.1%"
+            ),
             options.abort_option("end early"),
-            with_value("--csv", "FILE", "write a row a second, for all targets and for each, while the run lasts"),
+            with_value("--csv", "FILE", "write a row per second for all targets together and for each, during the run"),
             options.wait_option(),
             flag("--dry-run", "print the plan and send nothing"),
         ),

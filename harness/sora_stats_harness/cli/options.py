@@ -1,6 +1,4 @@
-"""
-The options that several commands share, and the settings that they give together with environment and configuration.
-"""
+"""The options that several commands share, and how they, the environment and the configuration become settings."""
 
 from __future__ import annotations
 
@@ -24,10 +22,10 @@ if TYPE_CHECKING:
     from ..reports.baseline import Baseline
 
 RECORD_LIMIT_BYTES: Final = 2 << 30
-"""The recorder's own default; stated here because `--help` does not load the recorder."""
+"""The recorder's default, repeated here because `--help` does not load the recorder."""
 
 DEFAULT_EDITION: Final = "doc-2024"
-"""As `api.edition` has it, which `--help` does not load."""
+"""As in `api.edition`, which `--help` does not load."""
 
 DEFAULT_ABORT_LIMITS: Final = ("errors>5%", "p99>10s")
 
@@ -57,7 +55,7 @@ def server_options() -> list[click.Parameter]:
         required=False,
         metavar="[URL]",
         help=f"the server, such as http://127.0.0.1:3000 (default: ${URL_VARIABLE}, else the configuration); "
-        f"`{SIMULATOR_URL}`: the embedded one, whatever these name",
+        f"`{SIMULATOR_URL}`: the embedded simulator, whatever these name",
     )
     return [
         url,
@@ -67,12 +65,12 @@ def server_options() -> list[click.Parameter]:
                 "--header",
                 "'NAME: VALUE'",
                 "send this header as well (repeatable); for secrets use 'NAME: env:VARIABLE' or 'NAME: @FILE', or "
-                "give whole lines by env:VARIABLE or @FILE",
+                "give whole lines with env:VARIABLE or @FILE",
             ),
             with_value("--ca-file", "FILE", "trust only the certificates in this file"),
             Option(["--insecure/--no-insecure"], default=None, help="accept any certificate"),
-            with_value("--client-cert", "FILE", "show this certificate (PEM), which may hold its key as well"),
-            with_value("--client-key", "FILE", "the key of --client-cert, where that holds none"),
+            with_value("--client-cert", "FILE", "present this certificate (PEM), which may contain its key as well"),
+            with_value("--client-key", "FILE", "the key of --client-cert, if that file contains none"),
             with_value(
                 "--proxy",
                 "URL",
@@ -86,7 +84,7 @@ def server_options() -> list[click.Parameter]:
 
 def wait_option() -> Option:
     """--wait."""
-    return with_value("--wait", "TIME", "wait so long for a server that is starting, such as 30s (default: 0)")
+    return with_value("--wait", "TIME", "how long to wait for a server that is starting, such as 30s (default: 0)")
 
 
 def rule_options() -> list[click.Parameter]:
@@ -96,12 +94,12 @@ def rule_options() -> list[click.Parameter]:
         config_option(),
         flag(
             "--trust-config",
-            "let a configuration that was found here name checks, and secrets for the server that it names itself",
+            "let the configuration of this folder name checks, and secrets for the server that it names itself",
         ),
         with_value(
             "--edition",
             "NAME|FILE",
-            f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one nearest to the responses)",
+            f"the field list to judge by (default: {DEFAULT_EDITION}; auto: the one that matches the responses best)",
         ),
         Option(
             ["--tear"],
@@ -111,13 +109,13 @@ def rule_options() -> list[click.Parameter]:
         ),
         with_value("--fail-on", "|".join(FAIL_ON_LEVELS), "the lowest level of a finding that fails (default: proven)"),
         with_values("--require", "ID", "inconclusive unless this requirement was observed (repeatable)"),
-        with_values("--checks", "FILE.py", "judge by the checks of your own in this file as well (repeatable)"),
-        with_values("--label", "KEY=VALUE", "add to every report, such as build=123 (repeatable)"),
+        with_values("--checks", "FILE.py", "also judge by your own checks in this file (repeatable)"),
+        with_values("--label", "KEY=VALUE", "add this to every report, such as build=123 (repeatable)"),
     )
 
 
 def judging_options(*, no_output: str = "a new folder below reports/") -> list[click.Parameter]:
-    """What decides the verdict, and where the reports go: also --baseline --json --quiet --verbose --output."""
+    """What decides the verdict, and where the reports go: in addition --baseline --json --quiet --verbose --output."""
     return rule_options() + group(
         "judging and reports",
         with_value(
@@ -172,7 +170,7 @@ def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
     Read the SLOs of the command line or the configuration, each once.
 
     Raises:
-        UsageError: One of them is none.
+        UsageError: One of them is not an SLO.
     """
     from ..load.slo import parse_slo
     from ..probe.run_settings import ORIGIN_OPTION
@@ -193,7 +191,7 @@ def read_abort_limits(arguments: Arguments) -> tuple[AbortLimit, ...]:
     Read --abort-when.
 
     Raises:
-        UsageError: One of them is no limit.
+        UsageError: One of them is not a limit.
     """
     from ..load.slo import parse_abort_limit
 
@@ -201,9 +199,11 @@ def read_abort_limits(arguments: Arguments) -> tuple[AbortLimit, ...]:
 
 
 def pace_options(*, default: float | None = None) -> tuple[Option, ...]:
-    """How long the simulator takes: --service-time --workers --per-connection-cost; `default` is the times' default."""
+    """How long the simulator takes: --service-time --workers --per-connection-cost; `default` is that of the times."""
     return (
-        with_value("--service-time", "TIME", "each request keeps a worker this long", type=DURATION, default=default),
+        with_value(
+            "--service-time", "TIME", "each request occupies a worker this long", type=DURATION, default=default
+        ),
         with_value(
             "--workers",
             "N",
@@ -224,9 +224,9 @@ def pace_options(*, default: float | None = None) -> tuple[Option, ...]:
 def simulator_options(
     *more: Option, connections: Parsed | None = None, connections_help: str = "how many connections (default: 20)"
 ) -> list[click.Parameter]:
-    """What the embedded simulator is like: --fault --seed --connections --nodes, and more of the kind."""
+    """Options of the embedded simulator: --fault --seed --connections --nodes, and a command's further ones."""
     return group(
-        "the embedded simulator, where no URL is given",
+        "the embedded simulator, if no URL is given",
         with_values("--fault", "NAME[:KEY=VALUE]", "make it misbehave (repeatable)"),
         with_value("--seed", "N", "another world (default: 1)", type=integer(-(2**63))),
         with_value("--connections", "N", connections_help, type=connections or integer(1)),
@@ -236,7 +236,7 @@ def simulator_options(
 
 
 class _Path(click.ParamType[Any]):
-    """A file or folder that is looked at while the command line is read, and not after a run of ten minutes."""
+    """A file or folder that is checked while the command line is parsed, not after a run of ten minutes."""
 
     name = "path"
 
@@ -245,7 +245,7 @@ class _Path(click.ParamType[Any]):
         self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        if not value and param is not None:  # what an unset variable leaves behind
+        if not value and param is not None:  # as from an unset variable
             raise UsageError(f"{param.opts[0]} is empty: name {self._what}")
         return self._read(value)
 
@@ -264,21 +264,21 @@ def _parse_output(text: str) -> Path:
     return folder
 
 
-# What the options come to.
+# From options to settings.
 
 
 def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSettings:
     """
-    Put options, environment and configuration together; the result is also kept as `arguments.settings`.
+    Combine options, environment and configuration; also stores the result as `arguments.settings`.
 
     Args:
-        writes_reports: Whether it writes reports where `--output` isn't given.
+        writes_reports: Whether the command writes reports even without `--output`.
 
     Raises:
-        OutputError: Nothing can be written where the reports or the recording go by default.
+        OutputError: The reports or the recording can't be written to their default place.
         ConfigError: The configuration can't be used.
-        UsageError: A value can't be used; options of the simulator stand beside a URL; or the baseline is of another
-            edition or subject.
+        UsageError: A value can't be used; options of the simulator are given with a URL; or the baseline is of another
+        edition or subject.
     """
     from ..probe.run_settings import SettingSources, resolve_settings
 
@@ -294,7 +294,7 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
     settings = arguments.settings = resolve_settings(sources)
     given = [name for name in _SIMULATOR_PARAMETERS if values.get(name) not in (None, ())]
     if values.get("fuzz") is not None and "seed" in given:
-        given.remove("seed")  # it seeds the made-up requests
+        given.remove("seed")  # --seed also seeds the made-up requests
     settings.refuse_simulator_options([f"--{name}" for name in given])
     if values.get("baseline", "") is None and settings.baseline is not None:
         arguments.baseline = _read_baseline(settings.baseline)
@@ -306,7 +306,7 @@ def read_settings(arguments: Arguments, *, writes_reports: bool = True) -> RunSe
 
 
 def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
-    """Try where the run will write, before it sends anything; `--output` was tried as it was read."""
+    """Check where the run will write, before it sends anything; `--output` was checked while it was parsed."""
     from ..reports.report_folder import DEFAULT_FOLDER, try_folder
 
     if writes_reports and arguments.output is None:
@@ -325,7 +325,7 @@ def check_baseline(arguments: Arguments, *, subject_kind: SubjectKind | None = N
     Refuse a baseline of another edition or kind of subject.
 
     Raises:
-        UsageError: It is one.
+        UsageError: The baseline doesn't fit.
     """
     from ..api.edition import load_edition
     from ..probe.edition_detection import AUTO_EDITION
@@ -339,10 +339,10 @@ def check_baseline(arguments: Arguments, *, subject_kind: SubjectKind | None = N
 
 
 _SIMULATOR_PARAMETERS: Final = {"fault": "faults", "seed": "seed", "connections": "connections", "nodes": "nodes"}
-"""Each option of the simulator, and what the simulator calls it."""
+"""Each option of the simulator, with the name of the simulator's parameter."""
 
 
 def simulator_parameters(arguments: Arguments) -> dict[str, Any]:  # Any: numbers, and a tuple of faults
-    """The simulator's options that were given, by the names of its parameters."""
+    """The options of the simulator that were given, by the names of its parameters."""
     given = {name: getattr(arguments, option) for option, name in _SIMULATOR_PARAMETERS.items()}
     return {name: value for name, value in given.items() if value is not None and value != ()}

@@ -1,7 +1,7 @@
 """
-Writing to stdout and stderr: tables, colour, progress, errors, readers who go away, and full disks.
+Writes to stdout and stderr: tables, colour, progress and errors; copes with closed pipes and full disks.
 
-rich is imported only where something is laid out.
+rich is imported only when something is laid out.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ if TYPE_CHECKING:
     from rich.live import Live
 
 PLAIN_INTERVAL_S: Final = 5.0
-"""Between two lines of progress where there is no terminal."""
+"""The time between two lines of progress without a terminal."""
 
 PROGRESS_AFTER_S: Final = 2.0
-"""Reading files shows its progress after this time."""
+"""Progress of reading files is shown only after this time."""
 
 LINES_PER_TICK: Final = 64
-"""The clock is read once in so many lines."""
+"""How many lines are read between two looks at the clock."""
 
 _UNLIMITED_WIDTH: Final = 100_000
-"""Columns of a table that no terminal shows."""
+"""The width of a table without a terminal."""
 
 
 class GuardedStream:
     """
-    A standard stream that never raises: once it can't be written to, the rest goes nowhere.
+    A standard stream that never raises: after a failed write, everything else is dropped.
 
-    A reader who has gone away (`| head`) wants no more, and a stream that was closed at the start never had a reader: that
-    is no problem. Anything else is kept as `problem`.
+    A reader who closes the pipe early (`| head`) or a stream that was closed from the start is not a problem. Any other
+    failure is kept as `problem`.
     """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self.problem: str | None = None
-        """Why something was lost; None where nothing was that somebody wants to read."""
+        """Why output was lost; None if no output was lost that somebody wants to read."""
 
     def write(self, text: str) -> int:
         """Write, or drop the text."""
@@ -55,7 +55,7 @@ class GuardedStream:
             return len(text)
 
     def flush(self) -> None:
-        """Flush, or drop what waits."""
+        """Flush, or drop the buffered text."""
         try:
             self._stream.flush()
         except OSError as error:
@@ -71,24 +71,24 @@ class GuardedStream:
 
 
 def guard_standard_streams() -> None:
-    """Replace stdout and stderr by guarded ones; a descriptor that is closed is opened on nothing."""
+    """Replace stdout and stderr with guarded streams; a closed descriptor is opened on the null device."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, so that no file of ours gets it
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number, so that no other file gets it
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name) or Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # until the end
         setattr(sys, name, GuardedStream(stream))
 
 
 def stdout_problem() -> str | None:
-    """Why something was lost that was written to stdout; None where nothing was."""
+    """Why output to stdout was lost; None if none was."""
     return getattr(sys.stdout, "problem", None)
 
 
 def write_output(text: str, stream: TextIO | None = None) -> None:
-    """Write to stdout (or `stream`) at once."""
+    """Write to stdout (or `stream`), and flush."""
     stream = stream or sys.stdout
     stream.write(text)
     stream.flush()
@@ -101,7 +101,7 @@ def write_message(text: str, stream: TextIO | None = None) -> None:
 
 def write_result(text: str, path: Path | None) -> None:
     """
-    Write to a file, or to stdout where there is none.
+    Write to a file, or to stdout if `path` is None.
 
     Raises:
         OutputError: The file cannot be written.
@@ -118,7 +118,7 @@ def write_result(text: str, path: Path | None) -> None:
 
 
 def print_error(text: str) -> None:
-    """Write one line to stderr, and an annotation where this is a step of a workflow."""
+    """Write one line to stderr, and an annotation if this is a step of a GitHub workflow."""
     from ..reports.escaping import escape_terminal
 
     write_output(f"sora-harness: {translate(escape_terminal(text, 2000))}\n", sys.stderr)
@@ -135,7 +135,7 @@ def _redirect_to_null(stream: TextIO) -> None:
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to colour, as rich decides: NO_COLOR, FORCE_COLOR, TERM, and whether the stream is a terminal."""
+    """Whether to use colour, as rich decides: by NO_COLOR, FORCE_COLOR, TERM, and whether the stream is a terminal."""
     from rich.console import Console
 
     console = Console(file=stream)
@@ -143,7 +143,7 @@ def wants_colour(stream: TextIO) -> bool:
 
 
 def report_width(stream: TextIO) -> int:
-    """The columns of a report: those of the terminal, if there is one."""
+    """The width of a report: that of the terminal, if there is one."""
     from rich.console import Console
 
     from ..reports.terminal import DEFAULT_WIDTH
@@ -158,10 +158,10 @@ def print_table(rows: Sequence[Sequence[str]]) -> None:
 
 def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False, is_named: bool = False) -> str:
     """
-    Lay out a table, every string made harmless; without a terminal no line is wrapped.
+    Lay out a table with its strings escaped; without a terminal no line is wrapped.
 
     Args:
-        is_named: Whether there is a head, and below it the first column holds names, which stay as they are.
+        is_named: Whether the table has a head, and names in the first column, which are not translated.
 
     >>> print(format_columns([("A", "B"), ("long", "x")]), end="")
     A     B
@@ -188,7 +188,7 @@ def format_columns(rows: Sequence[Sequence[str]], *, terminal: bool = False, is_
 
 class ProgressLine:
     """
-    Shows how far a run is: one line that changes on a terminal, a line every few seconds elsewhere.
+    Shows the progress of a run: one changing line on a terminal, a line every few seconds elsewhere.
 
     It writes to stderr, because stdout is for data; `end` leaves the terminal as it was.
     """
@@ -232,14 +232,14 @@ class ProgressLine:
         self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def end(self) -> None:
-        """Take the line away."""
+        """Remove the line."""
         if self._live is not None:
             self._live.stop()
             self._live, self._shown = None, ""
 
 
 def make_line_ticker(progress: ProgressLine, text: Callable[[int], str]) -> Callable[[], None]:
-    """What is called at every line of a file; shows `text` of how many there were, once that takes a while."""
+    """Make a function to call at every line of a file; after a while it shows `text` with the number of lines."""
     started_s = time.monotonic()
     count = 0
 

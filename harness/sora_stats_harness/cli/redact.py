@@ -1,4 +1,4 @@
-"""`sora-harness redact`: a recording that can be passed on."""
+"""`sora-harness redact`: makes a copy of a recording that can be passed on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ examples:
 """
 
 MAX_SHOWN_TEXTS: Final = 20
-"""How many of the texts that were kept are shown."""
+"""How many of the kept texts are shown."""
 
 
 def run(arguments: Arguments) -> int:
@@ -25,12 +25,12 @@ def run(arguments: Arguments) -> int:
     Redact a recording.
 
     Raises:
-        UsageError: It cannot be read, or OUT not be written.
+        UsageError: The recording cannot be read, or OUT cannot be written.
     """
     from ..recording.pseudonymize import redact_recording
 
     progress = ProgressLine()
-    tick = make_line_ticker(progress, "redact: {:,} lines; each is read, and searched when it is written".format)
+    tick = make_line_ticker(progress, "redact: {:,} lines read, or searched after writing".format)
     try:
         summary = redact_recording(arguments.recording, arguments.out, tick=tick)
     finally:
@@ -38,11 +38,11 @@ def run(arguments: Arguments) -> int:
     replaced = ", ".join(f"{count:,} {kind}" for kind, count in summary.replaced.items() if count)
     text = f"{arguments.out}: {summary.exchanges:,} exchanges; replaced: {replaced or 'nothing'}"
     if summary.damaged:
-        text += f"; {summary.damaged:,} lines could not be read, and stay marked as damaged"
+        text += f"; {summary.damaged:,} lines could not be read, and are still marked as damaged"
     kept = ", ".join(["numbers, times, documented keys", *summary.kept[:MAX_SHOWN_TEXTS]])
     if (more := len(summary.kept) - MAX_SHOWN_TEXTS) > 0:
         kept += f" and {more:,} more"
-    text += f"\nkept: {kept}; the file was searched for everything that was replaced"
+    text += f"\nkept: {kept}; the file was searched for whatever was replaced"
     write_message(f"{text}\n", sys.stderr)
     return 0
 

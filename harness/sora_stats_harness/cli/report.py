@@ -1,4 +1,4 @@
-"""`sora-harness report`: a verdict in another format."""
+"""`sora-harness report`: writes a verdict in another format."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ examples:
 
 def run(arguments: Arguments) -> int:
     """
-    Write the report that the run itself would have written.
+    Write the same report as the run itself would have written.
 
     Raises:
-        UsageError: The verdict cannot be read, or the file not be written.
+        UsageError: The verdict cannot be read, or the file cannot be written.
     """
     from ..reports import report_folder as files
     from ..reports import terminal
@@ -50,7 +50,7 @@ command: Command = Command(
             ["verdict"],
             type=Path,
             metavar="VERDICT",
-            help="a verdict.json, or the folder of a run; evidence beside it is used",
+            help="a verdict.json, or the folder of a run; the evidence beside it is used",
         ),
         Option(["--format"], type=Choice(list(REPORT_FORMATS)), default="text", help="what to write (default: text)"),
         verbose_option(),

@@ -1,4 +1,4 @@
-"""`sora-harness requirements`: the rules that a server is checked against."""
+"""`sora-harness requirements`: lists the rules that a server is checked against."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ examples:
 
 
 def run(arguments: Arguments) -> int:
-    """Print every requirement, families together."""
+    """Print every requirement, grouped by family."""
     from ..judge.requirements import REQUIREMENTS
     from ..reports.reference_pages import describe_scope
 

@@ -1,4 +1,4 @@
-"""`sora-harness schemas`: the generated JSON Schemas as files."""
+"""`sora-harness schemas`: writes the generated JSON Schemas as files."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ examples:
 
 def run(arguments: Arguments) -> int:
     """
-    Write every schema, or compare with what is there.
+    Write every schema, or compare them with the existing files.
 
     Returns:
-        1 where `--check` found a file that is missing or stale, else 0.
+        1 if `--check` found a missing or stale file, else 0.
 
     Raises:
         EditionError: There is no such edition.
@@ -72,7 +72,7 @@ def _check_up_to_date(wanted: dict[str, str], folder: Path) -> int:
         if (folder / name).is_file() and (folder / name).read_bytes() != text.encode("utf-8")
     ]
     if wrong:
-        wrong.append(f"{len(wrong)} of {len(wanted)} schemas must be written again: leave out --check")
+        wrong.append(f"{len(wrong)} of {len(wanted)} schemas must be rewritten: leave out --check")
         write_message("".join(f"{line}\n" for line in wrong), sys.stderr)
         return int(ExitCode.FAIL)
     write_message(f"{len(wanted)} schemas in {folder} are up to date\n")
@@ -96,7 +96,7 @@ command: Command = Command(
             "--edition", "NAME|FILE", "of these editions (repeatable; default: all that ship with the package)"
         ),
         with_value("--output", "DIR", "where (default: schemas)", type=Path, default=Path("schemas")),
-        flag("--check", "write nothing; exit 1 where a file is missing or stale"),
+        flag("--check", "write nothing; exit 1 if a file is missing or stale"),
     ],
     examples=EXAMPLES,
     run=run,

@@ -1,4 +1,4 @@
-"""`sora-harness simulate`: the embedded simulator, until interrupted or while a command runs."""
+"""`sora-harness simulate`: runs the embedded simulator until interrupted, or while a command runs."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ EXAMPLES: Final = """\
 examples:
   sora-harness simulate                                      on port 3000, until Ctrl-C
   sora-harness simulate --port 0 --seed 7 --connections 100  another world, on a free port
-  sora-harness simulate --list-faults                        how it can be made to misbehave
+  sora-harness simulate --list-faults                        the ways to make it misbehave
   sora-harness simulate --fault counter-falls                with one of them
   sora-harness simulate --port 0 -- sh -c 'echo $SORA_URL'   for the length of a command
   sora-harness simulate --play run.jsonl.zst                 with the responses of a recording
-  sora-harness simulate --world world.toml                   who joins and leaves when is yours to say
+  sora-harness simulate --world world.toml                   you say who joins and leaves when
   sora-harness simulate --answer Sora_20171010.GetLicense=license.json   one more target
 """
 
@@ -55,15 +55,15 @@ _WORLD_OPTIONS: Final = {
     "empty_for_unknown": False,
     "world": None,
 }
-"""Options that mean nothing where a recording is played, and their defaults."""
+"""Options without meaning for a played recording, with their defaults."""
 
 _MADE_UP_OPTIONS: Final = {"connections": None, "no_churn": False, "restart_after": None}
-"""Options that mean nothing where a file says who joins and leaves, and their defaults."""
+"""Options without meaning if a file says who joins and leaves, with their defaults."""
 
 
 def run(arguments: Arguments) -> int:
     """
-    Listen, say where, and wait.
+    Listen, print the URLs, and wait.
 
     Returns:
         0 after an interrupt, or the command's own status.
@@ -119,7 +119,7 @@ def _run_simulator(arguments: Arguments, stack: ExitStack) -> int:
             threading.Thread(target=_stop_on_end_of_input, args=(ended,), daemon=True).start()
         else:
             write_message("the simulator is listening; Ctrl-C ends it\n", sys.stderr)
-        while not ended.wait(0.5):  # a wait without limit would not let signals through everywhere
+        while not ended.wait(0.5):  # on some platforms a wait without a limit would block signals
             pass
     if not arguments.with_parent:
         write_message("the simulator has ended\n", sys.stderr)
@@ -127,7 +127,7 @@ def _run_simulator(arguments: Arguments, stack: ExitStack) -> int:
 
 
 def _read_playback(arguments: Arguments, stack: ExitStack) -> RecordingPlayer | None:
-    """The recording that --play names; None without one."""
+    """The recording that --play names; None without --play."""
     if not arguments.play:
         return None
     _refuse_given(arguments, _WORLD_OPTIONS, "shapes the simulated world, and --play has none")
@@ -143,7 +143,7 @@ def _read_playback(arguments: Arguments, stack: ExitStack) -> RecordingPlayer | 
 
 
 def _read_world(arguments: Arguments, edition: Edition) -> WorldPlan | None:
-    """The world that --world names; None without one."""
+    """The world that --world names; None without --world."""
     if arguments.world is None:
         return None
     _refuse_given(arguments, _MADE_UP_OPTIONS, "shapes a made-up world, and --world says who joins and leaves")
@@ -175,10 +175,10 @@ def _report_unserved(target: str) -> None:
 
     try:
         write_message(
-            f"{escape_terminal(target, 100)} was asked for, and is not served (--answer TARGET=FILE)\n", sys.stderr
+            f"{escape_terminal(target, 100)} was requested, but is not served (--answer TARGET=FILE)\n", sys.stderr
         )
     except OSError:
-        pass  # nobody reads it; the response is the client's all the same
+        pass  # stderr is closed; the client still gets its response
 
 
 def _stop_on_signal(ended: threading.Event, stack: ExitStack) -> None:
@@ -199,7 +199,7 @@ def _run_command(command: Sequence[str], urls: Sequence[str], ended: threading.E
         raise UsageError(f"cannot run {command[0]}: {error.strerror or error}") from None
     # Ctrl-C in a terminal reaches the command as well, which then ends; SIGTERM reaches only this process.
     before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
-    if ended.is_set():  # the signal came before the command was there
+    if ended.is_set():  # the signal came before the command was started
         process.terminate()
     try:
         status = process.wait()
@@ -209,7 +209,7 @@ def _run_command(command: Sequence[str], urls: Sequence[str], ended: threading.E
 
 
 def _stop_on_end_of_input(ended: threading.Event) -> None:
-    # Not sys.stdin: at its end the interpreter aborts where a thread still waits with that buffer's lock.
+    # Not sys.stdin: at exit the interpreter aborts if a thread still holds that buffer's lock.
     while os.read(0, 4096):
         pass
     ended.set()
@@ -245,8 +245,9 @@ def _list_faults(*, as_json: bool) -> int:
         for name, line in zip((kind.name, "", "", ""), lines, strict=False):
             write_message(f"{name:<{wide}}  {line}\n")
     write_message(
-        "\nAll but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS PER SECOND;\n"
-        "times=N ends a fault after it has struck N times (0: never).\n"
+        "\nAll faults but those of the transport also take target=OPERATION, after=SECONDS and above=REQUESTS PER "
+        "SECOND;\n"
+        "times=N ends a fault after N times (0: never).\n"
     )
     return ExitCode.PASS
 
@@ -263,7 +264,7 @@ command: Command = Command(
             nargs=-1,
             type=click.UNPROCESSED,
             metavar="[-- COMMAND...]",
-            help="run this with SORA_URL set, and end with its status",
+            help="run this command with SORA_URL set, and exit with its status",
         ),
         with_value(
             "--port",
@@ -279,17 +280,19 @@ command: Command = Command(
         with_value(
             "--restart-after",
             "TIME",
-            "begin anew this long after the first request, as a server that was restarted",
+            "restart this long after the first request, as a server would",
             type=options.DURATION,
         ),
         with_value(
             "--clock-step",
             "TIME",
-            "a second after the first request the clock is set forward by this much; back: --clock-step=-200ms",
+            "set the clock forward by this a second after the first request; to set it back: --clock-step=-200ms",
             type=Parsed(_parse_step),
             default=0.0,
         ),
-        with_value("--cors", "ORIGIN", "which web pages may read responses, or none (default: *)", default="*"),
+        with_value(
+            "--cors", "ORIGIN", "the origin whose web pages may read responses, or none (default: *)", default="*"
+        ),
         flag(
             "--empty-for-unknown", "GetStatsClient responds to an unknown client with [], not with 400; both are right"
         ),
@@ -307,12 +310,12 @@ command: Command = Command(
         with_values(
             "--answer",
             "TARGET=FILE",
-            'respond to this target with what a JSON file gives: {"json": …, "status": …, "headers": …} (repeatable)',
+            'respond to this target with the content of a JSON file: {"json": …, "status": …, "headers": …} (repeatable)',
         ),
         with_value(
             "--world", "FILE", "a world that a TOML file describes: who joins and leaves when, with which numbers"
         ),
-        flag("--list-faults", "print what --fault takes, and end"),
+        flag("--list-faults", "print what --fault takes, and exit"),
         flag("--json", "with --list-faults: as JSON"),
         Option(["--with-parent"], is_flag=True, hidden=True),
         *options.simulator_options(connections=options.integer(0)),

@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 MAX_WORKERS: Final = 256
 
 DEFAULT_MASTER_PORT: Final = 5557
-"""As Locust's."""
+"""Locust's default."""
 
 
 def worker_options() -> list[click.Parameter]:
-    """--processes; --master --expect-workers --master-bind-host --master-bind-port; --worker --master-host --master-port."""
+    """
+    --processes; --master --expect-workers --master-bind-host --master-bind-port; --worker --master-host --master-port.
+    """
     port = integer(1, 65_535)
     return group(
         "who sends",
@@ -29,15 +31,15 @@ def worker_options() -> list[click.Parameter]:
             type=integer(1, MAX_WORKERS),
             default=1,
             metavar="N",
-            help="send from so many processes of this machine (default: 1)",
+            help="send from this many processes of this machine (default: 1)",
         ),
-        Option(["--master"], is_flag=True, help="have workers send that connect from any machine"),
+        Option(["--master"], is_flag=True, help="let workers send, which connect from any machine"),
         Option(
             ["--expect-workers"],
             type=integer(1, MAX_WORKERS),
             default=1,
             metavar="N",
-            help="with --master: begin when so many are there (default: 1)",
+            help="with --master: begin when this many have connected (default: 1)",
         ),
         Option(
             ["--master-bind-host"],
@@ -52,7 +54,7 @@ def worker_options() -> list[click.Parameter]:
             metavar="PORT",
             help=f"with --master: listen on this port (default: {DEFAULT_MASTER_PORT})",
         ),
-        Option(["--worker"], is_flag=True, help="send for a master, which says everything else"),
+        Option(["--worker"], is_flag=True, help="send for a master, which decides everything else"),
         Option(
             ["--master-host"],
             default="127.0.0.1",
@@ -71,17 +73,17 @@ def worker_options() -> list[click.Parameter]:
 
 def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
     """
-    Read who sends; None where this process does.
+    Read who sends; None for this process alone.
 
     Raises:
-        UsageError: Two ways were given.
+        UsageError: Both ways were given.
     """
     from ..load.worker_plan import WorkerPlan
 
     if not arguments.master:
         return None if arguments.processes == 1 else WorkerPlan(count=arguments.processes)
     if arguments.processes > 1:
-        raise UsageError("--processes and --master are two ways to send: give one of them")
+        raise UsageError("--processes and --master exclude each other: give one of them")
     _check_host("--master-bind-host", arguments.master_bind_host)
     return WorkerPlan(
         count=arguments.expect_workers,
@@ -93,10 +95,10 @@ def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
 
 def run_as_worker(arguments: Arguments) -> int:
     """
-    Work for a master; gives the exit code.
+    Work for a master; returns the exit code.
 
     Raises:
-        UsageError: It is to be a master as well, or a server was given, which the master names.
+        UsageError: --master was given as well, or a server, which only the master may name.
     """
     if arguments.master or arguments.processes > 1:
         raise UsageError("--worker works for a master: leave --master and --processes out")
@@ -109,7 +111,7 @@ def run_as_worker(arguments: Arguments) -> int:
 
 
 def _check_host(option: str, host: str) -> None:
-    """Refuse a name that has no address: a worker would wait for it, and a master's port seem to be taken."""
+    """Refuse a name without an address: a worker would wait for it, and a master would seem to find its port taken."""
     from ..api.exchange import TransportError
     from ..api.server_address import look_up_addresses
     from ..api.server_url import bracket_ipv6

@@ -1,9 +1,9 @@
 """
-The scanner in C, where there is one: it accepts bodies in which there is nothing to find, for less than parsing costs.
+The optional scanner in C: it accepts bodies in which there is nothing to find, for less than parsing costs.
 
-It is made from the decoder's plans and hands over what `sample_builder` would have taken from the same body, or refuses;
-what it refuses is read in Python. It is never needed: without a compiler, or with `SORA_HARNESS_PURE=1`, everything is
-judged in Python, with the same findings.
+It is built from the decoder's plans. For each body it either returns what `sample_builder` would have taken from it, or
+refuses; Python reads what it refuses. It is never required: without a compiler, or with `SORA_HARNESS_PURE=1`,
+everything is judged in Python, with the same findings.
 """
 
 from __future__ import annotations
@@ -22,58 +22,60 @@ from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
 from .edition_decoder import MAX_UNCHECKED_CHARACTERS, Counters, EditionDecoder, GroupPlan
 
 INTERFACE_VERSION: Final = 8
-"""What the two sides expect of each other; a module built for another one is left alone."""
+"""The version of the interface between the C module and Python; a module with another version is not used."""
 
 HANDED_OVER: Final = (*((name,) for name in CONNECTION_TEXTS), UNSTABLE_LEVEL)
-"""The connection's leaves that are handed over, besides counters; the first is the time."""
+"""The connection's leaves that the module returns besides counters; the first is the time."""
 
 COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE = range(8)
-"""What may stand behind a key, in the module's order."""
+"""The kinds of value that a key may have, in the module's order."""
 
 REPEATED_KEY: Final = 1
-"""What a scanner gives for a body that it refuses because a key stands twice; 0 where it is for anything else."""
+"""What a scanner returns if it refuses a body because a key is repeated; for any other reason it returns 0."""
 
 Blocks = list[Counters | None]
 """A sample's counters."""
 
 Terms = Sequence[tuple[int, int, int]]
-"""Of a relation: factor, block and counter."""
+"""A term of a relation: factor, block and counter."""
 
 RelationTerms = tuple[bool, Terms, Terms, Terms]
 """
-Whether the sides are to be equal (else the left one is at most the right one), the sides, and counters of which any that
-is not 0 turns "equal" into "at least".
+Whether the sides must be equal (else the left one must be at most the right one), the sides, and counters any of which,
+if not 0, turns "equal" into "at least".
 """
 
 
 class ScannedConnection(NamedTuple):
-    """One connection. The module gives plain tuples, which `sample_builder` takes apart; this says what is in them."""
+    """One connection. The module returns plain tuples, which `sample_builder` unpacks; this describes their content."""
 
     leaves: tuple[Any, ...]
-    """As HANDED_OVER; None where one is not there. Any: leaves of the edition's types."""
+    """The values of HANDED_OVER; None for an absent one. Any: leaves of the edition's types."""
     blocks: Blocks
     labels: dict[str, Counters]
     configuration: dict[str, tuple[Any, ...]]
-    """Of each label, its leaves that are no counters. Any: as above."""
+    """Each label's leaves that are not counters. Any: as above."""
     related: bool
-    """Whether all relations hold for certain whose groups are there."""
+    """Whether all relations whose groups are present certainly hold."""
     stamp_ns: int | None
-    """The time, where it is written with microseconds, and all leaves are there and short."""
+    """The time, if it has microseconds and all leaves are present and short."""
     absent: list[int]
-    """Groups that are not there, by their place in the decoder's plans."""
+    """Absent groups, by their index in the decoder's plans."""
     raws: tuple[bytes | None, ...]
-    """What the decoder lets through; None where one is not there, and an empty tuple where none is."""
+    """The raw values that the decoder accepts unread; None for an absent one, and an empty tuple if all are absent."""
 
 
 Scan = Callable[[bytes, bool], list[ScannedConnection] | int]
-"""From a body, and whether it should be an array of connections, to these; a number where it is refused."""
+"""
+Takes a body, and whether it should be an array of connections; returns the connections, or a number if it refuses.
+"""
 
 
 def _load_module() -> ModuleType | None:
     if os.environ.get("SORA_HARNESS_PURE", "") not in ("", "0"):
         return None
     try:
-        from . import _accelerator  # type: ignore[attr-defined]  # it is there only where it could be built
+        from . import _accelerator  # type: ignore[attr-defined]  # exists only if it could be built
     except ImportError:
         return None
     module: ModuleType = _accelerator
@@ -84,7 +86,7 @@ MODULE: Final = _load_module()
 
 
 def is_available() -> bool:
-    """Whether bodies are read by it."""
+    """Whether the accelerator reads bodies."""
     return MODULE is not None
 
 
@@ -110,12 +112,12 @@ merge_risen_blocks: Final[Callable[[Blocks, Blocks], tuple[Blocks, Sequence[int]
     MODULE, "merge_risen_blocks", _merge_risen_blocks
 )
 """
-Take the blocks that are larger in the second list over into a copy of the first.
+Merge the blocks that are larger in the second list into a copy of the first.
 
 Returns:
-    That, or the first list itself where none is larger; and the places of the blocks that have to be looked at: a counter
-    fell, or a block is in one list only. In the second list, blocks that are the same as in the first become those very
-    objects.
+    The copy, or the first list itself if no block is larger; and the indexes of blocks that need a closer look: a
+    counter fell, or only one list has the block. In the second list, blocks that are equal to the first's are replaced
+    by these very objects.
 """
 
 find_first_holders: Final[Callable[[tuple[Counters, ...], list[Any], list[Any]], list[Any] | None] | None] = getattr(
@@ -132,11 +134,11 @@ def make_scanner(codec: EditionDecoder, relations: Sequence[RelationTerms]) -> S
     Make a scanner.
 
     Args:
-        codec: What it has learned counts as well; make a new scanner when it learns.
-        relations: Those between counters, none of which it has learned to let through.
+        codec: The decoder, with what it has learned; make a new scanner whenever it learns.
+        relations: Relations between counters, none of which the decoder has learned to accept unread.
 
     Returns:
-        None where there is no accelerator, or the decoder knows something that it can't read.
+        None if there is no accelerator, or the decoder knows something that the accelerator can't read.
     """
     if MODULE is None:
         return None
@@ -172,14 +174,14 @@ def make_scanner(codec: EditionDecoder, relations: Sequence[RelationTerms]) -> S
             labels=labels is not None,
             unset=msgspec.UNSET,
         ).read
-    except (ValueError, struct.error):  # an edition that is larger than there is room for
+    except (ValueError, struct.error):  # the edition is larger than the module's tables
         return None
     return scan
 
 
 def _pack(rows: Iterable[Iterable[int]]) -> bytes:
     """
-    Rows of numbers as the module takes them.
+    Pack rows of numbers for the module.
 
     Raises:
         struct.error: One has more than 64 bits.
@@ -193,16 +195,16 @@ class _Entry(NamedTuple):
 
     kind: int
     key: int
-    """Where it begins."""
+    """Where the key begins in `keys`."""
     length: int
     required: bool = False
     place: int = -1
-    """Of a counter, of a leaf that is handed over, of a group, or of what is let through."""
+    """The index of a counter, of a returned leaf, of a group, or of a raw value."""
     block: int = -1
     least: int = 0
     most: int = 0
     start: int = 0
-    """The first of a choice's strings, or a group's object."""
+    """The index of a choice's first string, or of a group's object."""
     choices: int = 0
     """How many strings a choice has."""
 
@@ -211,13 +213,13 @@ class _Layout:
     """
     An edition's keys, as the tables that the module takes.
 
-    Objects stand behind those that are in them, and each object's entries together.
+    An object comes after the objects within it; an object's entries are consecutive.
     """
 
     def __init__(self, codec: EditionDecoder) -> None:
         self.keys = bytearray()
         self.strings: list[str] = []
-        """The words of choices."""
+        """The strings of choices."""
         self.entries: list[_Entry] = []
         self.nodes: list[int] = []
         """How many entries each object has."""
@@ -229,7 +231,7 @@ class _Layout:
         self._places = {id(plan): place for place, plan in enumerate(codec.plans)}
 
     def add(self, plan: GroupPlan) -> int:
-        """Add a group, or what stands for every label; its number."""
+        """Add a group, or the group for every label; returns its number."""
         below = {attribute: (inner, self.add(inner)) for attribute, inner in plan.below}
         loose = {each.position: each for each in plan.loose}
         fields = {field.name: field for field in plan.group.fields}
@@ -254,7 +256,7 @@ class _Layout:
     def _leaf(self, plan: GroupPlan, position: int, field: FieldDefinition, key: tuple[int, int]) -> _Entry:
         of_label = plan is self._codec.label_plan
         required = field.presence is not FieldPresence.CONDITIONAL
-        if field.kind is FieldKind.COUNTER:  # one that is not there is left to Python
+        if field.kind is FieldKind.COUNTER:  # a body without it is left to Python
             assert field.minimum is not None, "counters have a minimum"
             place = position if of_label else self.slots[-1 if plan.block is None else plan.block] + position
             most = -1 if field.maximum is None else field.maximum
@@ -277,7 +279,7 @@ class _Layout:
         return _Entry(CHOICE, *key, required, place, start=start, choices=len(field.values))
 
     def _add_key(self, name: str) -> tuple[int, int]:
-        """Add a key with its quotes; where it begins, and how long it is."""
+        """Add a key with its quotes; returns where it begins, and its length."""
         start = len(self.keys)
         self.keys += f'"{name}"'.encode()
         return start, len(self.keys) - start

@@ -1,4 +1,4 @@
-"""Which servers respond, and which have stopped."""
+"""Tracks which servers respond, and which have stopped."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ from ..api.exchange import ErrorCode, Exchange, TransportError
 from ..api.http1_faults import UNANNOUNCED_CLOSE
 
 OUTAGE_THRESHOLD: Final = 3
-"""Requests in a row without a complete response, after which a server is taken for gone."""
+"""After so many requests in a row without a complete response, a server counts as gone."""
 
 
 class ServerOutage(msgspec.Struct, gc=False):
-    """Requests to a server that had no complete response, sent after each that had one."""
+    """Requests to a server without a complete response, all sent after the last one that had one."""
 
     server: str
     since_ns: int
-    """Receipt of the first of them."""
+    """When the first of them ended."""
     error: TransportError
-    """Of the last."""
+    """The last one's error."""
     sent_ns: int
     """When the first of them was sent."""
     count: int = 0
     last_received_ns: int = 0
-    """When the last of them had ended."""
+    """When the last of them ended."""
 
     @property
     def description(self) -> str:
-        """What became of it, in a line."""
+        """What happened, in a line."""
         return f"{self.server} stopped responding: {self.error.code.value}: {self.error.detail}"
 
 
 class ServerAvailability:
-    """By server, the last request that got a complete response, and the failures since."""
+    """Keeps, for each server, the last request that got a complete response, and the failures since."""
 
     def __init__(self) -> None:
         self._responded: dict[str, int] = {}
-        """When the last request was sent that got a complete response."""
+        """When the last request that got a complete response was sent."""
         self._silent: dict[str, ServerOutage] = {}
         self._longest_gap_ns = 0
 
@@ -47,7 +47,7 @@ class ServerAvailability:
         return server in self._responded
 
     def add_response(self, exchange: Exchange) -> None:
-        """A complete response came."""
+        """Note a complete response."""
         server, sent_ns = exchange.request.server, exchange.sent_ns
         if sent_ns >= self._responded.get(server, sent_ns):
             self._responded[server] = sent_ns
@@ -57,12 +57,15 @@ class ServerAvailability:
                 self._longest_gap_ns = max(self._longest_gap_ns, exchange.received_ns - outage.sent_ns)
 
     def add_failure(self, exchange: Exchange) -> None:
-        """None came, or not all of it; a request that we gave up says nothing, nor one sent before the last response's."""
+        """
+        Note a missing or partial response; ignores requests that we gave up, and those sent before the last successful
+        one.
+        """
         error, server = exchange.error, exchange.request.server
         if error is None or error.code in (ErrorCode.ABANDONED, ErrorCode.LOCAL):
             return
         if any(fault.code == UNANNOUNCED_CLOSE for fault in exchange.faults):
-            return  # the connection has gone, not the server
+            return  # the connection was closed, not the server
         if exchange.sent_ns <= self._responded.get(server, -(2**63)):
             return
         outage = self._silent.get(server)
@@ -75,7 +78,7 @@ class ServerAvailability:
     @property
     def longest_gap_ns(self) -> int:
         """
-        The longest time in which a server that had responded gave no complete response although it was asked.
+        The longest time in which a server that had responded before gave no complete response to any request.
 
         From the sending of the first request without one to the receipt of the next complete response.
         """
@@ -88,7 +91,7 @@ class ServerAvailability:
 
     @property
     def outage(self) -> ServerOutage | None:
-        """A server that responded in the beginning, and whose last requests got no complete response."""
+        """A server that responded at first, but not to the last requests; None if there is none."""
         return next(
             (
                 outage

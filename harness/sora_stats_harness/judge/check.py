@@ -1,7 +1,7 @@
 """
-What a check is: the one interface between the pipeline and every rule, the user's own included.
+The interface of a check: how the pipeline calls every rule, the user's own included.
 
-The pipeline asks each check at its stage, in the order of `Stage`. A check gives violations and remembers what it needs
+The pipeline calls each check at its stage, in the order of `Stage`. A check yields violations and keeps what it needs
 in `State`; docs/CHECKS.md shows one of twenty lines.
 """
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 MemoryT = TypeVar("MemoryT")
 
 Place = tuple[str | int, ...]
-"""A path into a body: keys, and the places in arrays."""
+"""A path into a body: keys, and indexes of arrays."""
 
 
 class Stage(IntEnum):
-    """When a check is asked: stages follow each other in this order."""
+    """When a check is called: the stages in their order."""
 
     FRAMING = 0
-    """For every exchange whose bytes deviate from HTTP/1.1, whatever became of it."""
+    """For every exchange whose bytes deviate from HTTP/1.1, complete or not."""
     TRANSPORT = 1
     """For every exchange without a complete response."""
     WRONG_REQUESTS = 2
@@ -45,85 +45,85 @@ class Stage(IntEnum):
     HTTP = 3
     """For every complete response to a valid request."""
     HEAD = 4
-    """The same, where the status is not 200, the body is not labelled as JSON, or its length is not the one announced."""
+    """The same, if the status is not 200, the body is not labelled as JSON, or its length is not the announced one."""
     JSON = 5
-    """For every body of a response with status 200 that is no JSON, or repeats a key."""
+    """For every body of a response with status 200 that is not JSON, or repeats a key."""
     SHAPE = 6
-    """For every body that is JSON, in which the reader found a deviation."""
+    """For every JSON body in which the reader found a deviation."""
     IDENTITY = 7
     """
-    For every sample that has a connection_id, but for the one connection that the request has named and got; a sample with
-    a violation here is shown to no later stage.
+    For every sample with a connection_id, except one of the very connection that the request named. A sample with a
+    violation here skips all later stages.
     """
     NEW_CONNECTION = 8
     """For the first sample of every connection."""
     CONFIGURATION = 9
-    """For every sample with other ids or data channels than the connection's last sample had."""
+    """For every sample whose ids or data channels differ from those of the connection's last sample."""
     COUNTERS = 10
     """For every sample."""
     RELATIONS = 11
-    """For every sample but those in which the reader found that all relations hold, with none pending."""
+    """For every sample, unless the reader found that all relations hold and none is pending."""
     OVERLAPS = 12
-    """For every sample while other requests are under way, or that an earlier one kept for it may overlap."""
+    """For every sample that may overlap another one of its connection."""
     CLOCK = 13
     """For every sample."""
     USER = 14
-    """A user's own checks, unless they say otherwise."""
+    """For every sample; the default of a user's own checks."""
     PRESENCE = 15
     """For every complete response to a valid request, after its samples."""
     CLUSTER = 16
-    """The same, where several nodes are known to be one cluster."""
+    """The same, if several nodes are known to be one cluster."""
 
 
 class Observed(msgspec.Struct, gc=False):
-    """One exchange on its way through the stages, and in the stages of samples the sample that is looked at."""
+    """One exchange on its way through the stages; in the stages of samples, also the current sample."""
 
     exchange: Exchange
     open_sent_ns: Collection[int]
-    """When the requests were sent that were under way at its receipt, ascending."""
+    """When the requests that were open at its receipt were sent, ascending."""
     horizon_ns: int | None
-    """Where those are not known one by one: no exchange still to come was sent before this."""
+    """If those are not known one by one: no exchange still to come was sent before this time."""
     bare: bool
-    """Whether there was no HTTP: a recording of samples alone."""
+    """Whether there was no HTTP: a recording of samples only."""
     counter_places: Mapping[tuple[str, ...], tuple[int, int]]
     """By path, the block of each counter and its place there."""
     open_from_ns: int | None = None
     """When the oldest request was sent that may still be under way; None where there is none."""
     response: Response | None = None
-    """The complete response; None before `Stage.HTTP`, and where there is none."""
+    """The complete response; None before `Stage.HTTP`, or if there is none."""
     headers: RelevantHeaders = None  # type: ignore[assignment]  # a response has some
     body: ParsedBody | None = None
-    """None where the body was not read."""
+    """None if the body was not read."""
     evidence: EvidenceExchange = None  # type: ignore[assignment]  # set before any check is asked
-    """The same exchange for whoever remembers it: its body is packed, and at last let go, when memory runs short."""
+    """The exchange in the form to keep: its body is compressed, and finally dropped, when memory runs short."""
     sample: Sample = None  # type: ignore[assignment]  # every stage of samples has one
     """From `Stage.IDENTITY` to `Stage.USER`; else None."""
     connection_id: str = ""
     connection: ConnectionState = None  # type: ignore[assignment]  # every stage of connections has one
-    """What is remembered of the sample's connection, before this sample; from `Stage.NEW_CONNECTION` to `Stage.USER`."""
+    """What is known of the sample's connection from earlier samples; from `Stage.NEW_CONNECTION` to `Stage.USER`."""
     stamped: StampedSample | None = None
-    """The sample with its stamp; None where that is not sound."""
+    """The sample with its stamp; None if that is invalid."""
     known: CounterMaxima[EvidenceExchange] | None = None
-    """The largest counters of the connection that were known before the request was sent."""
+    """The connection's largest counters known before the request was sent."""
     admitted: dict[str, Sample] = {}
-    """By connection_id, the samples of this response without a violation at `Stage.IDENTITY`."""
+    """The samples of this response without a violation at `Stage.IDENTITY`, by connection_id."""
     all_admitted: bool = False
-    """Whether these are all, and nothing else stood in the body."""
+    """Whether `admitted` is everything that the body contains."""
     alone: bool = False
-    """Whether there is nothing to compare with: a body from a file."""
+    """Whether there is nothing to compare with, as for a body from a file."""
 
     @property
     def rewritten(self) -> bool:
-        """Whether a recorder wrote the body, from what it had read."""
+        """Whether a recorder wrote the body anew instead of keeping its bytes."""
         return self.bare and not self.alone
 
     def place(self, *keys: str) -> Place:
-        """A place within the sample, from the body on."""
+        """The place of something in the sample, within the body."""
         sample = self.sample
         return keys if not sample or sample.index is None else (sample.index, *keys)
 
     def counter(self, *path: str) -> int | None:
-        """A counter of the sample by its path in the edition; None where it is absent or its value can't be used."""
+        """A counter of the sample by its path in the edition; None if it is absent or its value can't be used."""
         sample, place = self.sample, self.counter_places.get(path)
         if not sample or place is None:
             return None
@@ -132,7 +132,7 @@ class Observed(msgspec.Struct, gc=False):
 
 
 class Violation(msgspec.Struct, frozen=True, gc=False):
-    """One violation as a check gives it; the requirement's row words it."""
+    """One violation as a check yields it; the requirement's `message` words it."""
 
     requirement: Requirement
     exchange: Exchange | EvidenceExchange
@@ -140,34 +140,34 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
     expected: str
     actual: str
     fault: str
-    """The class of fault, in a word or two: findings of one class at one field are one entry."""
+    """The class of fault, in a word or two: findings of one class at one field share an entry."""
     field: tuple[str, ...] = ()
-    """The edition's path; empty where it is about the response."""
+    """The edition's path; empty for a violation of the response as a whole."""
     place: Place = ()
-    """Where in the body."""
+    """Where it is in the body."""
     connection_id: str | None = None
     facts: Mapping[str, str] = {}
-    """What the requirement's `message` names, `field` aside."""
+    """The values for the placeholders of the requirement's `message`, except `field`."""
     level: Level | None = None
-    """Where it weighs less than the requirement."""
+    """Its level, if it weighs less than the requirement."""
     proof: tuple[Exchange | EvidenceExchange, ...] = ()
     """All exchanges that prove it, the earlier first; `exchange` alone if empty."""
     offset: int | None = None
-    """At which byte of the body, where no place tells it."""
+    """At which byte of the body it is, if `place` doesn't say."""
 
     @property
     def weight(self) -> Level:
-        """The level that counts."""
+        """Its own level, or else the requirement's."""
         return self.requirement.level if self.level is None else self.level
 
     @property
     def target(self) -> str | None:
-        """The operation of the request; None of a wrong one."""
+        """The operation of the request; None for a request that is wrong on purpose."""
         target = self.exchange.request.target
         return target.operation if target is not None else None
 
     def to_finding(self, evidence: EvidenceStore) -> Finding:
-        """The finding, in words, with what proves it cut out of the exchanges."""
+        """Word it as a finding, with its proof cut out of the exchanges."""
         wrong = self.exchange
         exchanges = evidence.prove(
             self.proof or (wrong,),
@@ -196,22 +196,27 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
 
 class Check(Protocol):
     """
-    One rule, or a few that share what they look at. A judge has its own instance of each.
+    One rule, or a few related ones. Each judge has its own instance.
 
-    A check that raises is marked `check_crashed` and goes on being asked; the others don't notice.
+    A check that raises is marked `check_crashed`, but is still called; other checks are not affected.
     """
 
     requirements: tuple[Requirement, ...]
     stage: Stage = Stage.USER
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Look at what came; `state.count(requirement)` says that a requirement was checked."""
+        """
+        Judge an exchange or sample, and yield violations; `state.count(requirement)` notes that a requirement was
+        checked.
+        """
         ...
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """Settle what waits for connections in `state.leaving`: no more is heard of them. May be called again."""
+        """
+        Decide what is pending for the connections in `state.leaving`, which have ended. May be called several times.
+        """
         return ()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add counts and notes that are worked out only when a result is asked for."""
+        """Add counts and notes that are computed only when a result is requested."""
         return

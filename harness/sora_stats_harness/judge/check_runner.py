@@ -1,4 +1,4 @@
-"""Asks checks stage by stage, and keeps a crash in one of them from the others."""
+"""Calls checks stage by stage, and keeps a crash of one from affecting the others."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class CheckRunner:
     All checks of one judge.
 
     Args:
-        checks: In the order in which they are asked within a stage.
-        findings: Takes their violations.
+        checks: In the order in which they are called within a stage.
+        findings: Receives their violations.
     """
 
     def __init__(self, checks: Sequence[Check], findings: FindingAggregator) -> None:
@@ -32,31 +32,31 @@ class CheckRunner:
         self.checked_of: dict[AskedFor, dict[str, int]] = {
             target: {row.id: 0 for check in checks for row in check.requirements} for target in ASKED_FOR
         }
-        """By target, how often each requirement was checked, as far as the checks count as they go."""
+        """How often each requirement was checked, by target, as far as checks count with `state.count`."""
         self.crashed: dict[str, str] = {}
-        """Requirements whose check raised, with one line of what it said."""
+        """Requirements whose check raised, with one line about the exception."""
         self.masked: set[str] = set()
-        """Requirements whose checks could not be asked about some sample."""
+        """Requirements whose checks had to skip some sample."""
 
     def observers(self, *stages: Stage, timeless: bool = False) -> tuple[Observer, ...]:
         """
-        How to ask the checks of some stages, in their order.
+        The `observe` methods of the checks of some stages, in order.
 
         Args:
-            timeless: Only those that are not about the times of requests and responses.
+            timeless: Whether to leave out checks that need the times of requests and responses.
         """
         found = [check for stage in sorted(stages) for check in self._checks if check.stage is stage]
         return tuple(check.observe for check in found if not (timeless and _needs_times(check)))
 
     def ask(self, observers: Sequence[Observer], seen: Observed, state: State) -> bool:
-        """Ask checks; whether any gave a violation."""
+        """Call checks; returns whether any yielded a violation."""
         violated = False
         for observe in observers:
             try:
                 found = observe(seen, state)
                 if not found:
                     continue
-                found = tuple(found)  # it may be a generator, which raises only now
+                found = tuple(found)  # observe may be a generator, which raises only now
             except Exception as error:
                 self._note_crash(self._check_of[observe], error)
                 continue
@@ -66,13 +66,13 @@ class CheckRunner:
         return violated
 
     def mask(self, *groups: Sequence[Observer]) -> None:
-        """Note that checks can't be asked about a sample."""
+        """Note that checks have to skip a sample."""
         self.masked.update(
             row.id for group in groups for observe in group for row in self._check_of[observe].requirements
         )
 
     def settle(self, state: State) -> None:
-        """Have every check settle what waits for the connections that are leaving."""
+        """Call `finish` of every check, for the connections that are leaving."""
         for check in self._checks:
             try:
                 found = tuple(check.finish(state))
@@ -83,7 +83,7 @@ class CheckRunner:
                 self._findings.add_violation(violation, _compared_target(violation, state))
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add what was counted, and have every check add what it counts only now; then tell which have crashed."""
+        """Add the counts and those that checks compute only now, and then which checks have crashed."""
         for target, checked in self.checked_of.items():
             for check in self._checks:
                 for row in check.requirements:
@@ -96,7 +96,7 @@ class CheckRunner:
         result.crashed = self.crashed.copy()
 
     def requirements_on_bodies(self) -> list[str]:
-        """What can't be told while a response's body is withheld."""
+        """The requirements that can't be judged if a response's body is withheld."""
         without = {RequiredCapability.PROBES, RequiredCapability.NODES}
         return [row.id for check in self._checks for row in check.requirements if not row.needs & without]
 
@@ -106,7 +106,7 @@ class CheckRunner:
 
 
 def _compared_target(violation: Violation, state: State) -> Target | None:
-    """The target of the response that a violation is held against; None where there is none."""
+    """The target of the response with which a violation was compared; None if there was none."""
     proof, connection_id = violation.proof, violation.connection_id
     if proof and proof[0] is not violation.exchange:
         return proof[0].request.target
@@ -119,5 +119,5 @@ def _compared_target(violation: Violation, state: State) -> Target | None:
 
 
 def _needs_times(check: Check) -> bool:
-    """Whether a check is about the times of requests and responses."""
+    """Whether a check needs the times of requests and responses."""
     return any(RequiredCapability.TIMES in row.needs for row in check.requirements)

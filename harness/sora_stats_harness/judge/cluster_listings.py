@@ -1,9 +1,10 @@
 """
-Several nodes of one cluster: what each lists of itself, and what any of them lists of all.
+Compares the listings of a cluster's nodes: what each node lists of itself, and what it lists of the whole cluster.
 
-A connection is alive throughout between two responses that have it. So what two whole-cluster responses have, and no node
-listed in between, is nowhere; and what a node lists before and after a whole-cluster response that lacks it is missing
-there (`node_presence`). Clocks are compared by the bounds that the exchanges set (`server_clock`).
+A connection exists throughout the time between two responses that have it. So a connection that two whole-cluster
+responses have, and no node listed in between, is on no node. A connection that a node lists before and after a
+whole-cluster response without it is missing there (`node_presence`). Clocks are compared by the bounds from the
+exchanges (`server_clock`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import msgspec
 from .evidence import EvidenceExchange
 
 MAX_CLOCK_SKEW_NS: Final = 1_000_000_000
-"""How far the nodes' clocks may be apart without a word."""
+"""The largest difference between the nodes' clocks that is not reported."""
 
 
 class UnlistedConnection(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection that the whole cluster is said to have, and none of its nodes has."""
+    """A connection that is listed for the whole cluster, but by none of its nodes."""
 
     connection_id: str
     before: EvidenceExchange
@@ -54,7 +55,7 @@ class ClusterListings:
     def __init__(self, nodes: Collection[str]) -> None:
         self.nodes: frozenset[str] = frozenset(nodes)
         self._local: dict[str, list[ConnectionListing]] = {node: [] for node in nodes}
-        """Of each node, its listings since the last whole-cluster response that all nodes were asked after."""
+        """Each node's listings since the last whole-cluster response after which all nodes were asked."""
         self._whole: ConnectionListing | None = None
         self._home: dict[str, tuple[str, EvidenceExchange]] = {}
         self._listed: set[str] = set()
@@ -63,7 +64,7 @@ class ClusterListings:
         self.once_checked: int = 0
 
     def add_node_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[ConnectionOnTwoNodes]:
-        """Take in what one node lists of itself."""
+        """Add what one node lists of itself; returns connections that another node lists too."""
         server = exchange.request.server
         if server not in self.nodes:
             return []
@@ -81,7 +82,7 @@ class ClusterListings:
         return doubles
 
     def add_cluster_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[UnlistedConnection]:
-        """Take in what a node lists of the whole cluster."""
+        """Add what a node lists of the whole cluster; returns connections that no node lists."""
         if exchange.request.server not in self.nodes:
             return []
         before = self._whole
@@ -91,7 +92,7 @@ class ClusterListings:
             between = [self._listings_between(node, before.exchange, exchange) for node in sorted(self.nodes)]
             asked = [listing for listing in between if listing is not None]
             if len(asked) < len(self.nodes):
-                return []  # not all nodes were asked in between: the earlier response stays the one to start from
+                return []  # not all nodes were asked in between: keep starting from the earlier response
             self.union_checked += 1
             listed = frozenset().union(*(listing.members for listing in asked))
             strays = [
@@ -117,7 +118,7 @@ class ClusterListings:
 
 def find_clock_skews(bounds: dict[str, tuple[int, int]]) -> Iterator[tuple[str, str, int]]:
     """
-    Pairs of nodes whose clocks differ by more than a second, by the bounds of their offsets to ours.
+    Yield pairs of nodes whose clocks differ by more than a second, according to the bounds of their offsets to ours.
 
     >>> list(find_clock_skews({"a": (0, 10), "b": (2_000_000_000, 2_000_000_010)}))
     [('a', 'b', 1999999990)]

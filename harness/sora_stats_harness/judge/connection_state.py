@@ -1,8 +1,8 @@
 """
 What the judge remembers of one connection.
 
-Everything here is fed in order of receipt. Responses are held as `evidence.EvidenceExchange`, which bounds what their
-bodies take.
+Everything is added in order of receipt. Responses are kept as `evidence.EvidenceExchange`, which bounds the memory for
+their bodies.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ if TYPE_CHECKING:
 
 DEFAULT_TEAR_NS: Final = 50_000_000
 """
-Stamps closer than this say nothing of which response was read first, where nobody says how far apart a server stamps and
-reads: of those further apart it can be told for information only.
+Without `--tear`, stamps closer than this don't show which response was read first; larger differences are compared for
+information only.
 """
 
 MAX_OVERLAPPING_SAMPLES: Final = 16
-"""Samples of a connection that are compared with those that overlap them."""
+"""How many overlapping samples of a connection are kept for comparison."""
 
 
 class TimestampOrderViolation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Two overlapping samples of which the earlier stamped has the larger counter."""
+    """Two overlapping samples of which the one with the earlier stamp has the larger counter."""
 
     early: StampedSample
     late: StampedSample
     index: int | None
-    """The place of the later stamped in its response."""
+    """The index of the sample with the later stamp in its response."""
 
 
 class ConnectionState:
-    """One connection."""
+    """The state of one connection."""
 
     __slots__ = (
         "blocks",
@@ -71,20 +71,20 @@ class ConnectionState:
     def __init__(self, blocks: int) -> None:
         self.counter_history: CounterHistory[EvidenceExchange] = CounterHistory(blocks)
         self.identity: tuple[str | None, str | None, str | None] | None = None
-        """Channel, client and bundle, as they were first told."""
+        """Channel, client and bundle, as first seen."""
         self.first: EvidenceExchange | None = None
         self.configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of any type
-        """Of each label that is open, its leaves that are no counters."""
+        """The leaves of each open label that are not counters."""
         self.last_configuration: Mapping[str, tuple[Any, ...]] | None = None
-        """The same as the last sample had it: the accelerator gives the same object while nothing changes."""
+        """The last sample's object for these: the accelerator returns the same object while nothing changes."""
         self.blocks: list[Counters | None] | None = None
-        """Of the sample before: blocks that are the same tuples need not be looked at again."""
+        """The previous sample's blocks: identical tuples need not be judged again."""
         self.last: EvidenceExchange | None = None
-        """At least one witness of the largest values is left to be shown."""
+        """The first response is kept, so that at least one proof of the largest values remains."""
         self.last_blocks: Sequence[Counters | None] | None = None
-        """Of the last sample, whatever it was: a relation's lower bound, which a maximum that was wrong cannot spoil."""
+        """The last sample's counters: a lower bound for relations that a wrong maximum can't spoil."""
         self.longest_gap_ns: int = 0
-        """Between a sample's receipt and the sending of the next one's request."""
+        """The longest time between the receipt of a sample and the sending of the next one's request."""
         self.level: int | None = None
         self.samples_of: dict[Target | None, int] = {}
         """How many, by target."""
@@ -94,16 +94,20 @@ class ConnectionState:
         self.pending_levels: list[PendingLevel] = []
         self.relation_samples: dict[Target | None, int] = {}
         self.level_samples: dict[Target | None, int] = {}
-        """In how many of `samples_of` the relations, and that of the level, are known to have been checked."""
+        """In how many of `samples_of` the relations are known to have been checked; the same for the level."""
         self.decreased_counters: set[tuple[int | str, int]] = set()
-        """Counters that fell: their order by stamp would be the same fault again."""
+        """Counters that fell; judging their order by timestamp would report the same fault again."""
         self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
-        """By counter, pairs in which the earlier stamp has the larger value; held back until it is known not to fall."""
+        """
+        By counter, pairs in which the earlier stamp has the larger value; held back until it is known whether it falls.
+        """
         self.stamp_histories: dict[tuple[str, bool], StampHistory] = {}
-        """By server, and whether it was asked for the whole cluster: then another node may have stamped."""
+        """
+        By server, and whether it was asked for the whole cluster, since then another node may have made the stamp.
+        """
 
     def add_sample(self, exchange: EvidenceExchange, sample: Sample, target: Target | None) -> None:
-        """Remember the newest sample, once every check has seen it."""
+        """Add the newest sample, after every check has seen it."""
         last = self.last
         if last is not None and (gap_ns := exchange.exchange.sent_ns - last.exchange.received_ns) > self.longest_gap_ns:
             self.longest_gap_ns = gap_ns
@@ -113,23 +117,23 @@ class ConnectionState:
         self.last_blocks = sample.blocks
 
     def unchecked_samples(self, checked: dict[Target | None, int]) -> dict[Target | None, int]:
-        """By target, the samples that a relation is not known to have been checked in yet."""
+        """By target, the samples in which a relation is not known to have been checked."""
         return {target: count - checked.get(target, 0) for target, count in self.samples_of.items()}
 
     @property
     def silent_since_ns(self) -> int:
-        """When its last sample had arrived."""
+        """When its last sample arrived."""
         return self.counter_history.last_received_ns
 
     def check_timestamp_order(
         self, mine: StampedSample, tear_ns: int
     ) -> tuple[int, list[tuple[StampedSample, StampedSample, int, int]]]:
         """
-        Hold a sample against those that overlap it.
+        Compare a sample with those that overlap it.
 
         Returns:
             How many pairs were compared, and for each pair in which the earlier stamp has the larger counter: that
-            reading, the other, the block and the counter.
+            sample, the other one, the block and the counter.
         """
         compared = 0
         misses: list[tuple[StampedSample, StampedSample, int, int]] = []
@@ -149,7 +153,7 @@ class ConnectionState:
         return compared, misses
 
     def add_overlapping(self, mine: StampedSample, open_from_ns: int | None) -> None:
-        """Keep a sample, the newest, while a request still open may overlap it."""
+        """Keep the newest sample as long as an open request may overlap it."""
         recent = self.overlapping_samples
         if open_from_ns is None:
             recent.clear()

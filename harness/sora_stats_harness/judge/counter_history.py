@@ -1,21 +1,21 @@
 """
 A connection's largest counters so far, and the rule that decides by them whether a counter fell.
 
-A response A precedes a response B where A had arrived before B's request was sent, strictly, on one clock. Counters are
-read some time between sending and receipt, so only then must every counter in A be at most the same counter in B; where
-the two overlap, nothing follows (real-time order, as in Herlihy and Wing, 1990).
+A response A precedes a response B if A had arrived strictly before B's request was sent, on one clock. The server reads
+its counters at some time between sending and receipt. So only if A precedes B must every counter in A be at most the
+same counter in B; if the two overlap, nothing follows (real-time order, as in Herlihy and Wing, 1990).
 
-So it is enough to keep, for each connection, the component-wise maximum of what had arrived, in versions with the time at
-which each became known: a sample is held against the last version known before its request was sent. With A = 12 known
-at 10 and B = 11 sent at 20, B is wrong; sent at 10 or before, B may have been read first.
+So it is enough to keep, for each connection, the component-wise maximum of what has arrived, in versions with the time
+at which each became known. A sample is compared with the last version known before its request was sent. With A = 12
+known at 10 and B = 11 sent at 20, B is wrong. If B was sent at 10 or before, it may have been read first.
 
-A version is kept only while a request that is still open can need it, so that one hung request among thousands costs
-one version more, not one for each response that overtakes it.
+A version is kept only as long as an open request may need it. So one hung request among thousands costs one more
+version, not one for each response that overtakes it.
 
-Data channels may close and open again under their label. Where a sample L lacks a label, only samples that were sent
-after L had arrived count for it from then on. A `#` label may do so between two samples, both of which have it: where all
-its counters have started again, the later sample counts as one that lacks the label. Where its counters carry on behind a
-sample that lacks it, the channel was there all the time, and that sample is wrong.
+Data channels may close and reopen under the same label. After a sample L without a label, only samples that were
+requested after L had arrived count for that label. A `#` label may even reopen between two samples that both have it:
+if all its counters have restarted, the later sample is treated like one without the label. If the counters continue
+after a sample without the label, the channel was open all the time, and that sample is wrong.
 """
 
 from __future__ import annotations
@@ -32,22 +32,23 @@ import msgspec
 from .accelerator import find_first_holders, merge_risen_blocks
 
 Counters = Sequence[int]
-"""One block of a sample: counters in a fixed order, -1 where one is absent or unsound."""
+"""One block of a sample: counters in a fixed order, -1 for one that is absent or unusable."""
 
 EvidenceT = TypeVar("EvidenceT")
-"""Names the response that a value came from; only kept and handed back."""
+"""Identifies the response that a value came from; it is only kept and returned."""
 
 MAX_VERSION_CHAIN: Final = 32
 """
-Versions whose first holders are looked up by walking back; then they are worked out for every counter at once. Larger
-saves time (about 1 us a response at 32), and costs memory: that many tuples of each growing block.
+How many versions the search for a value's first holder walks back; beyond that, the holders of all counters are
+computed at once. A larger number saves time (about 1 us per response at 32) but costs memory: that many tuples of each
+growing block.
 """
 
 MAX_LABELS: Final = 4096
-"""Labels of one connection whose counters are followed; far beyond what a server has, so that none can flood us."""
+"""How many labels of one connection are tracked: far more than a server has, so that a hostile one can't flood us."""
 
 MESSAGING_PREFIX: Final = "#"
-"""How the labels of data channels begin that an application opens and closes as it likes."""
+"""The prefix of the labels of data channels that applications open and close at will."""
 
 EARLIEST_NS: Final = -(2**63)
 
@@ -67,13 +68,13 @@ class CounterDecrease(Generic[EvidenceT]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LabelGap(Generic[EvidenceT]):
-    """A response that lacks a data channel which the responses before and after have, counted on."""
+    """A response without a data channel that the responses before and after have, with counters that continue."""
 
     label: str
     before: Counters
-    """What was known of it before the request was sent."""
+    """The channel's counters known before the request was sent."""
     earlier: EvidenceT
-    """A response that had that."""
+    """A response that had these counters."""
     holder: EvidenceT
     """The one that lacks it."""
     since_ns: int
@@ -84,9 +85,9 @@ class LabelGap(Generic[EvidenceT]):
 
 class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
     """
-    The largest counters known from a moment on; a block is None until it was seen.
+    The largest counters known from `known_ns` on; a block is None until it was seen.
 
-    `previous` leads back to the version before, until the holders of all values are worked out in `held`.
+    `previous` is the version before, until `held` has the holders of all values.
     """
 
     known_ns: int
@@ -95,7 +96,7 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
     holder: EvidenceT | None = None
     previous: CounterMaxima[EvidenceT] | None = None
     depth: int = 0
-    """How many versions lead back from it."""
+    """How many previous versions it has."""
     held: dict[int | str, list[EvidenceT | None]] | None = None
 
     def counters_of(self, block: int | str) -> Counters | None:
@@ -116,7 +117,7 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
         return holder
 
     def resolve_evidence(self) -> None:
-        """Work out the first holder of every value, and let the versions before go."""
+        """Compute the first holder of every value, and drop the previous versions."""
         chain: list[CounterMaxima[EvidenceT]] = [self]
         while (before := chain[-1].previous) is not None:
             chain.append(before)
@@ -138,18 +139,18 @@ def _find_all_first_holders(
     steps: list[list[Counters | None]], owners: list[Any], held: list[list[Any] | None]
 ) -> list[list[Any] | None]:
     """
-    For each counter of each block of the last step, the owner of the first step that had its value.
+    Find, for each counter of each block of the last step, the owner of the first step that had its value.
 
-    Steps are versions of the blocks, oldest first, in which no counter ever falls, and only those count since which the
-    block was always there. Where the very first step had the value, `held` says whose it was, unless that is None.
-    Any: holders.
+    Steps are versions of the blocks, oldest first, in which no counter falls. For each block only the steps count since
+    which it was always present. If the very first step had the value, `held` names its owner, unless that is None. Any:
+    holders.
     """
     found: list[list[Any] | None] = []
     for known, mine in zip(held, zip(*steps, strict=True), strict=True):
         last = mine[-1]
         if last is None:
             found.append(None)
-        elif all(mine) or None not in mine:  # the first is faster, but a label may have no counters
+        elif all(mine) or None not in mine:  # comparing the first counter is faster, but a label may have none
             found.append(_find_block_holders(mine, owners, known or [owners[0]] * len(last)))
         else:
             since = len(mine) - mine[::-1].index(None)
@@ -158,7 +159,7 @@ def _find_all_first_holders(
 
 
 def _find_block_holders(steps: tuple[Counters, ...], owners: list[Any], known: list[Any]) -> list[Any]:
-    """The same for one block that is in all steps; `known` says whose the values of the first step were. Any: holders."""
+    """The same for a block that all steps have; `known` has the owners of the first step's values. Any: holders."""
     newest, last = owners[-1], steps[-1]
     if steps[0] is last:
         return known
@@ -177,7 +178,7 @@ def _find_block_holders(steps: tuple[Counters, ...], owners: list[Any], known: l
 
 class CounterHistory(Generic[EvidenceT]):
     """
-    What is known of one connection's counters, as its samples come in by order of receipt.
+    The history of one connection's counters, to which samples are added in order of receipt.
 
     Args:
         blocks: How many blocks a sample has.
@@ -201,13 +202,13 @@ class CounterHistory(Generic[EvidenceT]):
     def __init__(self, blocks: int) -> None:
         self.versions: list[CounterMaxima[EvidenceT]] = [CounterMaxima(EARLIEST_NS, [None] * blocks, {})]
         self.first: list[Counters | None] = [None] * blocks
-        """Each block as it was first seen: what moved since has grown."""
+        """Each block as it was first seen; a counter that differs now has grown."""
         self.first_labels: dict[str, Counters] = {}
         self.grown_labels: dict[str, tuple[bool, ...]] = {}
-        """Which counters grew of labels that have closed."""
+        """Which counters of labels that have closed had grown."""
         self.last_received_ns: int = EARLIEST_NS
         self.reopened: int = 0
-        """How often a data channel was closed and opened again between two samples, both of which have it."""
+        """How often a data channel was closed and reopened between two samples that both have it."""
         self._absent_since_ns: dict[str, int] = {}
         """For each label ever seen, when the last sample without it had arrived."""
         self._label_since_ns: dict[str, int] = {}
@@ -216,9 +217,9 @@ class CounterHistory(Generic[EvidenceT]):
         """The latest of these."""
         self._prune_threshold = 8
         self.waiting_gaps: dict[str, LabelGap[EvidenceT]] = {}
-        """Labels that were absent since they were last known, and the first response without each."""
+        """Labels that are absent since they were last seen, with the first response without each."""
         self.gaps: list[LabelGap[EvidenceT]] = []
-        """Those that the last sample has shown to be wrong."""
+        """The gaps that the last sample proved."""
 
     @property
     def current_maxima(self) -> CounterMaxima[EvidenceT]:
@@ -226,7 +227,7 @@ class CounterHistory(Generic[EvidenceT]):
         return self.versions[-1]
 
     def maxima_before(self, sent_ns: int) -> CounterMaxima[EvidenceT] | None:
-        """The last version known before a request was sent; None where that is no longer kept."""
+        """The last version known before a request was sent; None if it is no longer kept."""
         for version in reversed(self.versions):
             if version.known_ns < sent_ns:
                 return version
@@ -241,17 +242,17 @@ class CounterHistory(Generic[EvidenceT]):
         holder: EvidenceT,
     ) -> list[CounterDecrease[EvidenceT]]:
         """
-        Hold a sample against what was known before its request was sent, and add what it has to what is known.
+        Compare a sample with what was known before its request was sent, and add it to the history.
 
         Args:
             sent_ns: When its request was sent.
-            received_ns: When its response had arrived; not before that of the sample taken last.
-            blocks: Its counters; a block equal to the known maximum is replaced by that very tuple, to share memory.
+            received_ns: When its response arrived; at or after that of the previous sample.
+            blocks: Its counters; a block equal to the known maximum is replaced with that very tuple, to share memory.
             labels: The counters of its data channels.
-            holder: Names its response.
+            holder: Identifies its response.
 
         Returns:
-            Every counter that fell, against the largest value known before.
+            Every counter that fell below the largest value known before.
         """
         latest = self.versions[-1]
         base = latest if latest.known_ns < sent_ns else self.maxima_before(sent_ns)
@@ -286,7 +287,7 @@ class CounterHistory(Generic[EvidenceT]):
         base: CounterMaxima[EvidenceT] | None,
         falls: list[CounterDecrease[EvidenceT]],
     ) -> Counters | None:
-        """The maximum with one block of a sample; None where that is what is known."""
+        """The maximum with one block of a sample; None if the known maximum doesn't change."""
         mine, most = blocks[index], known[index]
         if mine is None:
             return None
@@ -294,7 +295,7 @@ class CounterHistory(Generic[EvidenceT]):
             self.first[index] = mine
         elif mine == most:
             if type(most) is tuple and type(mine) is not tuple:
-                known[index] = mine  # the accelerator's are smaller, and it compares no others
+                known[index] = mine  # the accelerator can only compare counters below this
             else:
                 blocks[index] = most
             return None
@@ -309,7 +310,9 @@ class CounterHistory(Generic[EvidenceT]):
     def _merge_labels_quickly(
         self, sent_ns: int, labels: dict[str, Counters], known: dict[str, Counters]
     ) -> dict[str, Counters] | None:
-        """The labels as they are now, where none came or went lately and no counter fell; else None: look closer."""
+        """
+        The merged labels, if none appeared or disappeared lately and no counter fell; else None, for a closer look.
+        """
         if len(labels) != len(self._absent_since_ns) or sent_ns <= self._last_absence_ns or [*labels] != [*known]:
             return None
         before: list[Counters | None] = [*known.values()]
@@ -326,7 +329,7 @@ class CounterHistory(Generic[EvidenceT]):
     ) -> dict[str, Counters]:
         known = top = self.versions[-1].labels
         floors = self._absent_since_ns
-        all_fall = bool(falls)  # where the connection's own counters fall, a channel's do for the same reason
+        all_fall = bool(falls)  # if the connection's own counters fall, a channel's fall for the same reason
         if labels.keys() != floors.keys():
             for label in floors:
                 if label not in labels:
@@ -339,7 +342,7 @@ class CounterHistory(Generic[EvidenceT]):
             most = known.get(label)
             if mine == most:
                 if type(most) is tuple and type(mine) is not tuple:
-                    known[label] = mine  # as above; in `top`, where that is a copy, it comes with a later sample
+                    known[label] = mine  # as above; if `top` is a copy, it gets this with a later sample
                 continue
             floor = floors.get(label)
             if floor is None:
@@ -375,7 +378,7 @@ class CounterHistory(Generic[EvidenceT]):
         base: CounterMaxima[EvidenceT] | None,
         holder: EvidenceT,
     ) -> None:
-        """Note which labels a sample lacks, and which earlier samples it shows to have lacked one that was there."""
+        """Note which labels a sample lacks, and which earlier samples it proves to have lacked an open one."""
         self.gaps = []
         floors, waiting = self._absent_since_ns, self.waiting_gaps
         for label in [*waiting]:
@@ -393,7 +396,7 @@ class CounterHistory(Generic[EvidenceT]):
                 waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder, since_ns=since_ns)
 
     def forget_gaps(self, holder: EvidenceT) -> None:
-        """Take back what the last sample lacks: its labels could not be read."""
+        """Undo the gaps of the last sample, whose labels could not be read."""
         self.waiting_gaps = {label: gap for label, gap in self.waiting_gaps.items() if gap.holder is not holder}
 
     def _close_label(self, label: str, counters: Counters) -> None:
@@ -404,11 +407,11 @@ class CounterHistory(Generic[EvidenceT]):
 
     def drop_unneeded_maxima(self, opened: Collection[int], horizon_ns: int | None = None) -> None:
         """
-        Let go of versions that no request still open can need, once there are many.
+        Drop versions that no open request can need, once there are many.
 
         Args:
             opened: When the requests that are still open were sent, ascending.
-            horizon_ns: Where the open requests are not known one by one: no response to come was sent before this.
+            horizon_ns: If the open requests are not known one by one: no response to come was requested before this.
         """
         versions = self.versions
         if len(versions) <= self._prune_threshold:
@@ -429,7 +432,7 @@ class CounterHistory(Generic[EvidenceT]):
 
 def _has_restarted(before: Counters, after: Counters) -> bool:
     """
-    Whether all counters of a data channel have started again: whatever was counted is less than it was.
+    Whether all counters of a data channel have restarted: every one that was not 0 is smaller now.
 
     >>> _has_restarted((5, 0, 3), (2, 0, 1)), _has_restarted((5, 0, 3), (2, 0, 3)), _has_restarted((0, 0), (1, 0))
     (True, False, False)

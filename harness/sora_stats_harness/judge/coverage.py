@@ -1,5 +1,5 @@
 """
-What a run has seen of the field list: which fields, and which counters ever moved. A pass says nothing about the rest.
+Tracks how much of the field list a run has seen: which fields, and which counters moved. A pass only covers these.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Path = tuple[str, ...]
 
 
 class CoverageTracker:
-    """Fields seen and counters grown, gathered as samples come."""
+    """Collects the fields seen and the counters that grew, as samples come in."""
 
     def __init__(self, edition: Edition, codec: EditionDecoder) -> None:
         self._edition = edition
@@ -34,10 +34,10 @@ class CoverageTracker:
         self._fields: set[Path] = set()
         self._grown: set[Path] = set()
         self.known_absences: set[frozenset[Path]] = set()
-        """What samples lacked: another one that lacks the same need not be noted."""
+        """The sets of absent paths that were noted already."""
 
     def add_labels(self, sample: Sample, connection: ConnectionState) -> None:
-        """Take in the labels that are new to a connection; the quick way out is for those that know them all."""
+        """Add the labels that are new to a connection; returns quickly if there are none."""
         configuration = sample.configuration
         if configuration.keys() <= connection.configuration.keys():
             return
@@ -46,7 +46,7 @@ class CoverageTracker:
                 self.add_label(self._codec.path_of_known_label(label), others)
 
     def add_fields_of_sample(self, sample: Sample) -> None:
-        """Take in which groups a sample has."""
+        """Add the groups and leaves that a sample has."""
         self.known_absences.add(sample.absent)
         absent = sample.absent
         self._fields.update(
@@ -63,7 +63,7 @@ class CoverageTracker:
         )
 
     def add_grown_counters(self, subject: ConnectionState) -> None:
-        """Take in which of a connection's counters are larger than when they were first seen."""
+        """Add the connection's counters that are larger than when they were first seen."""
         self._grown |= self._find_grown_counters(subject)
 
     def _find_grown_counters(self, subject: ConnectionState) -> set[Path]:
@@ -91,7 +91,7 @@ class CoverageTracker:
         )
 
     def fill_coverage(self, coverage: CoverageSummary, states: Collection[State]) -> None:
-        """Write what was seen into the verdict's coverage."""
+        """Fill in the verdict's coverage."""
         grown = set(self._grown)
         for state in states:
             for _, connection in state:

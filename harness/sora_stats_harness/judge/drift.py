@@ -1,9 +1,9 @@
 """
-Measures how far a server's fields differ from the documentation's, apart from faults.
+Measures how much a server's fields differ from the documented ones.
 
-A field that is documented and absent, present and undocumented, moved, or of another type may be a fault, or a server of
-another time. Each of these has a finding already; here they are put together by field, over all targets and the whole
-run, and the responses are held against every edition that ships, to tell which one the server is nearest to.
+A field that is absent, undocumented, moved, or of another type may be a fault, or a sign of another version of the
+server. Each of these has a finding already. Here they are collected by field, over all targets and the whole run, and
+the responses are compared with every shipped edition, to find the one that fits best.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WAY_OF_REQUIREMENT: Final = {
 }
 
 _MAX_DECODED_BYTES: Final = 32 << 20
-"""Of a body beyond this, what is in an undocumented group is not looked up."""
+"""In a larger body, the content of an undocumented group is not looked up."""
 
 _MAX_NAMED_FIELDS: Final = 3
 
@@ -51,7 +51,7 @@ class _SchemaDifference(msgspec.Struct, kw_only=True):
     samples: int
     first_seen_at: str
     leaves: list[Path]
-    """Of an undocumented group, what was in it when it was first seen; of a leaf, itself."""
+    """The paths in an undocumented group when it was first seen; for a leaf, its own path."""
 
 
 def measure_drift(
@@ -61,16 +61,16 @@ def measure_drift(
     evidence: Callable[[str], Sequence[Exchange]],
 ) -> DocumentationDrift | None:
     """
-    Sum up a run.
+    Measure the drift over a run.
 
     Args:
-        edition: By which it was judged.
-        findings: All of them; those that are about no field of the documentation are passed over.
+        edition: The edition by which the run was judged.
+        findings: All findings; those that are not about documentation and fields are ignored.
         coverage: What was seen of the edition.
-        evidence: Gives the exchanges that prove the first finding with a fingerprint.
+        evidence: Returns the exchanges that prove the first finding with a fingerprint.
 
     Returns:
-        None where no sample was judged.
+        None if no sample was judged.
     """
     if coverage.samples == 0:
         return None
@@ -103,7 +103,7 @@ def measure_drift(
     others = [editions.load_edition(name) for name in editions.shipped_edition_names() if name != edition.name]
     responded = _observed_paths(edition, coverage, found.values())
     distance = {each.name: _edition_distance(each, responded) for each in (edition, *others)}
-    nearest = min(distance, key=lambda name: distance[name])  # of several the one that was judged by
+    nearest = min(distance, key=lambda name: distance[name])  # among equals, prefer the edition that was judged by
     return DocumentationDrift(
         entries=[_drift_entry(each, others, coverage) for each in _merge_moved_fields(edition, list(found.values()))],
         nearest=nearest,
@@ -113,7 +113,7 @@ def measure_drift(
 
 
 def _headline(name: str, nearest: str, distance: dict[str, int]) -> str | None:
-    """Says so only where what differs is mostly the other edition's difference."""
+    """The sentence that recommends another edition, if that explains most of the differences; else None."""
     if 2 * distance[nearest] > distance[name] or distance[name] == 0:
         return None
     how = "in every field" if distance[nearest] == 0 else f"but for {distance[nearest]} fields"
@@ -125,10 +125,10 @@ def _headline(name: str, nearest: str, distance: dict[str, int]) -> str | None:
 
 def find_nearest_edition(document: Any) -> tuple[str, int]:  # Any: whatever JSON can hold
     """
-    The shipped edition that one response is nearest to, and in how many fields it differs.
+    Find the shipped edition that fits one response best, and the number of fields that differ.
 
     Args:
-        document: A connection object, or an array of them; each counts, and a field that any of them has is there.
+        document: A connection object, or an array of them; a field counts as present if any of them has it.
     """
     samples = document if isinstance(document, list) else [document]
     responded = {path for sample in samples if isinstance(sample, dict) for path in _leaf_paths((), sample)}
@@ -139,7 +139,7 @@ def find_nearest_edition(document: Any) -> tuple[str, int]:  # Any: whatever JSO
     return name, distance[name]
 
 
-# What got a response, and how far that is from an edition.
+# What was observed, and its distance from an edition.
 
 
 def _observed_paths(edition: Edition, coverage: CoverageSummary, found: Iterable[_SchemaDifference]) -> set[Path]:
@@ -151,7 +151,9 @@ def _observed_paths(edition: Edition, coverage: CoverageSummary, found: Iterable
 
 
 def _edition_distance(edition: Edition, responded: set[Path]) -> int:
-    """Fields that are there and not in the edition, and those that should be there and are not."""
+    """
+    The number of fields that were seen but are not in the edition, and of those that should be there but were not seen.
+    """
     listed = {field.path for field in (*edition.fields, *edition.undocumented)}
     needed = {field.path for field in edition.fields if field.presence is FieldPresence.ALWAYS}
     return len(responded - listed) + len(needed - responded)
@@ -168,13 +170,13 @@ def _leaf_paths(path: Path, value: Any) -> list[Path]:  # Any: JSON
 
 
 def _value_at(at: str, exchanges: Sequence[Exchange], bodies: dict[Response, Any]) -> Any:  # Any: JSON
-    """What stands at a place of the last response; None where that cannot be told any more."""
+    """The value at a place of the last response; None if its body is not available any more."""
     exchange = exchanges[-1] if exchanges else None
     response = None if exchange is None else exchange.response
     if response is None or len(response.body) > _MAX_DECODED_BYTES:
         return None
     if response not in bodies:
-        bodies.clear()  # findings come in the order of their responses: one body at a time is enough
+        bodies.clear()  # findings come in the order of their responses, so it is enough to keep one body
         try:
             bodies[response] = json.loads(response.body)
         except (ValueError, RecursionError):
@@ -197,7 +199,7 @@ def _path_of_pointer(text: str) -> Path:
     return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
 
 
-# Words.
+# Wording.
 
 
 def _documented_text(edition: Edition, path: Path, entry: FindingEntry) -> str:
@@ -217,13 +219,13 @@ def _object_paths(leaves: Sequence[Path], path: Path) -> str:
 
 
 def _merge_moved_fields(edition: Edition, found: list[_SchemaDifference]) -> list[_SchemaDifference]:
-    """What is absent at one place and, under the same name, undocumented at another, becomes one entry."""
+    """Merge a field absent at one place with one undocumented at another place under the same name into one entry."""
     places: dict[str, list[tuple[_SchemaDifference, Path]]] = {}
     for each in found:
         for leaf in each.leaves:
             places.setdefault(leaf[-1], []).append((each, leaf))
     gone: set[int] = set()
-    """By identity."""
+    """The ids of the differences that were merged."""
     moved: list[_SchemaDifference] = []
     for each in found:
         if each.way != "absent":
@@ -231,7 +233,7 @@ def _merge_moved_fields(edition: Edition, found: list[_SchemaDifference]) -> lis
         own = [field.path for field in edition.fields if field.path[: len(each.path)] == each.path]
         targets = [places.get(path[-1], []) for path in own]
         if not own or any(len(target) != 1 for target in targets):
-            continue  # it must be clear where all of it went
+            continue  # only if it is clear where all of its fields went
         new = [target[0] for target in targets]
         if len({leaf[:-1] for _, leaf in new}) != 1:
             continue
@@ -255,7 +257,7 @@ _ORDER: Final = ("moved", "absent", "undocumented", "changed")
 
 
 def _drift_entry(each: _SchemaDifference, others: Sequence[Edition], coverage: CoverageSummary) -> DriftEntry:
-    own = each.way == "undocumented" and each.documented != ""  # it needs no other edition to know it
+    own = each.way == "undocumented" and each.documented != ""  # known without another edition
     return DriftEntry(
         way=each.way,  # type: ignore[arg-type]  # one of the words above
         field=make_json_pointer(each.path),
@@ -270,7 +272,7 @@ def _drift_entry(each: _SchemaDifference, others: Sequence[Edition], coverage: C
 
 
 def _edition_allows(edition: Edition, each: _SchemaDifference) -> bool:
-    """Whether an edition has it as it is seen here."""
+    """Whether an edition has the field as it was seen."""
     paths = {field.path for field in (*edition.fields, *edition.undocumented)}
     there = any(path[: len(each.path)] == each.path for path in paths)
     if each.way == "undocumented":

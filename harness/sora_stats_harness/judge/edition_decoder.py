@@ -1,10 +1,10 @@
 """
-Decodes bodies into structs that are built from the edition, for about what parsing them costs.
+Decodes bodies into structs built from the edition, at about the cost of parsing them.
 
-The decoder is built from the edition: msgspec checks types, limits, required and unknown fields while it parses, which
-is cheaper than parsing alone. What it accepts has the documented shape. What it does not accept is judged elsewhere
-(`checks.shape`, behind `strict_json`); the decoder then learns the leaf, group or key that deviated, lets it through
-as raw bytes from then on, and so reads a server that is wrong in every response as fast as one that is right.
+msgspec checks types, limits, required and unknown fields while it parses, which is cheaper than parsing to dicts. A
+body that it accepts has the documented shape. A body that it rejects is parsed by `strict_json` and judged by
+`shape_deviations`. The decoder then learns the leaf, group or key that deviated, and from then on accepts it unread, as
+raw bytes. So a server that is wrong in every response is read about as fast as one that is right.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, Field
 from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, shared_label_path
 
 MAX_LEARNED: Final = 256
-"""Deviations that a decoder takes in; a server with more is judged on the slow path, and that is counted."""
+"""The most deviations that a decoder learns; a server with more is judged on the slow path, which is counted."""
 
 MAX_UNCHECKED_CHARACTERS: Final = 63
-"""Characters of an id that are 255 bytes at most, whatever they are."""
+"""So many characters of an id never exceed 255 bytes in UTF-8."""
 
 LARGEST_LIMIT: Final = 2**63 - 1
-"""Of an integer, that msgspec can be told."""
+"""The largest limit of an integer that msgspec accepts."""
 
 ABSENT_RAW: Final = Raw(b"")
-"""What a learned leaf, group or key holds where the response lacks it; false, as no raw value is."""
+"""The value of a learned leaf, group or key that the response lacks; unlike any raw value, it is false."""
 
 Counters = Sequence[int]
-"""One block's counters in the edition's order; -1 stands for one that is not there or not sound."""
+"""One block's counters in the edition's order; -1 stands for one that is absent or unusable."""
 
 MISSING_COUNTER: Final = -1
-"""Below every sound counter, so that a maximum passes over it."""
+"""Stands for a missing counter; less than every valid value, so that it never becomes a maximum."""
 
 Json = Any
-"""A decoded struct or a parsed document: its type is known only when the edition is."""
+"""A decoded struct or a parsed document; its type depends on the edition."""
 
 Path = tuple[str, ...]
 
@@ -53,48 +53,48 @@ class CounterBlock(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LenientLeaf(msgspec.Struct, frozen=True, kw_only=True):
-    """A leaf or key that is let through as raw bytes: where it stands, and what it ought to be."""
+    """A leaf or key that is accepted as raw bytes: where it is, and what it should be."""
 
     get: Callable[[Json], Raw]
-    """From the decoded connection (or label) to the raw value; AttributeError where its group is not there."""
+    """Gets the raw value from the decoded connection or label; raises AttributeError if its group is absent."""
     path: Path
     field: FieldDefinition | None
     """None for a key that the edition does not know."""
     learned: bool
-    """False for fields that are known though undocumented."""
+    """False for undocumented fields that the edition knows."""
     position: int
-    """Its place in its struct's tuple."""
+    """Its index in its struct's tuple."""
 
 
 class GroupPlan(msgspec.Struct, kw_only=True):
-    """How to take one group's struct apart. `msgspec.structs.astuple` gives counters, other leaves, groups, extras."""
+    """How to unpack one group's struct: `msgspec.structs.astuple` returns counters, other leaves, groups, extras."""
 
     group: FieldGroup
     attributes: Path
-    """From the connection's struct to this one."""
+    """The attributes that lead from the connection's struct to this one."""
     struct: type[msgspec.Struct]
     decoder: msgspec.json.Decoder[Json]
     counters: int
-    """How many of the tuple's first places are counters."""
+    """How many elements of the tuple, from the first on, are counters."""
     block: int | None
-    """The block that its counters are."""
+    """The index of the block of its counters."""
     columns: tuple[str, ...]
     """Wire names in the order of the tuple."""
     below: tuple[tuple[str, GroupPlan], ...]
-    """The groups in it, by attribute."""
+    """The groups within it, by attribute."""
     raw: bool
-    """Whether the whole group is let through as raw bytes."""
+    """Whether the whole group is accepted as raw bytes."""
     loose: tuple[LenientLeaf, ...]
     whole: bool
-    """Its tuple is its counters and nothing else."""
+    """Whether its tuple consists of counters only."""
 
 
 class EditionDecoder:
     """
-    Decoders for one edition, and what they have learned.
+    The decoders for one edition, with what they have learned.
 
-    `plans` describes every group but labels, parents first; `fetch` gets the structs of those with leaves of their own
-    (`fetched`), all at once, and raises AttributeError where a group is absent that holds one of them.
+    `plans` describes every group but labels, parents first. `fetch` gets all structs of groups with leaves (`fetched`)
+    at once, and raises AttributeError if a group around one of them is absent.
     """
 
     def __init__(self, edition: Edition) -> None:
@@ -103,9 +103,9 @@ class EditionDecoder:
             shared_label_path(field.path) for field in edition.fields if not _is_decidable(field)
         )
         self.learned: set[Path] = set(self._undecidable)
-        """Paths that are let through as raw bytes; keys unknown to the edition among them."""
+        """Paths that are accepted as raw bytes, including keys unknown to the edition."""
         self.labels_raw: bool = False
-        """Whether labels are taken apart one by one, since some were not even objects of the documented shape."""
+        """Whether labels are unpacked one by one, since some were not objects of the documented shape."""
         labels = next((group for group in edition.root.groups if group.name == LABELS_GROUP), None)
         members = labels.groups if labels is not None else ()
         self.has_labels: bool = labels is not None
@@ -119,7 +119,7 @@ class EditionDecoder:
             for block in self.blocks
             for place, field in enumerate(block.counters)
         }
-        """By path, the block of each counter and its place there."""
+        """Each counter's block and its index there, by path."""
         self.undocumented: dict[Path, FieldDefinition] = {
             shared_label_path(field.path): field for field in edition.undocumented
         }
@@ -131,12 +131,14 @@ class EditionDecoder:
             if self._label_model
             else ()
         )
-        """A label's other leaves, in the order in which they follow its counters in the tuple."""
+        """A label's leaves that are not counters, in their order in the tuple."""
         self.split: msgspec.json.Decoder[list[Raw]] = msgspec.json.Decoder(list[Raw])
         paths = [group.path for group in edition.root.walk_groups()]
         paths += [field.path for field in (*edition.fields, *edition.undocumented)]
         self.is_usable: bool = all(_is_valid_field_name(name) for path in paths for name in path)
-        """Whether msgspec takes all names. Else there are no decoders and no plans, and each connection is surveyed."""
+        """
+        Whether msgspec accepts all names. If not, there are no decoders or plans, and each connection is surveyed.
+        """
         if self.is_usable:
             self._build_decoders()
 
@@ -147,7 +149,7 @@ class EditionDecoder:
         return made
 
     def edition_path_of_label(self, label: str) -> Path | None:
-        """The edition's path of a label in a response; None where the label is not documented."""
+        """The edition's path of a label in a response; None for an undocumented label."""
         if label in self.known_labels:
             return (LABELS_GROUP, label)
         if self.label_group is not None and label.startswith(ANY_LABEL[0]):
@@ -162,10 +164,10 @@ class EditionDecoder:
 
     def accept_deviation(self, path: Path) -> bool:
         """
-        Let a deviating leaf, group or unknown key through as raw bytes from now on.
+        Accept a deviating leaf, group or unknown key as raw bytes from now on.
 
-        `path` is the edition's. Returns False where nothing changes: learned before, or 256 deviations are, or the key
-        is one that msgspec cannot name.
+        `path` is the edition's. Returns False if nothing changes: it was learned before, or 256 deviations were, or
+        msgspec can't use the key as a name.
         """
         if not self.is_usable:
             return False
@@ -198,7 +200,7 @@ class EditionDecoder:
         )
         self.plan: GroupPlan = self._plan_group(self.edition.root, (), ())
         self.plans: tuple[GroupPlan, ...] = tuple(_walk_plan(self.plan))
-        # Also those without leaves, and raw ones: where one is absent, or no struct, each group is visited alone.
+        # Also groups without leaves, and raw ones: if one is absent or not a struct, each group is visited separately.
         self.fetched: tuple[GroupPlan, ...] = tuple(plan for plan in self.plans if plan.attributes)
         self.fetch: Callable[[Json], tuple[Json, ...]] = _attribute_getter(
             [".".join(p.attributes) for p in self.fetched]
@@ -208,22 +210,22 @@ class EditionDecoder:
             for place, plan in enumerate(self.fetched)
             if plan.block is not None and not plan.whole
         )
-        """Tuples of `fetched` with more than counters in them, and how many counters come first."""
+        """The groups of `fetched` whose tuples have more than counters, and how many counters come first."""
         self.fetch_counters: Callable[[Any], tuple[Any, ...]] = _attribute_getter(
             [f"f{place}" for place in range(len(self.label_counters))]
         )
-        """From a label's struct to its counters."""
+        """Gets the counters of a label's struct."""
         self.fetch_others: Callable[[Any], tuple[Any, ...]] = _attribute_getter(
             [f"f{len(self.label_counters) + place}" for place in range(len(self.label_others))]
         )
-        """From a label's struct to its other leaves."""
+        """Gets the other leaves of a label's struct."""
         self.loose: tuple[LenientLeaf, ...] = tuple(loose for plan in self.plans for loose in plan.loose)
         struct = self.plan.struct
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
 
     def _plan_group(self, group: FieldGroup, attributes: Path, path: Path) -> GroupPlan:
-        """`path` is the group's own, or `data_channel.#*` for the struct that serves all labels."""
+        """Plan a group; `path` is its own, or `data_channel.#*` for the struct that serves all labels."""
         leaves = sorted(group.fields, key=lambda field: field.kind is not FieldKind.COUNTER)
         counters = sum(field.kind is FieldKind.COUNTER for field in leaves)
         columns: list[str] = []
@@ -289,7 +291,7 @@ class EditionDecoder:
 
 
 def _is_valid_field_name(key: str) -> bool:
-    """Whether msgspec takes a key as a field's name."""
+    """Whether msgspec accepts a key as a field's name."""
     return not any(char in '"\\' or char < " " for char in key)
 
 
@@ -301,7 +303,7 @@ def _walk_plan(plan: GroupPlan) -> Iterator[GroupPlan]:
 
 
 def _attribute_getter(names: list[str]) -> Callable[[Json], tuple[Json, ...]]:
-    """As `attrgetter` of several names, for any number of them."""
+    """As `attrgetter` with several names, but for any number of names."""
     if len(names) > 1:
         return attrgetter(*names)
     one = attrgetter(*names) if names else None
@@ -314,9 +316,9 @@ def _counter_fields(group: FieldGroup) -> tuple[FieldDefinition, ...]:
 
 def _is_decidable(field: FieldDefinition) -> bool:
     """
-    Whether the decoder, and a look at the length of ids and at the time, tell all that there is to tell of a leaf.
+    Whether the decoder, with a look at ids' lengths and at the time, fully checks a leaf.
 
-    The decoder knows no limits beyond 63 bits, and neither bytes nor times.
+    The decoder can't check limits beyond 63 bits, lengths in bytes, or times.
     """
     if any(limit is not None and limit > LARGEST_LIMIT for limit in (field.minimum, field.maximum)):
         return False
@@ -328,7 +330,7 @@ def _is_decidable(field: FieldDefinition) -> bool:
 
 
 def _make_struct(name: str, types: list[tuple[str, Any, Any]], wire_names: list[str]) -> type[msgspec.Struct]:
-    """A struct of attributes with their types and defaults, which are read by their names on the wire."""
+    """Make a struct with typed attributes and defaults, which are decoded by their names on the wire."""
     return msgspec.defstruct(
         name,
         types,
@@ -340,7 +342,7 @@ def _make_struct(name: str, types: list[tuple[str, Any, Any]], wire_names: list[
 
 
 def _leaf_column(field: FieldDefinition) -> tuple[Any, Any]:  # Any: a type made at run time
-    """The type of a sound leaf in its struct, and the default where it may be absent."""
+    """The type of a valid leaf in its struct, and the default if it may be absent."""
     if field.presence is not FieldPresence.CONDITIONAL:
         return _msgspec_type(field), msgspec.NODEFAULT
     if field.kind is FieldKind.COUNTER:
@@ -349,7 +351,7 @@ def _leaf_column(field: FieldDefinition) -> tuple[Any, Any]:  # Any: a type made
 
 
 def _msgspec_type(field: FieldDefinition) -> Any:  # Any: a type made at run time
-    """The msgspec type of a sound leaf."""
+    """The msgspec type of a valid leaf."""
     if field.type is FieldType.BOOLEAN:
         return bool
     if field.type is FieldType.INTEGER:

@@ -1,10 +1,10 @@
 """
-Evidence: parts of responses that prove findings, and the responses that may still have to prove one, within a bound.
+Keeps evidence within a bound: parts of responses that prove findings, and responses that may still have to prove one.
 
-Whoever may need a response later holds an `EvidenceExchange`. The store keeps the newest bodies as they are, packs older
-ones that somebody still holds, and lets the oldest go when memory runs short; what was sent, when, the head, the length
-and the hash stay. What proves a finding is cut out when the finding is made: the connection's own bytes, or a bounded part
-around the fault. All of it together takes at most `MAX_EVIDENCE_BYTES`.
+Code that may need a response later keeps an `EvidenceExchange`. The store keeps the newest bodies as they are,
+compresses older ones that are still referenced, and drops the oldest when memory runs short. Request, times, head,
+length and hash always stay. The proof of a finding is cut out when the finding is made: the connection's own bytes, or
+a bounded part around the fault. Everything together takes at most `MAX_EVIDENCE_BYTES`.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ from .check import Place
 from .excerpts import ElementIndex, WantedPart, cut_body
 
 if TYPE_CHECKING:
-    from ..api.zstd import ZstdCompressor, ZstdDict  # slow to import, and many runs pack nothing
+    from ..api.zstd import ZstdCompressor, ZstdDict  # slow to import, and many runs compress nothing
 
 MAX_EVIDENCE_BYTES: Final = 64 << 20
-"""For the evidence of a run, besides the response that is being judged."""
+"""The memory for the evidence of a run, not counting the response that is being judged."""
 
 PIECE_BYTES: Final = 64 << 10
-"""Of a body, and of a head, in a proof: five times what a connection takes."""
+"""The most bytes of a body, and of a head, in a proof: five times the size of a connection."""
 
 SHARED_PROOFS: Final = 1536
-"""How many kinds of findings share what is left for proofs: more than are listed one by one."""
+"""How many kinds of findings share the remaining memory for proofs: more than are listed one by one."""
 
 SMALL_BODY_BYTES: Final = 1 << 10
-"""Up to which a body is not packed."""
+"""A body up to this size is not compressed."""
 
 BLOCK_BYTES: Final = 256 << 10
-"""Of a packed body, that can be unpacked by itself."""
+"""The part of a compressed body that can be decompressed separately."""
 
 OVERHEAD_BYTES: Final = 512
-"""Of an exchange without its bodies and its head."""
+"""The size that is counted for an exchange without bodies and head."""
 
 MAX_INDEXES: Final = 4
-"""Arrays of which it is remembered where their elements stand."""
+"""For how many arrays the places of their elements are remembered."""
 
 
 class PackedBody:
@@ -53,8 +53,8 @@ class PackedBody:
 
     Args:
         body: Its bytes.
-        compressor: Packs a block.
-        pause: Called between blocks of a large one.
+        compressor: Compresses a block.
+        pause: Called between blocks of a large body.
     """
 
     __slots__ = ("_blocks", "length", "size")
@@ -70,7 +70,7 @@ class PackedBody:
         self.size: int = OVERHEAD_BYTES + sum(map(len, self._blocks))
 
     def read(self, start: int, stop: int, known: ZstdDict) -> bytes:
-        """Some of the bytes."""
+        """Decompress some of the bytes."""
         from ..api.zstd import ZstdDecompressor
 
         first = start // BLOCK_BYTES
@@ -90,15 +90,15 @@ class PackedBody:
 
 
 class EvidenceExchange(msgspec.Struct, eq=False, weakref=True):
-    """An exchange whose body is packed, and at last let go, when memory runs short, wherever it is referred to."""
+    """An exchange whose body is compressed, and finally dropped, when memory runs short."""
 
     exchange: Exchange
     """Without a body once that was packed; once that was let go too, its `excerpt` tells length and hash."""
     packed: PackedBody | None = None
     sha256: str | None = None
-    """Of the body, once somebody asked for it."""
+    """The body's hash, once it was requested."""
     proofs: dict[Excerpt | None, Exchange] | None = None
-    """What of it proves findings: all those about one connection refer to the same part."""
+    """The parts that prove findings; all findings about one connection share a part."""
 
     @property
     def request(self) -> Request:
@@ -117,12 +117,12 @@ class EvidenceExchange(msgspec.Struct, eq=False, weakref=True):
 
     @property
     def key(self) -> tuple[str, int]:
-        """What findings call it."""
+        """How findings refer to it."""
         return self.exchange.key
 
     @property
     def is_whole(self) -> bool:
-        """Whether its body is at hand."""
+        """Whether its body is available."""
         response = self.exchange.response
         return self.packed is not None or response is None or response.excerpt is None
 
@@ -136,7 +136,7 @@ class EvidenceStore:
     has its proof too. What is not used so is for packed bodies.
 
     Args:
-        limit_bytes: For all of it.
+        limit_bytes: The limit for all evidence together.
     """
 
     def __init__(self, limit_bytes: int = MAX_EVIDENCE_BYTES) -> None:
@@ -144,37 +144,37 @@ class EvidenceStore:
         self._raw_limit = self._free_proofs = limit_bytes // 4
         self._proof_limit = limit_bytes // 8 * 5
         self._portion = limit_bytes // 64
-        """Raw bodies are packed so many at a time."""
+        """How many raw bodies are compressed at a time."""
         self._raw_bytes = self._newest_bytes = 0
         self._newest: list[EvidenceExchange] = []
         """The portion that grows; its bytes are counted whether or not anybody else holds them."""
         self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
         self._packed: dict[ref[EvidenceExchange], int] = {}
-        """The packed bodies that somebody still holds, the oldest first, and their sizes."""
+        """The compressed bodies that are still referenced, the oldest first, with their sizes."""
         self._packed_bytes = self._proof_bytes = 0
         self._current: EvidenceExchange | None = None
         self._indexes: list[tuple[ref[EvidenceExchange], ElementIndex | None]] = []
         self._compressor: ZstdCompressor | None = None
         self._known: ZstdDict | None = None
         self.released: int = 0
-        """Bodies that somebody still held and that were let go."""
+        """How many bodies were dropped although they were still referenced."""
 
     @property
     def size(self) -> int:
-        """Bytes that are kept, as they are counted."""
+        """The counted size of everything that is kept."""
         return self._raw_bytes + self._newest_bytes + self._packed_bytes + self._proof_bytes
 
     # -- responses that may still have to prove something -------------------------------------------------------------
 
     def add_exchange(self, exchange: Exchange) -> EvidenceExchange:
-        """Hold the exchange that is judged next."""
+        """Add the exchange that is judged next."""
         held = self._current = EvidenceExchange(exchange)
         self._newest.append(held)
         self._newest_bytes += _raw_size(exchange)
         return held
 
     def settle(self, pause: Callable[[], None]) -> None:
-        """The current exchange is judged: pack what is too much, and let go what is still too much then."""
+        """Finish the current exchange: compress bodies beyond the limit, and drop what is still too much."""
         self._current = None
         if self._newest_bytes > self._portion:
             self._portions.append((self._newest_bytes, [*map(ref, self._newest)]))
@@ -211,7 +211,7 @@ class EvidenceStore:
         if self._compressor is None:
             from ..api.zstd import ZstdCompressor, ZstdDict
 
-            # Responses are much alike: the first one is what the others are told by.
+            # Responses are much alike, so the first one serves as the dictionary for the others.
             self._known = ZstdDict(response.body[:PIECE_BYTES], is_raw=True)
             self._compressor = ZstdCompressor(level=1, zstd_dict=self._known.as_digested_dict)
         packed = held.packed = PackedBody(response.body, self._compressor, pause)
@@ -246,14 +246,14 @@ class EvidenceStore:
         offset: int | None = None,
     ) -> tuple[Exchange, ...]:
         """
-        Cut out of exchanges what proves a finding.
+        Cut the proof of a finding out of exchanges.
 
         Args:
             exchanges: The earlier first.
             wrong: The one of them that went wrong.
-            connection_id: Whose bytes are wanted; None where it is about no connection.
-            place: Where in the body of the wrong one.
-            offset: At which of its bytes, where no place tells it.
+            connection_id: The connection whose bytes are wanted; None if the finding isn't about one.
+            place: The place in the body of the wrong one.
+            offset: The byte in that body, if `place` doesn't say.
         """
         if self._proof_bytes < self._free_proofs:
             most = PIECE_BYTES
@@ -270,7 +270,7 @@ class EvidenceStore:
         return tuple(proof)
 
     def cut(self, held: EvidenceExchange, connection_id: str) -> Exchange:
-        """The exchange with nothing of its body but a connection's own bytes."""
+        """The exchange with only one connection's bytes as its body."""
         return self._cut_out(held, WantedPart(connection_id=connection_id, most_bytes=PIECE_BYTES))
 
     def _held(self, exchange: Exchange | EvidenceExchange) -> EvidenceExchange:
@@ -315,7 +315,7 @@ class EvidenceStore:
 
 
 class _HeldBody:
-    """The body of a held exchange, wherever it is."""
+    """The body of a kept exchange, compressed or not."""
 
     def __init__(self, held: EvidenceExchange, known: ZstdDict | None) -> None:
         self._held = held
@@ -358,7 +358,7 @@ def _without_body(exchange: Exchange, length: int, sha256: str) -> Exchange:
 
 
 def _bound_headers(headers: Headers, most: int) -> Headers:
-    """As many of the first header fields as there is room for: millions of them may have come."""
+    """The first header fields up to a size, since a response may have millions of them."""
     room = most
     for place, (name, value) in enumerate(headers):
         room -= len(name) + len(value)
@@ -368,7 +368,7 @@ def _bound_headers(headers: Headers, most: int) -> Headers:
 
 
 def _proof_size(exchange: Exchange) -> int:
-    """The bytes that a proof is counted with."""
+    """The size that is counted for a proof."""
     request, response = exchange.request, exchange.response
     size = OVERHEAD_BYTES + len(request.body or b"")
     if response is not None:

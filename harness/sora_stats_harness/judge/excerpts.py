@@ -1,8 +1,8 @@
 """
-Excerpts: which part of a body proves a finding, and where it stood.
+Cuts excerpts out of bodies: the part that proves a finding, with its place.
 
-About a connection these are its own bytes, about one that is missing from a listing the ids that it has, and about a body
-as a whole a part around the fault. So a finding needs some kilobytes, however long the listing.
+For a finding about a connection these are its own bytes; about a connection missing from a listing, the ids in the
+listing; about a body as a whole, a part around the fault. So a finding needs a few kilobytes, however long the listing.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from .check import Place
 from .sample_reader import is_implausibly_dense
 
 MAX_IDS_BYTES: Final = 1 << 20
-"""Of the ids of a listing; enough for 15,000 connections."""
+"""The most bytes for the ids of a listing; enough for 15,000 connections."""
 
 ID_PART_BYTES: Final = 150
-"""What is kept besides for each of them."""
+"""The additional size for each of them."""
 
 _SPLITTER: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _GAP: Final = re.compile(rb"[ \t\r\n]*[\[,][ \t\r\n]*")
 _ID_MEMBER: Final = re.compile(rb'"connection_id"[ \t\r\n]*:[ \t\r\n]*"(?:[^"\\]|\\.)*"')
 _BOUNDARY: Final = re.compile(rb"[\s\",;:<>{}\[\]]")
-"""Where a part may begin or end without cutting a word, and so a secret that is to be found in it."""
+"""Where a part may begin or end without cutting a word, so that a secret in it stays recognisable."""
 
 
 class _Identified(msgspec.Struct):
@@ -48,7 +48,7 @@ def read_listed_ids(kept: bytes) -> list[str]:
 
 
 class WantedPart(msgspec.Struct, frozen=True, kw_only=True):
-    """Which part of a body is wanted."""
+    """The part of a body that is wanted."""
 
     place: Place = ()
     connection_id: str | None = None
@@ -61,26 +61,26 @@ class Body(Protocol):
 
     length: int
     is_whole: bool
-    """Whether it is at hand; else only its length and hash are known, and what was kept before."""
+    """Whether it is available; if not, only its length, its hash and an earlier excerpt are known."""
 
     def read(self, start: int, stop: int) -> bytes:
-        """Some of its bytes."""
+        """Read some of its bytes."""
 
     def hash(self) -> str:
-        """The SHA-256 of all."""
+        """The SHA-256 of the whole body."""
 
 
 class ElementIndex:
-    """Where the elements of an array stand, and which of them is whose."""
+    """The places of an array's elements, and the connection of each."""
 
     def __init__(self, spans: list[tuple[int, int]], places: dict[str, int]) -> None:
         self.spans = spans
         self.places = places
-        """By connection_id, the first element that has it."""
+        """The first element of each connection_id."""
 
     @classmethod
     def of(cls, body: bytes) -> ElementIndex | None:
-        """Look through a body; None if it is no array of connections."""
+        """Index a body; None if it is not an array of connections."""
         if is_implausibly_dense(body):
             return None
         try:
@@ -109,10 +109,10 @@ def cut_body(response: Response, body: Body, wanted: WantedPart, index: Callable
     Cut the wanted part out of a response.
 
     Args:
-        response: With its body, or without it where that is not at hand as it was.
+        response: The response, with its body if that is available unchanged.
         body: Its body.
-        wanted: Which part.
-        index: Gives where the elements of the body stand, where it is an array.
+        wanted: The wanted part.
+        index: Returns the index of the body's elements, or None if it is not an array.
     """
     most = wanted.most_bytes
     if response.withheld:
@@ -135,7 +135,7 @@ def cut_body(response: Response, body: Body, wanted: WantedPart, index: Callable
 
 
 def _shorten(response: Response, most: int) -> Response:
-    """Bound what was cut out before."""
+    """Shorten a response that is already an excerpt."""
     told = response.excerpt
     if told is None or len(response.body) <= most:
         return response
@@ -158,7 +158,7 @@ def _cut_element(response: Response, body: Body, wanted: WantedPart, element: in
 
 
 def _cut_ids(response: Response, body: Body, most: int, index: ElementIndex) -> Response:
-    """Of a listing that lacks a connection, who is in it."""
+    """The ids in a listing, to prove that a connection is missing."""
     whole = body.read(0, body.length)
     members: list[bytes] = []
     parts: list[ExcerptPart] = []
@@ -177,7 +177,7 @@ def _cut_ids(response: Response, body: Body, most: int, index: ElementIndex) -> 
 
 
 def _cut_text(response: Response, body: Body, most: int, at: int, within: tuple[int, int]) -> Response:
-    """A part around a place, that begins and ends between words."""
+    """A part around a place; it begins and ends between words."""
     start = max(within[0], min(at - most // 2, within[1] - most))
     data = body.read(start, min(within[1], start + most))
     quarter = len(data) // 4
@@ -192,7 +192,7 @@ def _cut_text(response: Response, body: Body, most: int, at: int, within: tuple[
 
 
 def _find_place(body: Body, span: tuple[int, int], place: Place) -> int:
-    """At which byte a place within a span begins, as far as its keys can be found one after the other."""
+    """The byte at which a place within a span begins, found by its keys one after the other."""
     start, stop = span
     keys = [key for key in place if isinstance(key, str)]
     if not keys:

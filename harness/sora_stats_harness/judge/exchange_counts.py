@@ -8,13 +8,13 @@ from ..api.exchange import Target
 from .verdict import CoverageSummary, SubjectKind
 
 AskedFor = Target | None
-"""A target; None is a request that is wrong on purpose."""
+"""A target; None stands for requests that are wrong on purpose."""
 
 ASKED_FOR: Final[tuple[AskedFor, ...]] = (*Target, None)
 
 
 class TargetCounts:
-    """What was counted of one target's responses."""
+    """The counts of one target's responses."""
 
     __slots__ = (
         "accepted",
@@ -34,12 +34,12 @@ class TargetCounts:
         self.complete: int = 0
         self.without_http: int = 0
         self.bare_bodies: int = 0
-        """Exchanges with a complete response; those of them of which a recording has the samples alone; files."""
+        """Exchanges with a complete response; those from recordings of samples only; bodies from files."""
         self.accepted: int = 0
         self.withheld: int = 0
         self.unsearched_bodies: int = 0
         """
-        Responses whose body is judged; those of them with a withheld body; those in which repeated keys were not looked for.
+        Responses whose body is judged; those with a withheld body; those that were not searched for repeated keys.
         """
         self.samples: int = 0
         self.labelled_samples: int = 0
@@ -58,18 +58,18 @@ class TargetCounts:
 
     @property
     def bodies(self) -> int:
-        """Bodies that were read."""
+        """How many bodies were read."""
         return self.accepted - self.withheld
 
 
 class ExchangeCounts:
-    """Counts for the verdict's coverage, and whose responses these are."""
+    """Counts for the verdict's coverage, and what kind of subject the responses come from."""
 
     def __init__(self, documented_fields: int) -> None:
         self._documented_fields = documented_fields
         self._connections: set[str] = set()
         self.returned: int = 0
-        """Connections that came back after they were forgotten."""
+        """Connections that reappeared after they were forgotten."""
         self.has_simulator = False
         """Whether a response said that it came from the simulator."""
         self.errors = 0
@@ -80,7 +80,7 @@ class ExchangeCounts:
 
     @property
     def subject_kind(self) -> SubjectKind:
-        """`simulator` as soon as one response said so; `recording` where there were bare bodies only."""
+        """`simulator` as soon as one response said so; `recording` if there were only bare bodies."""
         if self.has_simulator:
             return "simulator"
         return "server" if self.errors or self.complete > self._total("without_http") else "recording"
@@ -91,12 +91,12 @@ class ExchangeCounts:
         return self._total("complete")
 
     def add_connection(self, name: str, *, returned: bool = False) -> None:
-        """Count a connection, and whether it came back after it was forgotten."""
+        """Count a connection, and whether it reappeared after it was forgotten."""
         self._connections.add(name)
         self.returned += returned
 
     def summarize(self) -> CoverageSummary:
-        """The counts; what else belongs into the summary is still to be filled in."""
+        """The summary with these counts; the caller fills in the rest."""
         return CoverageSummary(
             fields_documented=self._documented_fields,
             exchanges=self.complete + self.errors + self._total("bare_bodies"),

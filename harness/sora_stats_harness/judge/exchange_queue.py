@@ -1,8 +1,8 @@
 """
 Times the exchanges of a live run, and hands them to the judge in order of receipt.
 
-Exchanges are judged one at a time, in the order in which they ended. Judging may wait a little, so that several are
-judged together; a large response is judged in slices, and what ends meanwhile waits for it.
+Exchanges are judged one at a time, in the order in which they ended. Judging may be deferred a little, so that several
+are judged together. A large response is judged in slices, and exchanges that end meanwhile wait for it.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..api.http1_faults import FramingFault
 from ..api.utc_time import format_utc_ns
 
 SLICING_THRESHOLD_BYTES: Final = 256 * 1024
-"""Responses up to this size are judged in one go, also where they waited for one that was judged in slices."""
+"""Responses up to this size are judged without pauses, even if they waited for one that was judged in slices."""
 
 MAX_BATCH_EXCHANGES: Final = 32
 """
-Exchanges that wait to be judged together, at most. Judged one after the other, with nothing but judging in between, they
-cost a third less each than between a receipt and a sending: the processor's caches hold what the next one needs.
+The most exchanges that wait to be judged together. Judging several in a row costs a third less per exchange than
+judging each between a receipt and a sending, since the processor's caches stay warm.
 """
 
 MAX_BATCHED_BODY_BYTES: Final = 64 * 1024
@@ -32,17 +32,17 @@ MAX_BATCHED_BODY_BYTES: Final = 64 * 1024
 
 
 class JudgeExchange(Protocol):
-    """Judges an exchange, given when the requests were sent that are still under way; calls `pause` between slices."""
+    """Judges an exchange; `open_sent_ns` are the sending times of open requests, `pause` is called between slices."""
 
     def __call__(
         self, exchange: Exchange, open_sent_ns: Collection[int], pause: Callable[[], None] | None = None
     ) -> None:
-        """Judge it now."""
+        """Judge the exchange now."""
         ...
 
 
 class PendingExchange(msgspec.Struct, gc=False, eq=False):
-    """One request under way; made by `Judge.begin_exchange`, and completed once."""
+    """One open request; made by `Judge.begin_exchange`, and completed once."""
 
     _queue: ExchangeQueue
     request: Request
@@ -60,13 +60,12 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
         faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
         """
-        Take the time of receipt and judge, or have it judged soon where the judge was told how.
+        Record the time of receipt and judge, or defer judging if the judge was given `soon`.
 
-        Call it right after the last byte was read, before anything else. A partial response and an error may stand
-        together.
+        Call this right after reading the last byte. There may be both a partial response and an error.
 
         Raises:
-            ValueError: It was completed before, or neither a response nor an error is given.
+            ValueError: It was completed before, or there is neither a response nor an error.
         """
         return self._queue.add_exchange(self._make_exchange(response, error, arrived_ns, faults))
 
@@ -98,7 +97,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             raise ValueError("an exchange is completed with a response or an error")
         self._completed = True
         queue = self._queue
-        return Exchange(  # by place: names take three times as long
+        return Exchange(  # positional arguments: names take three times as long
             queue.run,
             self.seq,
             self.request,
@@ -115,7 +114,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
 
 
 class BeginExchange(Protocol):
-    """Announces a request, right before its first byte is written; `intended_ns` is when the schedule wanted it sent."""
+    """Announces a request, right before its first byte is written; `intended_ns` is its scheduled start."""
 
     def __call__(self, request: Request, intended_ns: int | None = None) -> PendingExchange: ...
 
@@ -128,8 +127,9 @@ class ExchangeQueue:
         run: The run's id.
         clock: The name of the monotonic clock.
         judge: Judges an exchange.
-        first_seq: Number of the first exchange.
-        soon: Has something called soon, once what else is ready has had its turn; None to judge each at once.
+        first_seq: The number of the first exchange.
+        soon: Schedules a function to be called soon, after other work that is ready; None to judge each exchange at
+            once.
     """
 
     def __init__(
@@ -147,11 +147,11 @@ class ExchangeQueue:
         self._next_seq = first_seq
         self._soon = soon
         self._open: dict[int, int] = {}
-        """By number, when the requests were sent that are not judged yet."""
+        """When the requests that are not judged yet were sent, by number."""
         self._waiting: deque[Exchange] = deque()
-        """Exchanges that have ended and are judged soon."""
+        """Exchanges that have ended and wait to be judged."""
         self._judging = False
-        """Whether a caller is at work that will judge all that waits."""
+        """Whether some caller is already judging everything that waits."""
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
         """
@@ -159,7 +159,7 @@ class ExchangeQueue:
 
         Args:
             request: What is sent.
-            intended_ns: When the schedule wanted it sent, on `time.monotonic_ns`'s clock.
+            intended_ns: Its scheduled start, on the clock of `time.monotonic_ns`.
         """
         seq = self._next_seq
         self._next_seq = seq + 1
@@ -168,7 +168,7 @@ class ExchangeQueue:
         return PendingExchange(self, request, seq, intended_ns, sent_at_ns, sent_ns)
 
     def take_seq(self) -> int:
-        """A number for an exchange that was never sent."""
+        """Take a number for an exchange that was never sent."""
         self._next_seq += 1
         return self._next_seq - 1
 
@@ -201,7 +201,7 @@ class ExchangeQueue:
         return exchange
 
     def judge_pending(self) -> None:
-        """Judge all that has ended and waits, in its order; nothing where a caller is at it already."""
+        """Judge everything that waits, in order; does nothing if another caller is already doing so."""
         if self._judging:
             return
         waiting = self._waiting
@@ -211,7 +211,7 @@ class ExchangeQueue:
                 self._judge_now(waiting.popleft())
         finally:
             self._judging = False
-            if waiting and self._soon is not None:  # only where judging itself broke
+            if waiting and self._soon is not None:  # only if judging itself failed
                 self._soon(self.judge_pending)
 
     def judge_in_slices(self, exchange: Exchange, pause: Callable[[], None]) -> Exchange:
@@ -225,7 +225,9 @@ class ExchangeQueue:
         raised: BaseException | None = None
 
         def pause_once() -> None:
-            """A pause that raises is the last one: whatever has ended is judged, the caller is told afterwards."""
+            """
+            After a pause that raises there are no more pauses: everything is judged, and then the exception is raised.
+            """
             nonlocal raised
             if raised is None:
                 try:
@@ -239,11 +241,11 @@ class ExchangeQueue:
                 following = waiting.popleft()
                 if following.response is not None and len(following.response.body) > SLICING_THRESHOLD_BYTES:
                     self._judge_now(following, pause_once)
-                else:  # without a pause: where responses never cease, each pause would bring more, and this never end
+                else:  # without pauses: otherwise, under a constant stream of responses, this would never end
                     self._judge_now(following)
         finally:
             self._judging = False
-            self.judge_pending()  # only where judging itself broke: nothing that ended may stay unjudged
+            self.judge_pending()  # only if judging itself failed: nothing that ended may stay unjudged
         if raised is not None:
             raise raised
         return exchange

@@ -8,7 +8,7 @@ Path = tuple[str, ...]
 
 
 def edition_path(edition: Edition, wire: Path) -> Path:
-    """The edition's path for keys of a response: a messaging label that it does not name becomes `#*`."""
+    """The edition's path for the keys of a response; a messaging label that the edition does not name becomes `#*`."""
     group: FieldGroup | None = edition.root
     path: list[str] = []
     for key in wire:

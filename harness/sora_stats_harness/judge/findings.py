@@ -1,8 +1,8 @@
 """
-Adds findings up: those with one fingerprint are one entry, with the first one's evidence and an exact count.
+Aggregates findings: those with one fingerprint are one entry, with the first one's evidence and an exact count.
 
-A server that is wrong in every response gives thousands a second, so adding one to an entry that exists takes a
-dictionary look-up; it is put into words, and hashed, for the first one only.
+A server that is wrong in every response causes thousands of findings a second. So adding one to an existing entry is a
+dictionary look-up; only the first one is worded and hashed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ target is 972. It is a limit of each requirement: of a flood of one kind, the ot
 """
 
 MAX_COUNTED_CONNECTIONS: Final = 100_000
-"""Connections that are told apart in one entry's count."""
+"""The most connections that one entry counts."""
 
 
 class _AggregatedFinding(msgspec.Struct, kw_only=True):
@@ -43,34 +43,34 @@ class FindingAggregator:
     Findings by fingerprint.
 
     Args:
-        evidence: Keeps what proves the first one of each entry.
-        on_finding: Is called with every single finding; without it, only first ones are put into words.
-        on_miss: Is called as often, with the first finding of its entry and the level of this one.
-        severity: What each weighs in this run.
+        evidence: Keeps the proof of each entry's first finding.
+        on_finding: Called with every single finding; without it, only first findings are worded.
+        on_occurrence: Called as often, with the entry's first finding and the level of this one.
+        severity: What each requirement weighs in this run.
     """
 
     def __init__(
         self,
         evidence: EvidenceStore,
         on_finding: Callable[[Finding], None] | None = None,
-        on_miss: Callable[[Finding, Level], None] | None = None,
+        on_occurrence: Callable[[Finding, Level], None] | None = None,
         severity: Severity = DEFAULT_SEVERITY,
     ) -> None:
         self._evidence = evidence
         self._on_finding = on_finding
-        self._on_miss = on_miss
+        self._on_occurrence = on_occurrence
         self._severity = severity
         self._entries: dict[tuple[object, ...], _AggregatedFinding] = {}
         self._listed: Counter[object] = Counter()
         """By requirement, the entries."""
         self.unlisted_counts: Counter[str] = Counter()
-        """By requirement, findings that went into an entry for all the rest."""
+        """How many findings went into a requirement's entry for all the rest."""
 
     def add_violation(self, violation: Violation, compared: Target | None = None) -> None:
         """
-        Add what a check found: a look-up, unless it is the first of its entry.
+        Add what a check found; costs a look-up, unless it is the first of its entry.
 
-        `compared` is the target of the response that it is held against.
+        `compared` is the target of the response with which the wrong one was compared.
         """
         requirement, level = violation.requirement, violation.level
         if level is None:
@@ -83,7 +83,7 @@ class FindingAggregator:
             entry.compared[compared] = entry.compared.get(compared, 0) + 1
 
     def add_finding(self, finding: Finding) -> None:
-        """Add a finding that is in words already."""
+        """Add a finding that is worded already."""
         self._add((finding.requirement, finding.target, finding.field, finding.fault), finding.level, finding)
 
     def _to_finding(self, found: Violation | Finding) -> Finding:
@@ -102,8 +102,8 @@ class FindingAggregator:
             entry = self._add_entry(key, found, level)
         if self._on_finding is not None:
             self._on_finding(self._to_finding(found) if entry.count else entry.finding)
-        if self._on_miss is not None:
-            self._on_miss(entry.finding, level)
+        if self._on_occurrence is not None:
+            self._on_occurrence(entry.finding, level)
         entry.count += 1
         connections, connection_id = entry.connections, found.connection_id
         if connection_id is not None and len(connections) < MAX_COUNTED_CONNECTIONS:
@@ -130,7 +130,7 @@ class FindingAggregator:
         return ()
 
     def entries(self) -> list[FindingEntry]:
-        """All findings, as the verdict shows them, in the order in which they came up."""
+        """All findings in the form of the verdict, in the order in which they first occurred."""
         return [
             FindingEntry(
                 requirement=entry.finding.requirement,

@@ -1,4 +1,4 @@
-"""Incidents as data: the one cause behind many findings, and what is known of listings to recognise it by."""
+"""The types of incidents: the one cause behind many findings, and the changes of listings that reveal some causes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class Incident(msgspec.Struct, frozen=True, kw_only=True):
-    """The one cause behind many findings; it changes no status."""
+    """The one cause behind many findings; it does not change any status."""
 
     id: str
     """The kind of cause, such as `restart-same-ids`; docs/GATE.md lists them."""
@@ -25,8 +25,8 @@ class ListingChanges(msgspec.Struct, frozen=True, kw_only=True):
 
     server: str
     replacements: int
-    """How often a listing had none of the connections of the one before."""
+    """How often a listing had none of the previous listing's connections."""
     alternations: int
-    """How often it had connections of the one before that instead."""
+    """How often a listing had those of the listing before the previous one instead."""
     exchanges: list[tuple[str, int]]
     """(run, seq) of two listings that show it, the earlier first."""

@@ -1,6 +1,4 @@
-"""
-What the rules of incidents look at: findings, the exchanges that prove them, and what can be told from these.
-"""
+"""The input of the incident rules: findings, the exchanges that prove them, and facts derived from these."""
 
 from __future__ import annotations
 
@@ -15,24 +13,24 @@ from .timestamps import parse_timestamp_ns
 from .verdict import DocumentationDrift, FindingEntry, JudgeResult
 
 MAX_COMPARED_BYTES: Final = 16 << 20
-"""Of a body in which a sample is looked for."""
+"""The largest body in which a sample is looked for."""
 
 CACHE_HEADERS: Final = ("age", "x-cache", "cf-cache-status")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentEvidence:
-    """What the rules look at."""
+    """The input of the incident rules."""
 
     result: JudgeResult
     proof: Mapping[str, Sequence[Exchange]]
-    """By fingerprint, the exchanges that prove the first finding of an entry, the earlier first; may lack some."""
+    """The exchanges that prove an entry's first finding, by fingerprint, the earlier first; may be incomplete."""
     drift: DocumentationDrift | None = None
     explained: set[str] = field(default_factory=set)
-    """Fingerprints of the findings that belong to an incident already."""
+    """Fingerprints of the findings that already belong to an incident."""
 
     def findings(self, *requirements: str) -> list[FindingEntry]:
-        """Those of some requirements, or all, that belong to no incident yet."""
+        """The findings of some requirements, or of all, that belong to no incident yet."""
         return [
             entry
             for entry in self.result.findings
@@ -40,7 +38,7 @@ class IncidentEvidence:
         ]
 
     def family(self, name: str) -> list[FindingEntry]:
-        """Those of a family that count for something, and belong to no incident yet."""
+        """The findings of a family above INFO that belong to no incident yet."""
         return [each for each in self.findings() if each.requirement.startswith(f"{name}.") and each.level != "INFO"]
 
     def last_error(self, entry: FindingEntry) -> ErrorCode | None:
@@ -49,24 +47,24 @@ class IncidentEvidence:
         return None if exchange is None or exchange.error is None else exchange.error.code
 
     def last(self, entry: FindingEntry) -> Exchange | None:
-        """The exchange that is wrong; None where it isn't at hand."""
+        """The exchange that is wrong; None if it isn't available."""
         proof = self.proof.get(entry.fingerprint, ())
         return next((each for each in proof if each.key == entry.wrong_exchange), proof[-1] if proof else None)
 
     def status(self, entry: FindingEntry) -> int | None:
-        """Of the response that is wrong."""
+        """The status of the response that is wrong."""
         exchange = self.last(entry)
         return None if exchange is None or exchange.response is None else exchange.response.status
 
 
 def is_page(exchange: Exchange | None) -> bool:
-    """Whether a response is HTML, or looks so."""
+    """Whether a response is HTML, or looks like it."""
     response = exchange.response if exchange is not None else None
     return response is not None and response.body[:200].lstrip()[:1] == b"<"
 
 
 def is_repeated(proof: Sequence[Exchange], connection_id: str | None) -> bool:
-    """Whether the later of two responses has a connection's sample of the earlier one, or says itself that it is old."""
+    """Whether the later of two responses repeats a connection's earlier sample, or says itself that it is old."""
     if cache_headers(proof):
         return True
     samples = _find_samples(proof, connection_id)
@@ -87,7 +85,7 @@ def _find_samples(proof: Sequence[Exchange], connection_id: str | None) -> list[
 
 
 def _find_sample(exchange: Exchange, connection_id: str | None) -> Any:  # Any: JSON
-    """The sample of a connection in a response; None where there is none, or it can't be had."""
+    """The sample of a connection in a response; None if it has none, or isn't available."""
     body = exchange.response.body if exchange.response is not None else b""
     try:
         value = msgspec.json.decode(body if len(body) <= MAX_COMPARED_BYTES else b"")
@@ -98,7 +96,7 @@ def _find_sample(exchange: Exchange, connection_id: str | None) -> Any:  # Any: 
 
 
 def cache_headers(proof: Sequence[Exchange]) -> str:
-    """A cache's own headers in the later response; an Age of 0 is a fresh one."""
+    """A cache's headers in the later response; an Age of 0 means that it is fresh."""
     response = proof[-1].response if proof else None
     if response is None:
         return ""

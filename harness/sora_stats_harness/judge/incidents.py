@@ -1,8 +1,7 @@
 """
 Recognises the one cause behind many findings: a restart, a stale cache, a gateway's error page.
 
-Rules look at findings, at the exchanges that prove them, and at what listings showed. They come after all checks and change
-no status: an incident only says what to look at first. A finding belongs to at most one incident, that of the first rule.
+Rules run after all checks and change no status. A finding belongs to at most one incident, that of the first rule.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ from .shared_faults import group_shared_faults
 from .verdict import FindingEntry
 
 MIN_FALLEN_FIELDS: Final = 20
-"""Different counters that fall at once when a server was restarted; a connection has some 300."""
+"""How many different counters must fall at once to suggest a restart; a connection has some 300."""
 
 MIN_OCCURRENCES: Final = 3
-"""Times that a target must be wrong, and others right, before one of them is said to be alone."""
+"""How often a target must be wrong, and the others right, before it counts as the only one."""
 
 MAX_NAMED_FIELDS: Final = 3
 """Fields that a sentence names."""
@@ -49,7 +48,7 @@ GATEWAY_STATUSES: Final = {
     503: "it has no server behind it",
     504: "the server behind it did not respond in time",
 }
-"""Statuses that the API itself never has, and what a gateway means by them."""
+"""Statuses that the API itself never uses, and what a gateway means by them."""
 
 _GATEWAY_ADVICE: Final = (
     "Compare the URL and the headers (--url, -H) with what the gateway expects, or ask the server without the gateway."
@@ -58,20 +57,20 @@ _GATEWAY_ADVICE: Final = (
 _SIGNS_OF_OLD_RESPONSES: Final = (CLOCK_ORDER.id, FROZEN.id, OFFSET.id, MONOTONIC.id, PRESENT.id, LISTED.id)
 
 MIN_SAMPLE_BYTES: Final = 200
-"""A body of this size holds a sample, and so a timestamp: the next response has other bytes."""
+"""A body of this size contains a sample, and so a timestamp: the next response must have other bytes."""
 
 MIN_STALE_FIELDS: Final = 3
-"""Different counters that fall in samples whose timestamp goes back; in an old sample most do that move."""
+"""How many different counters must fall in samples whose timestamp goes back; in an old sample most moving ones do."""
 
 WRAP: Final = 2**32
 MAX_WRAP_DISTANCE: Final = 2**28
-"""How far from a wrap the samples around it may be."""
+"""How far from 2^32 or 0 the samples around a wrap may be."""
 
 _Rule = Callable[[IncidentEvidence], Iterable[Incident]]
 
 
 def recognize_incidents(evidence: IncidentEvidence) -> list[Incident]:
-    """Ask every rule; what one explains is kept from those after it."""
+    """Apply every rule; findings that one explains are hidden from later rules."""
     found: list[Incident] = []
     for rule in _RULES:
         for incident in rule(evidence):
@@ -123,7 +122,7 @@ def _target_outage(seen: IncidentEvidence) -> Iterator[Incident]:
     others = compared_targets(target, entries) if target is not None else []
     responded = sum(entry.compared.get(each, 0) for entry in entries for each in others)
     if target is None or responded < MIN_OCCURRENCES:
-        return  # the others were not asked meanwhile
+        return  # the others were not requested meanwhile
     yield _incident(
         "target-outage",
         f"{target} alone failed: {_times(count, 'request')} without a usable response, while {' and '.join(others)} "
@@ -138,7 +137,7 @@ def _is_failure(entry: FindingEntry, seen: IncidentEvidence) -> bool:
 
 
 def _redirect(seen: IncidentEvidence) -> Iterator[Incident]:
-    """Requests are sent elsewhere, which is never followed."""
+    """The server redirects requests; redirects are never followed."""
     entries = [each for each in seen.findings(STATUS.id) if 300 <= (seen.status(each) or 0) < 400]
     if not entries:
         return
@@ -155,7 +154,7 @@ def _redirect(seen: IncidentEvidence) -> Iterator[Incident]:
 
 
 def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
-    """Something in front of the server responds in its place."""
+    """A gateway in front of the server responds in its place."""
     pages: dict[int, list[FindingEntry]] = {}
     for entry in [*seen.findings(STATUS.id, CONTENT_TYPE.id), *seen.family("request")]:
         status = seen.status(entry)
@@ -184,7 +183,7 @@ def _gateway_page(seen: IncidentEvidence) -> Iterator[Incident]:
 def _same_page(
     seen: IncidentEvidence, statuses: Collection[int | None], besides: Sequence[FindingEntry] = ()
 ) -> list[FindingEntry]:
-    """What else is said of responses with the same status: of its body, and of requests that are wrong on purpose."""
+    """Other findings about responses with the same status: their bodies, and requests that are wrong on purpose."""
     known = {entry.fingerprint for entry in besides}
     return [
         entry
@@ -198,7 +197,7 @@ def _same_page(
 
 
 def _two_servers(seen: IncidentEvidence) -> Iterator[Incident]:
-    """Listings without a common connection take turns."""
+    """Listings without a common connection alternate."""
     for change in seen.result.listing_changes:
         if change.alternations:
             yield _incident(
@@ -215,7 +214,7 @@ def _two_servers(seen: IncidentEvidence) -> Iterator[Incident]:
 
 
 def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
-    """A response has the bytes of one to another request."""
+    """A response has the bytes of the response to another request."""
     by_body: dict[str, list[Exchange]] = {}
     for proof in seen.proof.values():
         for exchange in proof:
@@ -238,10 +237,10 @@ def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
         pair = sorted((other, wrong), key=lambda each: each.received_ns)
         yield _incident(
             "cache-key",
-            f"A cache responds to one request with its response to another: they differ in {unlike[id(other)]}, and got "
-            f"the same {wrong.response.body_length:,} bytes.",
-            "Turn off caching (proxy_cache, a CDN) for this URL: the target stands in a header and the arguments in the "
-            "body, which a cache's key does not have by itself.",
+            f"A cache responds to one request with its response to another: they differ in {unlike[id(other)]}, and "
+            f"got the same {wrong.response.body_length:,} bytes.",
+            "Turn off caching (proxy_cache, a CDN) for this URL: the target stands in a header and the arguments in "
+            "the body, which a cache's key does not have by itself.",
             [*mistaken, *seen.findings(*_SIGNS_OF_OLD_RESPONSES)],
             [each.key for each in pair],
         )
@@ -249,7 +248,7 @@ def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
 
 
 def _differing_parts(one: Request, other: Request) -> str:
-    """In what two requests differ that decides on the response; empty where in nothing."""
+    """The parts in which two requests differ and on which the response depends; empty if there is none."""
     targets = [[value for name, value in request.headers if name.lower() == TARGET_HEADER] for request in (one, other)]
     parts = (
         ("the method", one.method != other.method),
@@ -260,10 +259,7 @@ def _differing_parts(one: Request, other: Request) -> str:
 
 
 def _stale_cache(seen: IncidentEvidence) -> Iterator[Incident]:
-    """
-    Responses are old: the same sample again or a cache's own headers, where timestamps do not move on, or counters that
-    fall in samples whose timestamp goes back.
-    """
+    """Responses are old: samples repeat, a cache's headers say so, or counters fall as the timestamp goes back."""
     entries = seen.findings(CLOCK_ORDER.id, FROZEN.id)
     stale = [each for each in entries if is_repeated(seen.proof.get(each.fingerprint, ()), each.connection_id)]
     if not stale:
@@ -302,7 +298,7 @@ def _falls_in_old_samples(seen: IncidentEvidence) -> list[FindingEntry]:
 
 
 def _counter_wrap(seen: IncidentEvidence) -> Iterator[Incident]:
-    """Counters begin again after 2^32; where a server was restarted, few of those that fall stood so close to it."""
+    """Counters wrap at 2^32; after a restart, few of the counters that fall would have been so close to it."""
     falls = seen.findings(MONOTONIC.id)
     wrapped = [entry for entry in falls if _has_wrapped(entry)]
     if not wrapped or 2 * len(wrapped) < len(falls):
@@ -327,7 +323,7 @@ def _has_wrapped(entry: FindingEntry) -> bool:
 
 
 def _fall_of(entry: FindingEntry) -> tuple[int, int] | None:
-    """The values before and after; None where that can't be told."""
+    """The values before and after; None if they are unknown."""
     try:
         return int(entry.expected.rpartition(" ")[2]), int(entry.actual)
     except ValueError:
@@ -335,7 +331,7 @@ def _fall_of(entry: FindingEntry) -> tuple[int, int] | None:
 
 
 def _restart_with_same_ids(seen: IncidentEvidence) -> Iterator[Incident]:
-    """All counters of all connections fall between two moments."""
+    """All counters of all connections fall at once."""
     falls = seen.findings(MONOTONIC.id)
     fields = {entry.field for entry in falls}
     connections = max((entry.connections for entry in falls), default=0)
@@ -356,13 +352,13 @@ def _restart_with_same_ids(seen: IncidentEvidence) -> Iterator[Incident]:
 
 
 def _remaining_share(entry: FindingEntry) -> float:
-    """What is left of a counter after its fall; 1 where that can't be told."""
+    """The share of a counter that is left after its fall; 1 if it is unknown."""
     values = _fall_of(entry)
     return values[1] / values[0] if values is not None and values[0] else 1
 
 
 def _restart_with_new_ids(seen: IncidentEvidence) -> Iterator[Incident]:
-    """All connections are replaced by others, and the old ones do not come back."""
+    """All connections are replaced by others, and the old ones don't come back."""
     for change in seen.result.listing_changes:
         if change.replacements and not change.alternations:
             yield _incident(
@@ -381,7 +377,7 @@ def _silence(seen: IncidentEvidence) -> list[FindingEntry]:
 
 
 def _target_disagrees(seen: IncidentEvidence) -> Iterator[Incident]:
-    """One target says something else than the others."""
+    """One target disagrees with the others."""
     alone = [("counter", *find_lone_counter_target(seen.family("counter")))]
     for family in ("relation", "shape"):
         alone += [(family, target, entries) for target, entries in find_lone_targets(seen.family(family))]
@@ -419,7 +415,7 @@ def _missing_field(seen: IncidentEvidence) -> Iterator[Incident]:
 
 
 def _undocumented_field(seen: IncidentEvidence) -> Iterator[Incident]:
-    """Fields that another edition documents, or that several targets have alike."""
+    """Undocumented fields that another edition documents, or that several targets have."""
     entries: dict[str, list[FindingEntry]] = {}
     for entry in seen.findings(UNKNOWN.id, UNDOCUMENTED.id):
         entries.setdefault(entry.field, []).append(entry)
@@ -439,7 +435,7 @@ def _undocumented_field(seen: IncidentEvidence) -> Iterator[Incident]:
 
 
 def _another_connection(seen: IncidentEvidence) -> Iterator[Incident]:
-    """A target responds about another connection or client, and what it has of the right one is old."""
+    """A target responds about another connection or client, and has old samples of the right one."""
     for rule, noun in ((ASKED, "connection"), (CLIENT, "client")):
         mistaken = seen.findings(rule.id)
         targets = {entry.target for entry in mistaken}
@@ -447,15 +443,15 @@ def _another_connection(seen: IncidentEvidence) -> Iterator[Incident]:
         if mistaken and old:
             yield _incident(
                 "another-connection",
-                f"{_targets_of([mistaken])} responded {_times(_occurrences(mistaken), 'time')} about another {noun} than was "
-                "asked for, and at other times with what was true before.",
+                f"{_targets_of([mistaken])} responded {_times(_occurrences(mistaken), 'time')} about another {noun} "
+                "than was asked for, and at other times with what was true before.",
                 "Look for a cache, or a lookup, whose key lacks the arguments of the request.",
                 [*mistaken, *old],
             )
 
 
 def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
-    """Findings under several targets, or of several relations, that are one fault."""
+    """Findings of several targets, or of several relations, that are one fault."""
     entries = [each for each in seen.findings() if each.level != "INFO" or each.requirement.startswith("relation.")]
     for group in group_shared_faults([each for each in entries if each.status == "new"]):
         if len(group) < 2 or all(each.level == "INFO" for each in group):
@@ -496,4 +492,4 @@ _RULES: Final[tuple[_Rule, ...]] = (
     _another_connection,
     _one_fault,
 )
-"""The more particular first; what need not be wrong last."""
+"""The rules: the more specific ones first, those that may be no problem last."""

@@ -1,4 +1,4 @@
-"""Reads data-channel labels one by one: unknown ones, and those of which the decoder lets parts through."""
+"""Reads data-channel labels one by one: unknown ones, and those of which the decoder accepts parts unread."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .lenient_values import NeedsSlowPath, judge_raw_value, parse_raw_value
 from .sample import Path, Sample
 
 MAX_CACHED_LABELS: Final = 1000
-"""Labels that are remembered so as not to be looked at again."""
+"""How many labels are remembered so that they need not be checked again."""
 
 
 def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sample) -> None:
@@ -23,7 +23,7 @@ def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sa
     Put the counters and the configuration of each label into a sample.
 
     Args:
-        known: Takes those labels that are documented.
+        known: The documented labels found are added to this.
     """
     plan = codec.label_plan
     if isinstance(labels, Raw):

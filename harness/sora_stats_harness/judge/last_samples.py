@@ -1,4 +1,4 @@
-"""The newest sample of each connection, for comparison with what other machines saw."""
+"""Lists the newest sample of each connection, for comparison with what other machines saw."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Judges what the decoder has learned to let through: raw values, one by one."""
+"""Judges raw values one by one: those that the decoder accepts unread because the server was wrong there before."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ Path = tuple[str, ...]
 
 
 class NeedsSlowPath(Exception):
-    """The decoder accepted it, but the careful path cannot tell what it is: to be surveyed."""
+    """The decoder accepted the connection, but the value needs the slow path: the connection must be surveyed."""
 
 
 @dataclass(slots=True)
 class LenientPlace:
-    """One place where anything is let through, and what is known of what comes there."""
+    """One place where the decoder accepts any value, and what is known of the values there."""
 
     loose: LenientLeaf
     block: int | None
-    """The block that its counter is in; None where it is none."""
+    """The block of its counter; None if it is not a counter."""
     absence: ShapeDeviation | None
-    """What it comes to where nothing stands there."""
+    """The deviation if there is no value."""
     field: FieldDefinition | None
-    """The documented leaf that it is, if it was learned: where nothing stands there, that may be wrong as well."""
+    """The documented leaf, if the value was learned: without a value, that may be wrong as well."""
     alone: frozenset[Path]
-    """Its path and no other."""
+    """A set with only its path."""
     text: bytes = b""
-    """What stood there last, if it was short: a server that is wrong mostly says the same again."""
+    """The last text there, if it was short: a server that is wrong mostly repeats itself."""
     value: Any = None
-    """That, if it is sound. Any: a leaf."""
+    """The value of that text, if it is valid. Any: a leaf."""
     deviation: ShapeDeviation | None = None
 
 
@@ -60,7 +60,7 @@ def judge_raw_value(
 
 
 def _is_plain(text: bytes) -> bool:
-    """Whether a value that was let through is strict JSON at a glance: a short string, whole number or word."""
+    """Whether a raw value is obviously JSON: a short string, integer or word."""
     if len(text) > value_text.MAX_SHOWN_CHARACTERS:
         return False
     if text[:1] == b'"':
@@ -69,7 +69,7 @@ def _is_plain(text: bytes) -> bool:
 
 
 def parse_raw_value(raw: Raw | bytes, path: Path, index: int | None) -> Json:
-    """A value that was let through, strictly; with repeated keys in it, the whole connection is surveyed."""
+    """Parse a raw value strictly; if it repeats keys, the whole connection must be surveyed."""
     document = strict_json.parse_strict_json(bytes(raw), depth=len(path) + (index is not None))
     if document.duplicates:
         raise NeedsSlowPath

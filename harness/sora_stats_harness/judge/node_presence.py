@@ -1,8 +1,8 @@
 """
-A connection that a node lists before a request was sent, and again after its response arrived, must be found in between.
+Tracks which connections a node lists: one listed before a request and after its response must be found in between.
 
-GetStatsAllConnections is the listing. The other targets, and GetStatsAllConnections of the whole cluster asked on the
-same node, must find what is bracketed so. Of an id that is not, nothing follows: clients come and go.
+GetStatsAllConnections is the listing. The other targets, and GetStatsAllConnections of the whole cluster on the same
+node, must find such a connection. For any other id nothing follows, since clients come and go.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from ..api.exchange import Target
 from .evidence import EvidenceExchange
 
 MAX_PENDING_ABSENCES: Final = 10_000
-"""Absences of one server that wait to be bracketed; the oldest give way."""
+"""The most absences on one server that wait for a later listing; the oldest are dropped."""
 
 
 class UnresolvedAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A connection that a response did not have, though it was listed before."""
+    """A connection that a response lacked, although it was listed before."""
 
     connection_id: str
     before: EvidenceExchange
@@ -29,7 +29,7 @@ class UnresolvedAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class PresenceGap(msgspec.Struct, frozen=True, kw_only=True):
-    """An absence that a later listing turned into a fault."""
+    """An absence that a later listing proved to be a fault."""
 
     absence: UnresolvedAbsence
     after: EvidenceExchange
@@ -37,19 +37,20 @@ class PresenceGap(msgspec.Struct, frozen=True, kw_only=True):
 
 class SightingCounts(msgspec.Struct, gc=False):
     """
-    How often a connection was found since it was first listed, and not yet counted as bracketed.
+    Counts how often a connection was found since it was first listed, until a later listing confirms it.
 
-    In two lots, the older of which takes in no more: where responses come without a pause, every listing overlaps the newest.
+    The counts are in two lots, the older of which is closed: under constant load, every listing overlaps the newest
+    sightings.
     """
 
     older: int = 0
     older_ns: int = 0
-    """When the last of them had arrived."""
+    """When the last of them arrived."""
     newer: int = 0
     newer_ns: int = 0
 
     def take_bracketed(self, sent_ns: int) -> int:
-        """How many a listing that was sent then brackets; these are forgotten."""
+        """How many sightings a listing that was requested at this time confirms; they are removed."""
         count = 0
         if self.newer and self.newer_ns < sent_ns:
             count, self.older, self.newer = self.older + self.newer, 0, 0
@@ -61,33 +62,33 @@ class SightingCounts(msgspec.Struct, gc=False):
 
 
 class NodePresence:
-    """One node's listings, and what was not found on it."""
+    """One node's listings, and the connections that were not found on it."""
 
     def __init__(self) -> None:
         self._first: dict[str, EvidenceExchange] = {}
-        """By connection, the first listing that had it."""
+        """The first listing of each connection."""
         self._client: dict[tuple[str | None, str | None], set[str]] = {}
         self._pending: dict[str, list[UnresolvedAbsence]] = {}
         self._waiting = 0
         self._members: frozenset[str] = frozenset()
-        """Of the last listing that had any."""
+        """The connections of the last listing that was not empty."""
         self._replaced_members: frozenset[str] = frozenset()
-        """Of the last one before all of its connections were replaced."""
+        """The connections of the last listing before all were replaced."""
         self._last_listing: tuple[str, int] | None = None
         self.replacements: int = 0
-        """How often a listing had none of the connections of the one before."""
+        """How often a listing had none of the previous listing's connections."""
         self.alternations: int = 0
-        """How often it had connections again that had been replaced."""
+        """How often a listing had connections again that had been replaced."""
         self.change: list[tuple[str, int]] = []
-        """The two listings that first showed it."""
+        """The two listings that first showed a replacement."""
         self._found: dict[Target | None, dict[str, SightingCounts]] = {target: {} for target in Target}
         self.checked: Counter[Target | None] = Counter[Target | None]()
-        """By the target of the responses that were bracketed."""
+        """How many responses stood between two listings, by target."""
 
     def add_listing(
         self, exchange: EvidenceExchange, samples: Iterable[tuple[str, str | None, str | None]]
     ) -> list[PresenceGap]:
-        """Take in a listing: connection_id, channel_id and client_id of each; give the gaps that it proves."""
+        """Add a listing, with connection_id, channel_id and client_id of each; returns the gaps that it proves."""
         gaps: list[PresenceGap] = []
         for connection_id, channel_id, client_id in samples:
             if connection_id not in self._first:
@@ -99,7 +100,7 @@ class NodePresence:
                     self.checked[target] += found.take_bracketed(exchange.sent_ns)
             if pending := self._pending.pop(connection_id, None):
                 late = [each for each in pending if each.exchange.received_ns >= exchange.sent_ns]
-                if late:  # they overlap this listing, and a later one may tell
+                if late:  # these overlap this listing; a later one may decide
                     self._pending[connection_id] = late
                 self._waiting -= len(pending) - len(late)
                 proved = [each for each in pending if each.exchange.received_ns < exchange.sent_ns]
@@ -108,7 +109,7 @@ class NodePresence:
         return gaps
 
     def add_members(self, exchange: EvidenceExchange, members: Collection[str]) -> None:
-        """Take in who is in a complete listing, to notice where all connections are replaced at once."""
+        """Add the members of a complete listing, to notice when all connections are replaced at once."""
         if not members:
             return
         if len(self._members) > 1 and self._members.isdisjoint(members):
@@ -124,11 +125,11 @@ class NodePresence:
 
     @property
     def listed(self) -> Collection[str]:
-        """The connections that it has listed, and that are not forgotten."""
+        """The connections that the node has listed and that are not forgotten."""
         return self._first.keys()
 
     def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> None:
-        """Another response had this connection."""
+        """Note that another response had this connection."""
         first, seen = self._first.get(connection_id), exchange.exchange
         if first is not None and first.exchange.received_ns < seen.sent_ns:
             sightings = self._found[seen.request.target]
@@ -139,7 +140,7 @@ class NodePresence:
             found.newer_ns = seen.received_ns
 
     def add_absence(self, exchange: EvidenceExchange, connection_id: str) -> None:
-        """A response that should have had this connection did not."""
+        """Note that a response lacked this connection although it should have had it."""
         first = self._first.get(connection_id)
         if first is None or first.received_ns >= exchange.sent_ns:
             return
@@ -152,18 +153,18 @@ class NodePresence:
     def add_client_absences(
         self, exchange: EvidenceExchange, channel_id: str | None, client_id: str | None, had: Collection[str]
     ) -> None:
-        """A response about a client: whatever of it was listed, and is not in the response, is missing."""
+        """Note which of a client's listed connections a response about it lacks."""
         for connection_id in self._client.get((channel_id, client_id), ()):
             if connection_id not in had:
                 self.add_absence(exchange, connection_id)
 
     def add_cluster_absences(self, exchange: EvidenceExchange, had: Collection[str]) -> None:
-        """A response about the whole cluster, asked on this node."""
+        """Note which listed connections this node's listing of the whole cluster lacks."""
         for connection_id in self._first.keys() - had:
             self.add_absence(exchange, connection_id)
 
     def remove_connection(self, connection_id: str) -> None:
-        """The connection was not heard of for long."""
+        """Forget a connection."""
         first = self._first.pop(connection_id, None)
         if first is None:
             return

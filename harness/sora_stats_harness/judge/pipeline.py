@@ -1,9 +1,9 @@
 """
 The judge: every exchange goes in, findings and counts come out.
 
-It doesn't know who sends. Live, `begin_exchange` is called before a request's first byte is written, and completing it
-takes the time of receipt; a recording is replayed in that order, and goes through the very same steps. The judge knows
-nothing of any rule: `stage_walk` takes each exchange through the stages, and rules are in `checks`.
+It doesn't know who sends. Live, `begin_exchange` is called before a request's first byte is written, and completing the
+exchange records the time of receipt. A recording is replayed in that order, through the same steps. The judge knows no
+rule: `stage_walk` takes each exchange through the stages, and the rules are in `checks`.
 """
 
 from __future__ import annotations
@@ -35,30 +35,30 @@ from .verdict import JudgeResult, SubjectKind
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgeOptions:
-    """How a judge works where the usual way won't do."""
+    """Options of a judge."""
 
     nodes: Collection[str] = ()
-    """Servers that together are one cluster."""
+    """Servers that together form one cluster."""
     tear_s: float | None = None
     """How far apart the server stamps a response and reads its counters, if the user says so."""
     severity: Severity = DEFAULT_SEVERITY
     """What a finding of each requirement weighs."""
     scan_every: int = 1
-    """Look for repeated keys in every so-many-th response; 0 for none."""
+    """Search every n-th response for repeated keys; 0 for none."""
     soon: Callable[[Callable[[], None]], object] | None = None
     """
-    Has something called soon, once what else is ready has had its turn. What ends until then is judged together; without
-    it, each exchange is judged when it is completed.
+    Schedules a function to be called soon, after other work that is ready. Exchanges that end until then are judged
+    together; without it, each exchange is judged when it is completed.
     """
-    on_miss: Callable[[Finding, Level], None] | None = None
+    on_occurrence: Callable[[Finding, Level], None] | None = None
     """
-    Is called for every single finding, with the first of its kind and the level of this one: under load, where a server
-    may be wrong in every response, there is no time to put each into words.
+    Called for every single finding, with the first one of its entry and the level of this one: under load, if a server
+    is wrong in every response, there is no time to word each finding.
     """
     evidence_bytes: int = MAX_EVIDENCE_BYTES
-    """For all evidence together."""
+    """The memory for all evidence together."""
     first_seq: int = 0
-    """Number of the first exchange, where several processes share a run."""
+    """The number of the first exchange, for a run that several processes share."""
 
 
 class Judge:
@@ -68,9 +68,9 @@ class Judge:
     Args:
         edition: The documented field list.
         run: The run's id; a new one unless given.
-        observer: Is called with every exchange after it was judged: the recorder, say.
-        on_finding: Is called with every single finding.
-        checks: The user's own, which are asked besides.
+        observer: Called with every exchange after it was judged, for example to record it.
+        on_finding: Called with every single finding.
+        checks: The user's own checks, in addition to the standard ones.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Judge:
         self._reader = reader = SampleReader(edition)
         self._counter_places = reader.codec.counter_places
         self._evidence = EvidenceStore(options.evidence_bytes)
-        self._findings = FindingAggregator(self._evidence, on_finding, options.on_miss, options.severity)
+        self._findings = FindingAggregator(self._evidence, on_finding, options.on_occurrence, options.severity)
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
         context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)
@@ -108,12 +108,12 @@ class Judge:
         judge_live = partial(self._stages.judge, self._live)
         self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=options.first_seq, soon=options.soon)
         self.begin_exchange: BeginExchange = self._queue.begin_exchange
-        """Announce a request; to be called right before its first byte is written."""
+        """Announce a request; call this right before its first byte is written."""
 
-    # What goes in.
+    # Input.
 
     def judge_pending(self) -> None:
-        """Judge all exchanges that have ended and wait, in their order."""
+        """Judge all exchanges that have ended and wait, in order."""
         self._queue.judge_pending()
 
     def judge_recorded(
@@ -129,9 +129,8 @@ class Judge:
 
         Args:
             exchange: As it was recorded.
-            horizon_ns: No exchange still to come was sent before this; None where that is not known, and everything is
-                kept.
-            open_sent_ns: When the requests were sent that were under way at its receipt, ascending, where that is known.
+            horizon_ns: No exchange still to come was sent before this; None if unknown, and then everything is kept.
+            open_sent_ns: When the requests that were open at its receipt were sent, ascending; None if unknown.
             bare: Whether there were no requests and no HTTP: a recording of samples alone.
         """
         state = self._state_of(exchange.run, exchange.clock)
@@ -169,17 +168,17 @@ class Judge:
         self._stages.judge_alone(exchange, target, self._live)
 
     def finish(self) -> None:
-        """Settle what waits for a response that will not come any more; a second call finds nothing to settle."""
+        """Decide what is pending, since no more responses will come; a second call has no effect."""
         self.judge_pending()
         for state in self._states.values():
             state.leaving = state.connections.copy()
             self._stages.settle_leaving(state)
 
-    # What comes out.
+    # Output.
 
     @property
     def nodes(self) -> frozenset[str]:
-        """Servers that together are one cluster; to be set before anything is judged."""
+        """Servers that together form one cluster; set this before anything is judged."""
         return self._nodes
 
     @nodes.setter
@@ -190,25 +189,27 @@ class Judge:
 
     @property
     def subject_kind(self) -> SubjectKind:
-        """`simulator` as soon as one response said so; `recording` where there were bare bodies only."""
+        """`simulator` as soon as one response said so; `recording` if there were only bare bodies."""
         return self._counts.subject_kind
 
     @property
     def pending_count(self) -> int:
-        """Exchanges that have ended and wait to be judged."""
+        """How many exchanges have ended and wait to be judged."""
         return self._queue.pending_count
 
     def is_pending(self, exchange: Exchange) -> bool:
-        """Whether an exchange that has ended is still to be judged."""
+        """Whether an exchange that has ended was not judged yet."""
         return self._queue.is_pending(exchange)
 
     def is_known_strict_json(self, exchange: Exchange) -> bool:
-        """Whether the body of a response is known to be strict JSON; to be asked by an observer that is shown it."""
+        """
+        Whether the body of an exchange is known to be strict JSON; only for the observer, while it is called with it.
+        """
         return exchange.response is not None and exchange.response is self._stages.strict_response
 
     @property
     def outage(self) -> ServerOutage | None:
-        """A server that responded in the beginning, and whose last requests got no complete response."""
+        """A server that responded at first, but not to the last requests; None if there is none."""
         outages = (state.availability.outage for state in self._states.values())
         return next((outage for outage in outages if outage is not None), None)
 
@@ -217,20 +218,20 @@ class Judge:
         return self._findings.evidence_of(fingerprint)
 
     def cut_evidence(self, sample: LastSample) -> Exchange:
-        """The exchange of a sample, with no more of its body than the connection's own bytes."""
+        """The exchange of a sample, with only the connection's own bytes as its body."""
         return self._evidence.cut(sample.exchange, sample.connection_id)
 
     def last_samples(self) -> Iterator[LastSample]:
         """
-        Of each connection that is not forgotten the newest sample that its own node has stamped.
+        The newest sample of each known connection that its own node has stamped.
 
-        For a caller that has the last samples of other machines as well: their clocks and ours can't be compared, the
-        server's timestamps can. A connection whose counters fell is left out: that is a finding already.
+        This is for comparing samples across machines: their clocks can't be compared, but the server's timestamps can.
+        A connection whose counters fell is left out, since that is a finding already.
         """
         return find_last_samples(self._states.values())
 
     def result(self) -> JudgeResult:
-        """What was counted until now; may be asked at any time."""
+        """The result so far; may be called at any time."""
         states = self._states.values()
         coverage = self._counts.summarize()
         self._coverage.fill_coverage(coverage, states)
@@ -245,19 +246,19 @@ class Judge:
         self._runner.add_to_result(states, result)
         if expired := sum(state.expired_count for state in states):
             coverage.notes.append(
-                f"{expired} connections that had been silent for longest were forgotten, to bound the memory"
+                f"{expired} connections that had been silent the longest were forgotten, to bound the memory"
             )
         if released := self._evidence.released:
             coverage.notes.append(
-                f"{released} responses that were kept in case they had to prove a finding were let go, to bound the memory: "
-                "of those their head, length and hash are left"
+                f"{released} responses that were kept in case they had to prove a finding were let go, to bound the "
+                "memory: of those their head, length and hash are left"
             )
         if self._findings.unlisted_counts:
             count = sum(self._findings.unlisted_counts.values())
             coverage.notes.append(f"{count} findings of further kinds are counted, but not listed")
         return result
 
-    # Within.
+    # Internals.
 
     def _state_of(self, run: str, clock: str) -> State:
         state = self._states.get((run, clock))

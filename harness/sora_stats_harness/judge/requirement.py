@@ -1,5 +1,5 @@
 """
-What a requirement and a finding are: the types that checks, verdict and reports share.
+The types of requirements and findings, which checks, verdict and reports share.
 
 A check's module defines its own rows of `Requirement`; `requirements` collects them.
 """
@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-if TYPE_CHECKING:  # the registry alone costs its readers next to nothing
+if TYPE_CHECKING:  # so that importing the registry stays cheap
     from ..api.exchange import Exchange
 
 
 class Level(IntEnum):
-    """What a requirement rests on, and so how much a violation weighs; a finding may weigh less, never more."""
+    """What a requirement rests on, and so how much a violation weighs. A single finding may weigh less, never more."""
 
     INFO = 0
     """Worth knowing, and never a reason to fail."""
@@ -31,17 +31,17 @@ class Level(IntEnum):
 
 
 class Severity(msgspec.Struct, frozen=True, kw_only=True):
-    """How much a finding weighs in a run, and from which level on one makes it fail."""
+    """How much findings weigh in a run, and from which level on they make it fail."""
 
     fail_on: Level = Level.PROVEN
     by_requirement: dict[str, Level] = {}
-    """Where the user decides otherwise than the registry, by id."""
+    """The levels that the user sets for some requirements, by id."""
 
     def weigh(self, requirement: Requirement, level: Level) -> Level:
         """
         The level of a finding in this run.
 
-        One that weighs less than its requirement, such as a relation that nothing confirms, is never raised.
+        The user can't raise a finding that weighs less than its requirement, such as an unconfirmed relation.
         """
         chosen = self.by_requirement.get(requirement.id)
         if chosen is None:
@@ -64,15 +64,15 @@ class RequiredCapability(Enum):
     BODIES = "bodies"
     """The bodies of responses to valid requests."""
     BYTES = "bytes"
-    """These as the server wrote them, and not as a recorder did."""
+    """These bodies as the server wrote them, not rewritten by a recorder."""
     ARGUMENTS = "arguments"
-    """What was asked for, beside the response."""
+    """The requests, besides the responses."""
     TIMES = "times"
     """When requests were sent and responses received."""
     PROBES = "probes"
     """Requests that are wrong on purpose."""
     LARGE_PROBE = "large-probe"
-    """A request of more than 8 MB, only sent when asked for."""
+    """A request of more than 8 MB, sent only on demand."""
     NODES = "nodes"
     """Several nodes of one cluster."""
     KEPT_ALIVE = "kept-alive"
@@ -88,7 +88,7 @@ OBSERVED_BY_CLIENTS: Final = frozenset(
         RequiredCapability.TIMES,
     }
 )
-"""What every client observes that sends valid requests and takes the times."""
+"""What every client observes that sends valid requests and records the times."""
 
 NEEDS_HTTP: Final = frozenset({RequiredCapability.EXCHANGES})
 NEEDS_BODIES: Final = frozenset({RequiredCapability.BODIES})
@@ -106,13 +106,12 @@ DISPATCHER_SOURCE: Final = "measured on the open-source dispatcher whose headers
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirement:
     """
-    One rule, and all that is said of it anywhere.
+    One rule, and everything that is said about it anywhere.
 
-    `needs` decides whether it is in a run's scope. `needs_traffic`, where set, says what has to be there on the server
-    before the rule can be observed; without it the requirement is not checked, with the reason `no_traffic`, which does
-    not block a verdict. `message` words a finding: `{field}` stands for the field's dotted name, any
-    other `{name}` for the fact of that name in `Violation.facts`.
-    `masked_by` says what keeps the rule from being checked, where something does.
+    `needs` decides whether it is in a run's scope. `needs_traffic`, if set, says what traffic the server must have for
+    the rule to be observed; without such traffic it is not checked, with the reason `no_traffic`, which does not block
+    a verdict. `message` words a finding: `{field}` stands for the field's dotted name, any other `{name}` for the fact
+    of that name in `Violation.facts`. `masked_by` says what prevents the rule from being checked, if anything does.
     """
 
     id: str
@@ -120,18 +119,18 @@ class Requirement:
     title: str
     reason: str
     grounds: str = ""
-    """Why it has its level, in a sentence; every requirement of this package has one."""
+    """Why it has its level, in a sentence; every requirement of this package says so."""
     source: str
     needs: frozenset[RequiredCapability] = NEEDS_BODIES
     message: str = ""
     needs_traffic: str | None = None
     masked_by: str = ""
     counted: str = ""
-    """What `checked` counts, in the plural, where `unit` can't tell."""
+    """What `checked` counts, in the plural, if `unit` can't derive it."""
 
     @property
     def unit(self) -> str:
-        """What was counted where it was checked, in the plural."""
+        """What the number of checks counts, in the plural."""
         if self.counted:
             return self.counted
         if RequiredCapability.PROBES in self.needs:
@@ -151,10 +150,10 @@ class Finding:
     """
     One way in which an exchange, or a set of them, violates a requirement.
 
-    `pointer` leads into the response's body (the later one, where two exchanges prove it), `field` is the same from the
-    connection on, with `#*` for any messaging label; both are empty where the finding is about the complete response.
-    `fault` is the class of fault, in one word or two: with requirement, target and field it makes the fingerprint.
-    `exchanges` are the proof, the earlier first; `wrong` is the one of them that went wrong, the last if None.
+    `pointer` leads into the response's body (the later one, if two exchanges prove it). `field` is the same within the
+    connection, with `#*` for any messaging label. Both are empty if the finding is about the whole response. `fault` is
+    the class of fault, in a word or two; with requirement, target and field it makes the fingerprint. `exchanges` are
+    the proof, the earlier first; `wrong` is the one of them that is wrong, the last if None.
     """
 
     requirement: str
@@ -172,6 +171,6 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """Same fault at the same place, whatever the run, the connection or the position: 16 hexadecimal digits."""
+        """Identifies the same fault at the same place across runs, connections and positions: 16 hexadecimal digits."""
         parts = (self.requirement, self.target or "", self.field, self.fault)
         return hashlib.sha256("\x1f".join(parts).encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,7 +1,7 @@
 """
-The registry of requirements: every rule that a server can be held against, collected from the checks.
+The registry of requirements: every rule that a server can be judged by, collected from the checks.
 
-Checks report violations of these and nothing else, reporters print them, and the reference page is generated from them.
+Checks report violations of these only. Reports print them, and the reference page is generated from them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _FAMILIES: Final = ("http", "shape", "identity", "relation", "counter", "clock",
 
 
 def _rank(row: Requirement) -> tuple[int, int]:
-    """The weightiest first and families together; within a family as the checks have them."""
+    """The order of the registry: higher levels first, families together, within a family as in the checks."""
     family = row.id.partition(".")[0]
     return -row.level, _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
 
@@ -42,4 +42,4 @@ def _rank(row: Requirement) -> tuple[int, int]:
 REQUIREMENTS: Final[dict[str, Requirement]] = {
     row.id: row for row in sorted((row for check in STANDARD_CHECKS for row in check.requirements), key=_rank)
 }
-"""Every requirement by id, the weightiest first and families together: the order in which reports show them."""
+"""Every requirement by id; higher levels first and families together, the order in which reports show them."""

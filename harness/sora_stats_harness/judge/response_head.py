@@ -1,4 +1,4 @@
-"""The headers of a response that matter to the judge, found once for heads that repeat."""
+"""Extracts the response headers that matter to the judge, once for heads that repeat."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import msgspec
 from ..api.exchange import Headers, Response
 
 SIMULATOR_SERVER_PREFIX: Final = "sora-harness-simulator/"
-"""How the embedded simulator's Server header begins."""
+"""The beginning of the embedded simulator's Server header."""
 
 MAX_CACHED_HEADERS: Final = 256
-"""Heads that are remembered: servers say much the same again and again."""
+"""The size of the cache of heads; servers repeat the same ones."""
 
 MAX_CACHED_HEADER_BYTES: Final = 2048
 
@@ -23,23 +23,23 @@ class RelevantHeaders(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The headers that matter."""
 
     content_type: str | None
-    """Of several lines, all of them, as a proxy would join them."""
+    """Several lines are joined, as a proxy would do."""
     content_length: str | None
-    """Of several that are equal, one."""
+    """Equal repeated values are given once."""
     usual_body_bytes: int
-    """How long the body is if nothing is wrong with these; -1 where that can't be told at a glance."""
+    """The body's length if the headers are regular; -1 if that needs a closer look."""
     simulator: bool
 
 
 class HeaderReader:
-    """Picks out the headers that matter, names in any case."""
+    """Extracts the headers that matter; names may be in any case."""
 
     def __init__(self) -> None:
         self.known: dict[Headers, RelevantHeaders] = {}
-        """Heads that were read before; a caller in a hurry looks here first."""
+        """The cache; a hot path may look here first."""
 
     def read(self, response: Response) -> RelevantHeaders:
-        """Those of one response."""
+        """The relevant headers of one response."""
         found = self.known.get(response.headers)
         if found is None:
             found = _parse_relevant_headers(response)

@@ -1,4 +1,4 @@
-"""A sample, and the body that it came in: what was read, and in what it deviates from the documented shape."""
+"""The types of a parsed body and its samples, with their deviations from the documented shape."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Path = tuple[str, ...]
 
 class Sample(msgspec.Struct, gc=False):
     """
-    One connection's statistics inside one response, as far as they are sound.
+    One connection's statistics inside one response, as far as they are valid.
 
-    `index` is its place in an array, None where the body is the connection. An id or stamp is None where it is masked or
-    absent, a block where its group is. `labels` holds the counters of each documented label, `configuration` its other
-    leaves (None where masked, UNSET where absent).
+    `index` is its place in an array, None if the body is the connection. An id or stamp is None if it is masked or
+    absent, a block if its group is. `labels` has the counters of each documented label, `configuration` its other
+    leaves (None for a masked one, UNSET for an absent one).
     """
 
     index: int | None
@@ -36,35 +36,35 @@ class Sample(msgspec.Struct, gc=False):
     deviations: list[ShapeDeviation]
     stamp_ns: int | None = None
     related: bool | None = None
-    """Whether all relations hold between its counters and its level; None where nobody has looked."""
+    """Whether all relations between its counters and its level hold; None if that was not checked."""
     absent: frozenset[Path] = frozenset()
-    """Paths of documented groups and leaves that are not there, labels aside."""
+    """Paths of absent documented groups and leaves, except labels."""
 
 
 class ParsedBody(msgspec.Struct, gc=False):
-    """What a body came to; `fault` says why it was not read, and then nothing else is known."""
+    """The result of reading a body; if `fault` says why it was not read, nothing else is known."""
 
     samples: list[Sample] = []
     scanned: bool = False
-    """Whether repeated keys were looked for."""
+    """Whether the body was searched for repeated keys."""
     strict: bool = False
-    """Whether it is known to be strict JSON of the documented depth, as all is that the accelerator accepts."""
+    """Whether it is known to be strict JSON of the documented depth, as is everything that the accelerator accepts."""
     fault: str | None = None
     fault_offset: int | None = None
-    """About at which byte that is, where it is known."""
+    """The approximate byte of the fault, if known."""
     exceeded: bool = False
-    """Whether it is a limit of the reader that `fault` names, and no fault was found."""
+    """Whether `fault` is only a limit of the reader, not a fault of the body."""
     deviations: list[ShapeDeviation] = []
-    """Of the body itself: not an array, or not an object."""
+    """Deviations of the body itself: not an array, or not an object."""
     duplicates: list[tuple[str | int, ...]] = []
-    """Where a key stands again, from the body on."""
+    """The paths of repeated keys, within the body."""
     slow: int = 0
-    """Connections that the decoder did not accept."""
+    """How many connections the decoder did not accept."""
     partial: bool = False
-    """Whether only some elements of an array were there to be read."""
+    """Whether only some elements of an array were available."""
 
     def restore_places(self, excerpt: Excerpt) -> None:
-        """Give what was found in some elements of an array the places that they had in the whole."""
+        """Change indexes in an excerpt of an array to those in the whole array."""
         self.partial = True
         places = [part.element for part in excerpt.parts]
 
@@ -81,7 +81,7 @@ class ParsedBody(msgspec.Struct, gc=False):
 
 
 def make_listed_sample(connection_id: str) -> Sample:
-    """A connection of which nothing but its id is known."""
+    """A sample of a connection of which only the id is known."""
     return Sample(
         index=None,
         timestamp=None,

@@ -1,4 +1,4 @@
-"""Builds samples from what the decoder or the accelerator accepted."""
+"""Builds samples from the results of the decoder or the accelerator."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ from .sample import Sample
 
 class SampleBuilder:
     """
-    Makes samples of what a decoder, or the accelerator, has read.
+    Makes samples from the results of a decoder or the accelerator.
 
     Args:
-        codec: The decoder; `bind` is to be called whenever it has learned something.
-        relations: Those that the edition has all the counters for.
-        accelerated: Whether to use the accelerator, where there is one.
+        codec: The decoder; call `bind` whenever it has learned something.
+        relations: The relations whose counters the edition has.
+        accelerated: Whether to use the accelerator, if it is available.
     """
 
     scan: Scan | None
@@ -53,7 +53,7 @@ class SampleBuilder:
         self.bind()
 
     def bind(self) -> None:
-        """Take from the codec what changes when it learns."""
+        """Update whatever depends on what the decoder has learned."""
         codec = self.codec
         learned = {
             (codec.block_of[loose.path[:-1]], loose.position)
@@ -61,11 +61,11 @@ class SampleBuilder:
             if loose.learned and loose.field is not None and loose.field.kind is FieldKind.COUNTER
         }
         self._leeway_of: dict[int, LenientPlace] = {}
-        """By the loose leaf's identity."""
+        """By the id() of the lenient leaf."""
         self._leeways = [self._lenient_place(loose) for loose in codec.loose]
         self._no_raws = (None,) * len(self._leeways)
         self._rows_of_learned = [row for row in self._relations if row.involves(learned)]
-        """The accelerator does not know these counters."""
+        """Counters that the accelerator does not read."""
         rows = [row for row in self._relations if not row.involves(learned)]
         self.scan = (
             accelerator.make_scanner(codec, [(row.operator == "==", row.left, row.right, row.unless) for row in rows])
@@ -79,12 +79,12 @@ class SampleBuilder:
         self._partial = _return_none in getters or any(
             self._roots[name].presence is FieldPresence.CONDITIONAL for name in CONNECTION_TEXTS if name in self._roots
         )
-        """Whether a connection may lack some of the leaves that checks are about."""
+        """Whether a connection may lack some of the leaves that checks need."""
         plan = codec.label_plan
         self._relaxed = bool(codec.learned) or codec.labels_raw
-        """Whether the decoder has learned to let anything through."""
+        """Whether the decoder accepts any value unread."""
         self._extra = _any_getter([loose.get for loose in codec.loose])
-        """Gives something true where a place that is let through is there."""
+        """Returns a true value if a place that is accepted unread is present."""
         self._raw_labels = plan is None or bool(plan.loose) or codec.labels_raw or (LABELS_GROUP,) in codec.learned
         if self._partial:
             self._root: Callable[[Json], tuple[Any, ...]] = lambda value: tuple(_given(get(value)) for get in getters)
@@ -117,10 +117,10 @@ class SampleBuilder:
 
     def from_scan(self, connections: list[ScannedConnection], first: int | None) -> list[Sample]:
         """
-        What the accelerator read, as samples; the first has this place in an array, unless that is None.
+        Make samples from the accelerator's result; `first` is the index of the first one in an array, or None.
 
         Raises:
-            StrictJsonError, NeedsSlowPath: It has to be read in Python after all.
+            StrictJsonError, NeedsSlowPath: The body must be read in Python after all.
         """
         samples = []
         index = first
@@ -233,7 +233,7 @@ class SampleBuilder:
             self._judge_lenient_place(leeway, bytes(leeway.loose.get(value)), sample)
 
     def _judge_lenient_place(self, leeway: LenientPlace, text: bytes, sample: Sample) -> None:
-        """Judge one place that the decoder lets through, and put what is sound where it belongs."""
+        """Judge one raw value, and put it where it belongs if it is valid."""
         loose, field = leeway.loose, leeway.field
         value: Any = None  # Any: a leaf
         if not text:
@@ -246,7 +246,7 @@ class SampleBuilder:
             value, deviation = judge_raw_value(loose.field, loose.learned, loose.path, loose.path, text, sample.index)
             if (
                 len(text) <= value_text.MAX_SHOWN_CHARACTERS and text[:1] not in b"[{"
-            ):  # how deep a value may be depends on where it stands
+            ):  # how deep a value may be depends on its place
                 leeway.text, leeway.value, leeway.deviation = text, value, deviation
         if deviation is not None:
             sample.deviations.append(deviation)
@@ -278,7 +278,7 @@ class SampleBuilder:
             setattr(sample, name, None)
 
     def _take_partial_struct(self, value: Json, index: int | None) -> Sample:
-        """As `_take`, for a connection without some group."""
+        """As `from_struct`, for a connection without some group."""
         sample = Sample(
             index=index,
             timestamp=None,
@@ -330,7 +330,7 @@ class SampleBuilder:
             self._take_group(inner, below, sample)
 
 
-def _any_getter(getters: list[Callable[[Json], Raw]]) -> Callable[[Json], Any]:  # Any: it is only asked for its truth
+def _any_getter(getters: list[Callable[[Json], Raw]]) -> Callable[[Json], Any]:  # Any: only its truth is used
     if not getters:
         return _return_none
     return getters[0] if len(getters) == 1 else lambda value: any(get(value) for get in getters)

@@ -1,10 +1,11 @@
 """
 Reads the samples in a response's body, and finds where their shape deviates.
 
-Three paths give the same result. A body of the documented shape is decoded, and nothing more. One that deviates as the
-server did before is decoded as well, since the codec has learned to let those places through, and each is judged alone; so
-is one of which keys that the edition does not know are all that is wrong, and are cut out. Any other is parsed strictly and surveyed; what deviates there is learned for the next time. Where there is the
-accelerator, it does the decoding of the first two, and looks for repeated keys in passing.
+Three paths give the same result. A body of the documented shape is only decoded. A body that deviates as the server did
+before is decoded as well, since the decoder has learned to accept those places unread, and their values are judged one
+by one; if only unknown keys are wrong, they are cut out first. Any other body is parsed strictly and surveyed, and its
+deviations are learned for the next time. The accelerator, if available, does the decoding of the first two, and finds
+repeated keys on the way.
 """
 
 from __future__ import annotations
@@ -30,36 +31,36 @@ from .surveyed_sample import is_learnable, survey_sample
 from .unknown_keys import cut_unknown_keys
 
 CONNECTIONS_PER_SLICE: Final = 16
-"""Connections of an array that are decoded between two looks at the network."""
+"""How many connections of an array are decoded between two pauses."""
 
 SLICE_BYTES: Final = 256 << 10
-"""Bytes of connections that are read between two of them, where these are large."""
+"""How many bytes of large connections are read between two pauses."""
 
 ALWAYS_DECODED_BYTES: Final = 4 << 20
-"""Bodies up to this size are taken apart whatever is in them."""
+"""Bodies up to this size are parsed whatever their content."""
 
 MAX_CONNECTION_BYTES: Final = 16 << 20
-"""A single connection beyond this is not looked into: a thousand times what one takes."""
+"""A larger connection is not parsed: a thousand times the usual size."""
 
 MAX_SEEN_ONCE: Final = 1024
-"""Unknown keys that are remembered until they come again: learning one takes as long as decoding a hundred bodies."""
+"""How many unknown keys are remembered until they come again; learning one costs as much as decoding 100 bodies."""
 
 MAX_PREPARED_EDITIONS: Final = 8
 
 _REJECTIONS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, StrictJsonError, NeedsSlowPath)
-"""What says that a body has to be surveyed."""
+"""The exceptions that mean that a body must be surveyed."""
 
 
 @lru_cache(MAX_PREPARED_EDITIONS)
 def _prepare_edition(edition: Edition) -> tuple[EditionDecoder, tuple[ResolvedRelation, ...]]:
-    """What all readers of an edition begin with: each test has a reader of its own."""
+    """The parts that all readers of an edition share; cached, since each test makes a reader."""
     codec = EditionDecoder(edition)
     return codec, resolve_relations(codec.blocks)
 
 
 class SampleReader:
     """
-    Reads bodies of one edition, and learns as it goes. For one thread.
+    Reads bodies by one edition, and learns their deviations. For one thread.
 
     Args:
         edition: The documented field list.
@@ -71,11 +72,11 @@ class SampleReader:
         codec, relations = _prepare_edition(edition)
         self.codec: EditionDecoder = codec.copy()
         self.relations: tuple[ResolvedRelation, ...] = relations
-        """Those that this edition has all the counters for."""
+        """The relations whose counters this edition has."""
         self._seen_once: set[tuple[str, ...]] = set()
-        """Keys that the edition does not know, and that came once."""
+        """Unknown keys that came once."""
         self._builder: SampleBuilder | None = None
-        """None where every connection is surveyed."""
+        """None if every connection is surveyed."""
         if self.codec.is_usable:
             self._builder = SampleBuilder(self.codec, self.relations, accelerated=accelerated)
 
@@ -86,8 +87,8 @@ class SampleReader:
         Args:
             body: A response's bytes.
             many: Whether it should be an array of connections, rather than one.
-            scan: Whether to look for repeated keys where the decoder accepts it, which costs a second parsing; otherwise
-                they are found only where something else deviates. The accelerator always looks for them.
+            scan: Whether to search a body that the decoder accepts for repeated keys, which costs a second parsing.
+                Without it they are found only if something else deviates. The accelerator always searches for them.
         """
         builder = self._builder
         parsed: ParsedBody | None = None
@@ -105,7 +106,7 @@ class SampleReader:
         return parsed
 
     def _decode(self, builder: SampleBuilder, body: bytes, many: bool, scan: bool) -> ParsedBody | None:
-        """A body that the decoder accepts; None where it has to be looked at more closely."""
+        """Decode a body; None if the decoder doesn't accept it."""
         try:
             decoded = self.codec.many.decode(body) if many else [self.codec.one.decode(body)]
             samples = [builder.from_struct(value, index if many else None) for index, value in enumerate(decoded)]
@@ -116,7 +117,7 @@ class SampleReader:
         return None
 
     def read_in_slices(self, body: bytes, *, many: bool, scan: bool) -> Iterator[ParsedBody | None]:
-        """As `read`, connection by connection: gives None after every few, and the result at last."""
+        """As `read`, but connection by connection: yields None after every few, and finally the result."""
         if is_implausibly_dense(body):
             yield ParsedBody(deviations=[_density_deviation(body)], scanned=True, slow=1)
             return
@@ -129,7 +130,7 @@ class SampleReader:
         exceeded: ParsedBody | None = None
         taken = 0
         start = 1 if many else 0
-        """About where the piece begins: white space between pieces is not counted."""
+        """Approximately where the piece begins: white space between pieces is not counted."""
         for index, raw in enumerate(pieces):
             piece = bytes(raw)
             try:
@@ -140,7 +141,7 @@ class SampleReader:
                 if not fault.exceeded:
                     yield fault
                     return
-                exceeded = exceeded or fault  # another element may be no JSON at all
+                exceeded = exceeded or fault  # another element may not be JSON at all
             taken += len(piece)
             start += len(piece) + 1
             if index % CONNECTIONS_PER_SLICE == CONNECTIONS_PER_SLICE - 1 or taken >= SLICE_BYTES:
@@ -153,7 +154,7 @@ class SampleReader:
         Read one connection into a result.
 
         Raises:
-            StrictJsonError: It is no strict JSON.
+            StrictJsonError: It is not strict JSON.
         """
         builder = self._builder
         known: Sample | None = None
@@ -202,10 +203,10 @@ class SampleReader:
         self, builder: SampleBuilder, piece: bytes, index: int | None, error: Exception
     ) -> tuple[Sample | None, bool]:
         """
-        A connection in which nothing is wrong but keys that the edition does not know; None of any other.
+        Read a connection without the keys that the edition does not know; None if anything else is wrong.
 
         Returns:
-            It, and whether repeated keys were looked for.
+            The sample, and whether the piece was searched for repeated keys.
         """
         cut = cut_unknown_keys(self.codec, piece, error)
         if cut is None:
@@ -227,7 +228,7 @@ class SampleReader:
         return sample, isinstance(taken, list)
 
     def _learn(self, builder: SampleBuilder, deviations: Sequence[ShapeDeviation]) -> None:
-        """Let what deviates through from now on; keys that the edition does not know from the second time on."""
+        """Have the decoder accept deviations unread from now on; unknown keys only when they come a second time."""
         learned = False
         for each in deviations:
             if not is_learnable(each):
@@ -243,7 +244,7 @@ class SampleReader:
 
 
 def _explain_fault(error: StrictJsonError, place: str = "", start: int = 0) -> ParsedBody:
-    """Why something that begins at a byte of the body is no strict JSON."""
+    """The result for a body that is not strict JSON from some byte on."""
     return ParsedBody(
         fault=f"{error}{place}",
         fault_offset=None if error.offset is None else start + error.offset,
@@ -260,7 +261,7 @@ def _one_of_scan(builder: SampleBuilder, taken: list[ScannedConnection], index: 
 
 
 def _explain_rejected_array(body: bytes) -> ParsedBody:
-    """Why the decoder did not accept it."""
+    """Why the decoder did not accept an array."""
     try:
         document = parse_strict_json(body)
     except StrictJsonError as error:
@@ -271,10 +272,10 @@ def _explain_rejected_array(body: bytes) -> ParsedBody:
 
 def is_implausibly_dense(body: bytes) -> bool:
     """
-    Whether a large body has far more values or objects than connections of its size can have.
+    Whether a large body has far more values or objects than connections of that size can have.
 
-    Taking such a body apart would cost many times its size in memory. A response has a comma every 35 bytes, and 14 for
-    each object of some 480 bytes.
+    Parsing such a body would take many times its size in memory. A normal response has a comma every 35 bytes, and an
+    object every 480 bytes.
     """
     if len(body) <= ALWAYS_DECODED_BYTES:
         return False

@@ -2,8 +2,8 @@
 Bounds a server's clock by its timestamps and our own times of sending and receipt.
 
 Each response was stamped between sending and receipt, so the offset of the server's clock to ours lies within
-[stamp - received, stamp - sent]. All of a server's intervals must share a point; a constant offset is a fact to report,
-one that jumps is a finding. Clocks drift, so intervals count for ten minutes.
+[stamp - received, stamp - sent]. All of a server's intervals must share a point. A constant offset is only reported; an
+offset that jumps is a finding. Clocks drift, so intervals count for ten minutes.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from .stamp_order import StampedSample
 
 JUMP_TOLERANCE_NS: Final = 1_000_000_000
-"""How far a clock may be stepped (NTP does so) without a word."""
+"""The largest step of a clock that is not reported; NTP makes such steps."""
 
 OFFSET_WINDOW_NS: Final = 600_000_000_000
-"""How long an interval counts."""
+"""For how long an interval counts."""
 
 MIN_REPEATED_JUMPS: Final = 3
-"""Jumps within that time which no setting of the clock explains: it may be set wrongly, and set right."""
+"""More jumps within that time can't be explained by setting the clock: it may be set wrongly, and then corrected."""
 
 OFFSET_INTERVAL_NS: Final = 10_000_000_000
-"""Intervals within this time are kept as one, their intersection."""
+"""Intervals within this time are merged into their intersection."""
 
 
 class OffsetInterval(msgspec.Struct, gc=False):
-    """The intersection of a few seconds' offset intervals, in nanoseconds, and who bounded it."""
+    """The intersection of a few seconds' offset intervals, in nanoseconds, with the exchanges that bound it."""
 
     started_ns: int
     low: int
@@ -43,39 +43,39 @@ class OffsetInterval(msgspec.Struct, gc=False):
 
 
 class ClockJump(msgspec.Struct, frozen=True, kw_only=True):
-    """Two responses that no one offset explains; the earlier first."""
+    """Two responses that no single offset explains; the earlier first."""
 
     earlier: EvidenceExchange
     later: EvidenceExchange
     gap_ns: int
-    """How far apart their intervals lie."""
-    is_habit: bool
-    """Whether the clock jumps again and again: none that is set does."""
+    """How far apart their intervals are."""
+    is_repeated: bool
+    """Whether the clock jumped several times within ten minutes, which no setting of the clock explains."""
 
 
 class ClockOffset:
-    """One server's clock against ours."""
+    """The offset of one server's clock to ours."""
 
     def __init__(self) -> None:
         self._spans: deque[OffsetInterval] = deque()
         self._low = self._high = 0
-        """The intersection of all spans."""
+        """The intersection of all intervals."""
         self.checked: Counter[Target | None] = Counter[Target | None]()
         self._jumped_ns: deque[int] = deque(maxlen=MIN_REPEATED_JUMPS)
-        """When it was seen to jump."""
+        """When it jumped."""
 
     @property
     def bounds(self) -> tuple[int, int] | None:
-        """What the offset must be, in nanoseconds, where all spans agree; None where nothing was seen."""
+        """The bounds of the offset in nanoseconds; None if no timestamp was added."""
         return (self._low, self._high) if self._spans else None
 
     def add_timestamp(self, sample: StampedSample, wall_minus_clock_ns: int) -> ClockJump | None:
         """
-        Take in one stamp: true to its resolution, and rounded down.
+        Add a timestamp; returns a jump if it proves one.
 
         Args:
-            sample: What was stamped.
-            wall_minus_clock_ns: Wall-clock time less the exchange's own clock, to keep the numbers small.
+            sample: A stamped sample; its timestamp is rounded down to its resolution.
+            wall_minus_clock_ns: Wall-clock time minus the exchange's own clock, to keep the numbers small.
         """
         stamp_ns, received_ns, spans = sample.stamp_ns - wall_minus_clock_ns, sample.received_ns, self._spans
         low = stamp_ns - received_ns
@@ -84,7 +84,7 @@ class ClockOffset:
             self.checked[sample.evidence.exchange.request.target] += 1
             fresh = received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
             if low <= self._low and high >= self._high and fresh:
-                return None  # says nothing new, as most do
+                return None  # adds no information, as usual
         return self._narrow_bounds(low, high, sample.evidence)
 
     def _narrow_bounds(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump | None:
@@ -110,15 +110,15 @@ class ClockOffset:
         return jump
 
     def _take_jump(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump:
-        """One jump is one finding: what follows is held against the new clock."""
+        """Report one jump as one finding: later timestamps are compared with the new offset."""
         span = next(each for each in self._spans if max(low - each.high, each.low - high) > JUMP_TOLERANCE_NS)
         earlier = span.high_from if low > span.high else span.low_from
         gap = max(low - span.high, span.low - high)
         self._spans.clear()
         jumped_ns, now_ns = self._jumped_ns, evidence.exchange.received_ns
         jumped_ns.append(now_ns)
-        is_habit = len(jumped_ns) == MIN_REPEATED_JUMPS and now_ns - jumped_ns[0] <= OFFSET_WINDOW_NS
-        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap, is_habit=is_habit)
+        is_repeated = len(jumped_ns) == MIN_REPEATED_JUMPS and now_ns - jumped_ns[0] <= OFFSET_WINDOW_NS
+        return ClockJump(earlier=earlier, later=evidence, gap_ns=gap, is_repeated=is_repeated)
 
     def _intersect(self) -> None:
         self._low = max((span.low for span in self._spans), default=0)

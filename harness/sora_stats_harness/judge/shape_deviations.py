@@ -1,9 +1,9 @@
 """
 Finds the deviations of a connection from its documented shape, by jsonschema.
 
-Two ways lead here. A document that the fast decoder did not accept is surveyed whole, with jsonschema as the authority
-and a walk for what JSON Schema cannot say. A leaf that the decoder has learned to let through is judged alone. Both give
-the same deviations.
+There are two entries. `find_all_deviations` surveys a whole document that the fast decoder did not accept, with
+jsonschema as the authority and a walk for what JSON Schema can't express. `check_leaf` judges a single leaf that the
+decoder accepts unread. Both give the same deviations.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DEVIATION_ORDER: Final = (
     PATTERN.id,
     LEXICAL.id,
 )
-"""Of several deviations of one leaf, the first counts: one fault, one finding."""
+"""The order of precedence: of several deviations of one leaf, only the first is reported."""
 
 _REQUIREMENT_OF_KEYWORD: Final = {
     "type": TYPE.id,
@@ -55,22 +55,22 @@ _REQUIREMENT_OF_KEYWORD: Final = {
 
 
 class ShapeDeviation(msgspec.Struct, frozen=True, kw_only=True):
-    """One way in which one connection is not as documented; paths lead from the connection on."""
+    """One way in which one connection is not as documented; paths are relative to the connection."""
 
     requirement: str
     path: Path
-    """The edition's, with `#*` for any messaging label."""
+    """The edition's path, with `#*` for any messaging label."""
     wire: Path
     """The response's own keys."""
     expected: str
     actual: str
     fault: str
     masks: bool = True
-    """Whether the value there is unfit for every other check."""
+    """Whether no other check can use the value."""
 
 
 def describe_expected(field: FieldDefinition) -> str:
-    """What a leaf ought to be, in a few words: `integer, at least 0`."""
+    """What a leaf should be, in a few words: `integer, at least 0`."""
     parts: list[str] = [field.type.value]
     if field.minimum is not None:
         parts.append(f"at least {field.minimum}")
@@ -87,9 +87,9 @@ def describe_expected(field: FieldDefinition) -> str:
 
 def integer_value(value: Json) -> int | None:
     """
-    The integer that a JSON number stands for, however it is written: the one function for the value of a counter.
+    The integer value of a JSON number, however it is written; every check gets a counter's value from here.
 
-    None for anything else, and for a number with more digits than are ever written out, such as 1e5000.
+    None for anything else, and for a number with an absurd number of digits, such as 1e5000.
 
     >>> [integer_value(each) for each in (20000, Decimal("20000.0"), Decimal("2e4"), Decimal("1.5"), True, "1")]
     [20000, 20000, 20000, None, None, None]
@@ -102,7 +102,7 @@ def integer_value(value: Json) -> int | None:
 
 
 def usable_value(value: Json, deviation: ShapeDeviation | None) -> Json:
-    """What a leaf gives to the other checks; None where its value can't be used."""
+    """The value of a leaf for other checks; None if it can't be used."""
     if deviation is None:
         return value
     return None if deviation.masks else integer_value(value)
@@ -110,10 +110,10 @@ def usable_value(value: Json, deviation: ShapeDeviation | None) -> Json:
 
 def check_value(field: FieldDefinition, value: Json) -> tuple[str, str] | None:
     """
-    Hold one leaf's value against its entry, without jsonschema.
+    Compare one leaf's value with its entry, without jsonschema.
 
     Returns:
-        The requirement that it misses and the class of fault; None where the leaf is sound.
+        The requirement that it violates and the class of fault; None if the leaf is valid.
     """
     found = json_type_name(value)
     if found != field.type.value:
@@ -132,7 +132,7 @@ def check_value(field: FieldDefinition, value: Json) -> tuple[str, str] | None:
 
 
 def check_string(field: FieldDefinition, value: str) -> tuple[str, str] | None:
-    """What no decoder checks of a string: its bytes, and whether a time is one."""
+    """Check what the decoder can't check of a string: its length in bytes, and whether a time is valid."""
     most = field.max_bytes
     if most is not None and len(value.encode("utf-8", "surrogatepass")) > most:
         return RANGE.id, "too long"
@@ -142,7 +142,7 @@ def check_string(field: FieldDefinition, value: str) -> tuple[str, str] | None:
 
 
 def is_valid_timestamp(text: str) -> bool:
-    """Whether a string is an RFC 3339 time in UTC that the calendar knows; a leap second is one."""
+    """Whether a string is an RFC 3339 time in UTC that exists in the calendar; leap seconds do."""
     if TIMESTAMP_REGEX.fullmatch(text) is None:
         return False
     try:
@@ -153,7 +153,7 @@ def is_valid_timestamp(text: str) -> bool:
 
 
 def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> ShapeDeviation | None:
-    """Judge one leaf alone; None where it is sound."""
+    """Judge one leaf; None if it is valid."""
     missed = check_value(field, value)
     if missed is None:
         return None
@@ -170,7 +170,7 @@ def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> S
 
 
 def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> ShapeDeviation:
-    """The deviation of a leaf that is not there."""
+    """The deviation of an absent leaf."""
     return ShapeDeviation(
         requirement=REQUIRED.id,
         path=path,
@@ -182,14 +182,14 @@ def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> Sha
 
 
 def absent_group_deviation(path: Path) -> ShapeDeviation:
-    """The deviation of a whole group that is not there."""
+    """The deviation of an absent group."""
     return ShapeDeviation(
         requirement=GROUP.id, path=path, wire=path, expected="an object", actual="absent", fault=ABSENT
     )
 
 
 def not_an_object_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
-    """The deviation of something that stands where an object should."""
+    """The deviation of a value in place of an object."""
     return ShapeDeviation(
         requirement=TYPE.id,
         path=path,
@@ -214,7 +214,7 @@ def unknown_key_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation
 
 
 def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json) -> ShapeDeviation:
-    """The note about a field that is known though undocumented."""
+    """The note about an undocumented field that the edition knows."""
     return ShapeDeviation(
         requirement=UNDOCUMENTED.id,
         path=field.path,
@@ -227,13 +227,13 @@ def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json
 
 
 UNKNOWN_LABEL: Final = b"a label"
-"""What is shown of a label that isn't documented: it may be long, and the decoder has taken it apart."""
+"""Shown for an undocumented label: its value may be long, and the decoder doesn't keep it."""
 
 
 @cache
 def connection_validator(edition: Edition) -> Validator:
-    """jsonschema for one connection of an edition; integers written with a fraction count as integers, as it says."""
-    import jsonschema  # takes longer to import than most commands need it
+    """The jsonschema validator for one connection of an edition; as JSON Schema says, 1.0 counts as an integer."""
+    import jsonschema  # slow to import, and most commands don't need it
 
     checker = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine(
         "integer", lambda _, value: json_type_name(value) == "integer"
@@ -245,13 +245,13 @@ def connection_validator(edition: Edition) -> Validator:
 
 def find_all_deviations(edition: Edition, document: Json) -> list[ShapeDeviation]:
     """
-    Find every deviation of one connection, slowly and surely.
+    Find every deviation of one connection, with jsonschema as the authority.
 
     Args:
-        document: What strict_json gave for the connection; anything at all.
+        document: The connection as parsed by strict_json; may be any JSON value.
 
     Returns:
-        One deviation a place at most, in the order of the edition.
+        At most one deviation for each place, in the order of the edition.
     """
     if not isinstance(document, dict):
         return [not_an_object_deviation((), (), document)]
@@ -306,7 +306,9 @@ def _entries_by_path(edition: Edition) -> dict[Path, FieldDefinition | FieldGrou
 
 
 def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Iterator[ShapeDeviation]:
-    """What JSON Schema does not say: whole groups, unknown keys, bytes, calendar, and how integers are written."""
+    """
+    Find what JSON Schema can't express: whole groups, unknown keys, bytes, calendar, and how integers are written.
+    """
     undocumented = {shared_label_path(field.path): field for field in edition.undocumented}
     todo: list[tuple[FieldGroup, Path, dict[str, Json]]] = [(edition.root, (), document)]
     while todo:

@@ -1,9 +1,8 @@
 """
-Groups findings that are one fault: seen through several targets, in fields that are copies of each other, or by several
-relations.
+Groups findings that are one fault: seen by several targets, in several copies of a field, or by several relations.
 
-Findings are told apart by requirement, target and field, so that a baseline can tell what is new. One fault in the server's
-numbers thus has a finding for each target, and one for each relation that the counter is part of.
+Findings are distinguished by requirement, target and field, so that a baseline can tell what is new. So one wrong
+counter of a server causes a finding for each target, and for each relation that it is part of.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from .checks.monotonic import MONOTONIC
 from .verdict import FindingEntry
 
 MAX_SEPARATE_FIELDS: Final = 10
-"""Faults of one requirement in more fields than this are one: nobody reads them one by one."""
+"""Faults of one requirement in more fields than this count as one: nobody reads them one by one."""
 
 _COPIES: Final = re.compile(r"^/(data_channel|simulcast)/[^/]+(?=/)")
 """Groups with the same fields: labels, and layers."""
 
 _COUNTER: Final = re.compile(r"[a-z]\w*(?:\.[\w#*]+)+")
 _OPERATOR: Final = re.compile(r" (?:==|<=) ")
-"""What the texts of relations are made of."""
+"""Splits the text of a relation into its parts."""
 
 FindingSet = list[FindingEntry]
 
 
 def group_shared_faults(entries: Sequence[FindingEntry]) -> list[FindingSet]:
     """
-    Group findings by fault; those in order of the first finding of each, the weightiest first.
+    Group findings by fault; the groups with the highest level first, then by their first finding.
 
     Returns:
-        Every finding in one group; a fault that was seen in one way only has a group of one.
+        Groups that together contain every finding once; a fault that was seen in one way only is a group of one.
     """
     groups = _merge_by([[entry] for entry in entries], _name_fault)
     families: dict[str, list[FindingSet]] = {}
@@ -63,10 +62,10 @@ def group_shared_faults(entries: Sequence[FindingEntry]) -> list[FindingSet]:
 
 
 def _name_fault(group: FindingSet) -> Hashable:
-    """What findings of one fault have in common, whichever target shows it."""
+    """A key that findings of one fault share, whichever target shows it."""
     entry = group[0]
     if entry.requirement.startswith("clock."):
-        return "clock"  # one stamp that is wrong is so by several rules
+        return "clock"  # one wrong stamp violates several rules
     if entry.requirement.startswith("request."):
         return "request", entry.message.rpartition(" gets ")[2]  # all refusals are made alike
     return entry.requirement, _COPIES.sub(r"/\1/*", entry.field), "" if entry.field else entry.message
@@ -83,8 +82,8 @@ def _merge_relations(groups: list[FindingSet]) -> list[FindingSet]:
     """
     Merge the findings of relations that one wrong counter explains.
 
-    Each relation suspects its counters, those on one side to be too large or those on the other to be too small. The
-    suspect of most relations comes first.
+    Each violated relation suspects its counters: those on one side of being too large, those on the other of being too
+    small. The counter that most relations suspect comes first.
     """
     rest = list(groups)
     merged: list[FindingSet] = []
@@ -100,7 +99,7 @@ def _merge_relations(groups: list[FindingSet]) -> list[FindingSet]:
 
 
 def _suspects(group: FindingSet) -> set[tuple[str, str]]:
-    """Counters that may be wrong, each with the way: too large, or too small."""
+    """The suspected counters, each as too large or too small."""
     found: set[tuple[str, str]] = set()
     for entry in group:
         sides = _OPERATOR.split(entry.expected)

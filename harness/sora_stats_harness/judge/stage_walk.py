@@ -1,7 +1,7 @@
 """
 Takes an exchange through the stages: transport, HTTP, JSON, shape, each sample, presence, cluster.
 
-It knows the order of the stages, and which of them an exchange comes to; it knows nothing of any rule.
+It knows the order of the stages and which of them apply to an exchange, but no rule.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from .state import State
 from .timestamps import MICROSECOND_LENGTH, MICROSECOND_NS, timestamp_resolution_ns
 
 SAMPLES_PER_SLICE: Final = 16
-"""Samples that are judged between two pauses."""
+"""How many samples are judged between two pauses."""
 
 
 class StageTools(NamedTuple):
-    """What the stages work with."""
+    """The objects that the stages use."""
 
     reader: SampleReader
     runner: CheckRunner
@@ -44,9 +44,9 @@ class StageWalk:
     Takes exchanges through the stages, one at a time.
 
     Args:
-        tools: What it works with.
-        observer: Is called with every exchange after it was judged.
-        scan_every: Look for repeated keys in every so-many-th response; 0 for none.
+        tools: The objects that the stages use.
+        observer: Called with every exchange after it was judged.
+        scan_every: Search every n-th response for repeated keys; 0 for none.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class StageWalk:
         self._counts = counts
         self._counts_of, self._checked_of = counts.of_target, runner.checked_of
         self._target_counts: TargetCounts = counts.of_target[None]
-        """Of the target that is looked at."""
+        """The counts of the current target."""
         self._coverage = coverage
         self._observer = observer
         self._scan_every = scan_every
@@ -71,7 +71,7 @@ class StageWalk:
         self._blocks = len(reader.codec.blocks)
         self._counter_places = reader.codec.counter_places
         self.strict_response: Response | None = None
-        """The last response that is known to be strict JSON."""
+        """The last response whose body is known to be strict JSON."""
         self._framing = runner.observers(Stage.FRAMING)
         self._transport = runner.observers(Stage.TRANSPORT)
         self._wrong_requests = runner.observers(Stage.WRONG_REQUESTS)
@@ -80,7 +80,7 @@ class StageWalk:
         self._json = runner.observers(Stage.JSON)
         self._shape = runner.observers(Stage.SHAPE)
         self._identity: tuple[Sequence[Observer], Sequence[Observer]] = (runner.observers(Stage.IDENTITY), ())
-        """By whether a sample is of the very connection that the request has named, in a response about one."""
+        """The observers, by whether a sample is of the very connection that the request named."""
         self._new_connection = runner.observers(Stage.NEW_CONNECTION)
         stages = {stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER}
         self._sample = runner.observers(*stages)
@@ -92,7 +92,10 @@ class StageWalk:
             )
             for skips in product((False, True), repeat=len(asked_at_need))
         }
-        """By whether a sample's relations are known to hold, whether no request overlaps it, and whether it is steady."""
+        """
+        The observers, by whether a sample's relations are known to hold, whether no request overlaps it, and whether
+        ids and channels are unchanged.
+        """
         self._presence = runner.observers(Stage.PRESENCE)
         self._cluster = runner.observers(Stage.CLUSTER)
 
@@ -167,7 +170,7 @@ class StageWalk:
             self._ask(self._wrong_requests, seen, state)
 
     def judge_alone(self, exchange: Exchange, target: Target, state: State) -> None:
-        """Judge a body of which nothing else is known."""
+        """Judge a body without an exchange."""
         seen = Observed(exchange, (), None, True, self._counter_places, alone=True)
         state.checked = self._checked_of[target]
         self._target_counts = self._counts_of[target]
@@ -290,7 +293,7 @@ class StageWalk:
         connection.add_sample(seen.evidence, sample, exchange.request.target)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
-        """Judge a sample of a body from a file: there is nothing to compare it with."""
+        """Judge a sample of a body from a file, without comparisons."""
         seen.connection = ConnectionState(self._blocks)
         self._counts.add_connection(seen.connection_id or f"{seen.exchange.seq}/{sample.index}")
         self._coverage.add_labels(sample, seen.connection)
@@ -302,7 +305,7 @@ class StageWalk:
         return state.add_connection(connection_id)
 
     def settle_leaving(self, state: State) -> None:
-        """Settle what waits for the connections of which no more is heard."""
+        """Decide what is pending for connections that have left."""
         self._runner.settle(state)
         for connection in state.leaving.values():
             self._coverage.add_grown_counters(connection)
@@ -310,11 +313,11 @@ class StageWalk:
 
 
 def _go_on() -> None:
-    """Pauses nowhere."""
+    """A pause that does nothing."""
 
 
 def _admit_listed(seen: Observed, ids: bytes) -> None:
-    """Take in who was in a listing of which only the ids were kept: nothing else is known of it."""
+    """Admit the connections of a listing of which only the ids were kept."""
     seen.body = ParsedBody()
     seen.admitted.update((each, make_listed_sample(each)) for each in read_listed_ids(ids))
     seen.all_admitted = True

@@ -1,10 +1,12 @@
 """
-Decides whether a connection's timestamps go forward, and whether the server's clock was set where they don't.
+Decides whether a connection's timestamps go forward; if not, whether the server's clock was set or the stamps are
+wrong.
 
-Where response A had arrived before request B was sent, the server read B after A, so B's stamp is later: one that is the
-same to the microsecond is A's, from a cache. One that is earlier is wrong as well, unless the clock was set back. A step
-of the clock takes all connections of a node back, and once. So an earlier stamp waits until either a stamp of a request
-that was sent later, of whatever connection, fits only a clock that was not set back, or one goes back again.
+If response A had arrived before request B was sent, the server read B after A, so B's stamp must be later. A stamp that
+is the same to the microsecond means that B is A's response from a cache. An earlier stamp is wrong as well, unless the
+clock was set back, which affects all connections of a node, and only once. So an earlier stamp is pending until a later
+request, about any connection, has a stamp that fits only a clock that was not set back, or until another stamp goes
+back.
 
     1. A is received at 5, stamped 100.0.
     2. B is sent at 6 and received at 7, stamped 99.1: the clock went back by at least 0.9, or B is wrong.
@@ -26,21 +28,21 @@ MIN_FROZEN_NS: Final = 2_000_000_000
 MIN_FROZEN_RESPONSES: Final = 3
 
 FINE_RESOLUTION_NS: Final = 1_000
-"""Two reads one after the other differ in a stamp this fine."""
+"""In stamps of this resolution or finer, two consecutive reads differ."""
 
 MAX_FOLLOWED: Final = 16
-"""Samples of a connection that a request under way may follow, and that are kept for it."""
+"""How many earlier samples of a connection are kept for open requests."""
 
 STEP_WINDOW_NS: Final = 600_000_000_000
-"""A clock that is set twice within this time is none that NTP keeps."""
+"""NTP does not set a clock twice within this time."""
 
 MAX_PENDING_STEPS: Final = 1_000
 
 DRIFT_DIVISOR: Final = 2_000
-"""A clock that NTP slews gains or loses at most one in so many (500 ppm)."""
+"""A clock that NTP slews gains or loses at most one part in so many (500 ppm)."""
 
 SAME_RESPONSE_TOLERANCE_NS: Final = 1_000_000_000
-"""How far the stamps of one response may be apart, besides its duration: the clock may have been set while it was made."""
+"""How far apart the stamps of one response may be, beyond its duration: the clock may be set in the meantime."""
 
 
 class StampedSample(msgspec.Struct, frozen=True, eq=False, gc=False):
@@ -64,35 +66,38 @@ class BackwardStamp(msgspec.Struct, frozen=True, kw_only=True, eq=False):
 
     @property
     def by_ns(self) -> int:
-        """By how much, at least."""
+        """By how much it went back, at least."""
         return self.earlier.stamp_ns - self.later.stamp_ns
 
     @property
     def step_ns(self) -> int:
-        """By how much the clock was set back, if it was, at least."""
+        """By how much the clock was set back, at least, if it was."""
         return self.by_ns + self.later.sent_ns - self.earlier.received_ns
 
 
 def is_stale(first: StampedSample, last: StampedSample) -> bool:
-    """Whether a later sample with the same stamp repeats the first one: more time passed than the stamp's resolution hides."""
+    """
+    Whether a later sample with the same stamp repeats the first one, because more time passed than the stamp's
+    resolution.
+    """
     apart_ns, resolution_ns = last.sent_ns - first.received_ns, first.resolution_ns
     return apart_ns > (resolution_ns if resolution_ns <= FINE_RESOLUTION_NS else 2 * resolution_ns)
 
 
 class StampRepeats(msgspec.Struct, gc=False, eq=False):
-    """Samples that came with one stamp, each asked for after the one before had arrived."""
+    """Samples with one stamp, each requested after the one before had arrived."""
 
     last: StampedSample
     responses: int
-    """The first is one of them."""
+    """How many there are, the first included."""
     is_stale: bool = True
-    """Whether they are still to be reported as stale."""
+    """Whether they have yet to be reported as stale."""
     reported: bool = False
-    """Whether they were reported as standing still."""
+    """Whether they were reported as frozen."""
 
 
 class StampHistory:
-    """The stamps of one connection, as one server gave them."""
+    """The stamps of one connection from one server."""
 
     __slots__ = ("_followed", "_newest", "first", "repeats")
 
@@ -100,19 +105,19 @@ class StampHistory:
         self._newest = sample
         """The latest stamp known."""
         self._followed: list[StampedSample] = []
-        """Earlier ones, which a request still under way may follow."""
+        """Earlier samples that an open request may follow."""
         self.first: StampedSample = sample
-        """The first sample with the stamp that came last."""
+        """The first sample with the newest stamp."""
         self.repeats: StampRepeats | None = None
-        """Those that came with the same stamp, where there are any."""
+        """The later samples with the same stamp, if any."""
 
     @property
     def is_reported(self) -> bool:
-        """Whether the stamp was reported as standing still."""
+        """Whether the stamp was reported as frozen."""
         return self.repeats is not None and self.repeats.reported
 
     def repeat(self, sample: StampedSample) -> bool:
-        """Take in a sample with the same stamp; whether the stamp is now known to stand still, which is said once."""
+        """Add a sample with the same stamp; returns True once, when the stamp is known to be frozen."""
         repeats = self.repeats
         if sample.sent_ns <= (self.first if repeats is None else repeats.last).received_ns:
             return False
@@ -128,10 +133,10 @@ class StampHistory:
 
     def take_stale(self) -> tuple[StampedSample, StampedSample, int] | None:
         """
-        What the samples with one stamp come to, once there are no more: the first, the last and how many.
+        The samples with one stamp, after the last of them came: the first, the last and how many.
 
-        None where there is one only, where the stamp stood still for so long that this was said instead, and where it is
-        so coarse that two reads may well have the same. Told once.
+        None if there is only one, if the stamp was reported as frozen instead, or if its resolution is too coarse to
+        tell. Returns them only once.
         """
         repeats, first = self.repeats, self.first
         if repeats is None or repeats.reported or not repeats.is_stale:
@@ -143,15 +148,15 @@ class StampHistory:
 
     def add(self, sample: StampedSample, open_from_ns: int | None) -> StampedSample | None:
         """
-        Take in a sample with another stamp than the last one's.
+        Add a sample with a different stamp than the last one's.
 
         Args:
-            sample: The newest, by receipt.
-            open_from_ns: When the oldest request was sent that is still under way; None where there is none.
+            sample: The sample that was received last.
+            open_from_ns: When the oldest open request was sent; None if there is none.
 
         Returns:
-            The latest stamp that was known before its request was sent; None where there is none, or none is kept. Where
-            that is later than the sample's, what follows is held against the sample.
+            The latest stamp known before its request was sent; None if there is none, or it is no longer kept. If that
+            stamp is later than the sample's, later samples are compared with the sample.
         """
         followed, newest, sent_ns = self._followed, self._newest, sample.sent_ns
         preceding: StampedSample | None = newest
@@ -173,19 +178,19 @@ class StampHistory:
 
 
 class ClockSteps:
-    """Stamps of one server that went back: because its clock was set, or because they are wrong."""
+    """Decides whether stamps of one server that went back are wrong, or its clock was set."""
 
     def __init__(self) -> None:
         self.pending: list[BackwardStamp] = []
-        """Of one step of the clock, if it was one."""
+        """Pending stamps: of one step of the clock, if it was one."""
         self._stepped_by_ns = 0
-        """When that must have happened, at the latest."""
+        """When that step must have happened, at the latest."""
         self._highest_offset_ns = 0
-        """How far the clock can be ahead of ours since."""
+        """How far the clock can be ahead of ours since then."""
         self._refuted_until_ns = -(2**63)
 
     def add_backward(self, found: BackwardStamp) -> list[BackwardStamp]:
-        """Take in a stamp that went back; give those that are now known to be wrong."""
+        """Add a stamp that went back; returns those now known to be wrong."""
         later, pending = found.later, self.pending
         now_ns = later.received_ns
         if now_ns <= self._refuted_until_ns:
@@ -203,7 +208,7 @@ class ClockSteps:
         return []
 
     def add_forward(self, sample: StampedSample) -> list[BackwardStamp]:
-        """Take in a stamp that went forward, where any are pending; give those that are now known to be wrong."""
+        """Add a stamp that went forward, while any are pending; returns those now known to be wrong."""
         since_ns = sample.sent_ns - self._stepped_by_ns
         if since_ns > STEP_WINDOW_NS:
             self.pending.clear()
@@ -218,11 +223,11 @@ class ClockSteps:
         return self.refute(sample.received_ns) if gap_ns > tolerance_ns else []
 
     def refute(self, now_ns: int) -> list[BackwardStamp]:
-        """The clock was not set: give what is pending, which is wrong."""
+        """Conclude that the clock was not set; returns the pending stamps, which are wrong."""
         found, self.pending = self.pending, []
         self._refuted_until_ns = now_ns + STEP_WINDOW_NS
         return found
 
     def _has_stepped_before(self, earlier: StampedSample) -> bool:
-        """Whether a sample was read after the step that is pending."""
+        """Whether a sample was read after the pending step."""
         return earlier.sent_ns > self._stepped_by_ns or any(earlier is each.later for each in self.pending)

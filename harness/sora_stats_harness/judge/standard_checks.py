@@ -1,4 +1,4 @@
-"""The checks of every judge: a row for each, in the order in which they are asked within a stage."""
+"""The standard checks of every judge: a row for each, in the order in which they are called within a stage."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckContext:
-    """What checks may be made from."""
+    """The objects that checks are made from."""
 
     reader: SampleReader
-    """Knows the edition, and its counters."""
+    """The reader, which knows the edition and its counters."""
     counts: ExchangeCounts
-    """Counts exchanges, bodies and samples."""
+    """The counts of exchanges, bodies and samples."""
     tear_ns: int | None
-    """How far apart the server stamps a response and reads it; None where nobody says."""
+    """How far apart the server stamps a response and reads its counters; None if unknown."""
 
 
 STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
@@ -58,7 +58,7 @@ STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
     PresenceCheck: lambda context: PresenceCheck(),
     ClusterCheck: lambda context: ClusterCheck(),
 }
-"""Each check, and what makes one for a judge."""
+"""Each check with the function that makes it for a judge."""
 
 
 def make_standard_checks(context: CheckContext) -> tuple[Check, ...]:

@@ -1,9 +1,9 @@
 """
-How strong a pass is: which share of faults it excludes.
+Computes how strong a pass is: which share of faults it excludes.
 
-A requirement that was checked N times without a violation says that a fault in more than 3/N of what was checked would have
-been seen, with 95 %: if a share p is wrong, independently of what is looked at, N checks miss it with a probability of
-(1 - p)^N, which is below 5 % where p is 3/N (the rule of three, Hanley and Lippman-Hand 1983).
+If a requirement was checked N times without a violation, a fault in more than 3/N of what was checked would have been
+seen, with 95 % confidence: if a share p is wrong, at random, N checks all miss it with a probability of (1 - p)^N,
+which is below 5 % for p = 3/N (the rule of three, Hanley and Lippman-Hand 1983).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ RULE_OF_THREE: Final = 3.0
 
 def excluded_share(checked: int) -> float:
     """
-    The smallest share of faults that so many checks would have seen, with 95 %.
+    The smallest share of faults that this many checks would have seen, with 95 % confidence.
 
     >>> excluded_share(3000), excluded_share(2)
     (0.001, 1.0)
@@ -26,7 +26,7 @@ def excluded_share(checked: int) -> float:
 
 def checks_needed(share: float) -> int:
     """
-    How often a requirement must be checked to exclude a share of faults.
+    How often a requirement must be checked to exclude a larger share of faults.
 
     >>> checks_needed(0.001)
     3000

@@ -1,4 +1,4 @@
-"""Reads a connection that the decoder did not accept: parsed strictly, and judged leaf by leaf."""
+"""Makes a sample of a connection that the decoder did not accept, from its strictly parsed JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .shape_deviations import ShapeDeviation
 
 
 def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: int | None) -> Sample:
-    """A sample of a connection that the decoder did not accept, with all that deviates in it."""
+    """Make a sample of a connection that the decoder did not accept, with all its deviations."""
     value = document.value
     deviations = shape.find_all_deviations(codec.edition, value)
     masked = {deviation.wire for deviation in deviations if deviation.masks}
@@ -63,7 +63,7 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
 
 
 def _find_absent(codec: EditionDecoder, sound: _MaskedConnection, deviations: list[ShapeDeviation]) -> Iterator[Path]:
-    """Fields and groups that are not there, or where groups should be, no objects; labels aside."""
+    """Fields and groups that are absent, and groups that are not objects; without labels."""
     for deviation in deviations:
         if deviation.requirement == REQUIRED.id and deviation.path[0] != LABELS_GROUP:
             yield deviation.path
@@ -74,7 +74,7 @@ def _find_absent(codec: EditionDecoder, sound: _MaskedConnection, deviations: li
 
 
 def is_learnable(deviation: ShapeDeviation) -> bool:
-    """Whether the decoder refuses this deviation, and can learn to let it through."""
+    """Whether the decoder rejects this deviation, and can learn to accept it."""
     if deviation.requirement in (GROUP.id, UNDOCUMENTED.id):
         return False
     text = len(deviation.path) == 1 and deviation.path[0] in CONNECTION_TEXTS
@@ -82,7 +82,7 @@ def is_learnable(deviation: ShapeDeviation) -> bool:
 
 
 class _MaskedConnection:
-    """A parsed connection, less what is masked, and what the edition doesn't have."""
+    """A parsed connection without masked values and undocumented keys."""
 
     def __init__(self, value: dict[str, Json], masked: set[Path], documented: set[Path]) -> None:
         self._value = value

@@ -1,4 +1,4 @@
-"""Parses RFC 3339 times in UTC into nanoseconds: every response has one, so a minute's beginning is parsed once."""
+"""Parses RFC 3339 times in UTC into nanoseconds. Every sample has one, so each minute is parsed only once."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ MAX_CACHED_MINUTES: Final = 1000
 MICROSECOND_NS: Final = 1_000
 
 MICROSECOND_LENGTH: Final = 27
-"""Characters of a time that is told in microseconds."""
+"""The length of a time with microseconds."""
 
 
 def parse_timestamp_ns(text: str) -> int | None:
     """
-    Nanoseconds since 1970 of a time as documented; None where it is none. A leap second is the next minute's first.
+    Nanoseconds since 1970 of a time as documented; None if it is invalid. A leap second counts as the next minute's
+    first.
 
     >>> parse_timestamp_ns("1970-01-01T00:00:01.500000Z")
     1500000000
@@ -35,7 +36,7 @@ def parse_timestamp_ns(text: str) -> int | None:
 
 
 def timestamp_resolution_ns(text: str) -> int:
-    """How finely a sound time is told: 1,000 for microseconds, 1,000,000,000 for whole seconds."""
+    """The resolution of a valid time: 1,000 for microseconds, 1,000,000,000 for whole seconds."""
     if len(text) == MICROSECOND_LENGTH:
         return MICROSECOND_NS
     finer: int = 10 ** max(9 - len(_fraction_digits(text)), 0)
@@ -49,7 +50,7 @@ def _fraction_digits(text: str) -> str:
 
 @lru_cache(MAX_CACHED_MINUTES)
 def _minute_start_ns(minute: str) -> int | None:
-    """Nanoseconds since 1970 at the start of a minute, from the text up to its seconds; None where it is none."""
+    """Nanoseconds since 1970 at the start of a minute, from the text before its seconds; None if it is invalid."""
     return _parse_slowly(f"{minute}00Z") if minute[10] == "T" else None
 
 

@@ -1,8 +1,8 @@
 """
-Cuts keys that the edition does not know out of a connection, so that the rest is decoded as ever.
+Cuts keys that the edition does not know out of a connection, so that the rest can be decoded as usual.
 
-A server that writes a key of another name in each response would else have each of them surveyed, for fifty times as much
-as decoding takes: what comes once can't be learned.
+Otherwise a server that writes a new key in each response would have each response surveyed, which costs fifty times as
+much as decoding: a key that comes only once can't be learned.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .edition_decoder import EditionDecoder
 Path = tuple[str, ...]
 
 MAX_GROUPS: Final = 4
-"""Groups of one connection out of which keys are cut; where there are more, it is surveyed."""
+"""In how many groups of one connection keys are cut out; a connection with more is surveyed."""
 
 _UNKNOWN: Final = re.compile(r"Object contains unknown field .*?(?: - at `\$((?:\.\w+)+)`)?", re.DOTALL)
 _MEMBERS: Final = msgspec.json.Decoder(dict[str, Raw])
@@ -29,7 +29,7 @@ class CutConnection(msgspec.Struct, frozen=True):
 
     rest: bytes
     members: list[tuple[Path, bytes]]
-    """What was cut out: paths and values."""
+    """The paths and values that were cut out."""
 
 
 def cut_unknown_keys(codec: EditionDecoder, piece: bytes, error: Exception) -> CutConnection | None:
@@ -41,8 +41,8 @@ def cut_unknown_keys(codec: EditionDecoder, piece: bytes, error: Exception) -> C
         error: Why the decoder did not accept it.
 
     Returns:
-        None where something else is wrong as well, a key is repeated beside an unknown one, or there is white space, of
-        which it can't be told from repeated keys.
+        None if something else is wrong as well, a key is repeated beside an unknown one, or there is white space, which
+        would hide repeated keys.
     """
     rest, members = piece.strip(b" \t\r\n"), list[tuple[Path, bytes]]()
     for _ in range(MAX_GROUPS):
@@ -66,7 +66,7 @@ def cut_unknown_keys(codec: EditionDecoder, piece: bytes, error: Exception) -> C
 
 
 def _cut_group(text: bytes, path: Path, known: frozenset[str]) -> tuple[bytes, dict[str, bytes]] | None:
-    """The text of an object without the unknown keys of one group in it; None where that is not all that changes."""
+    """The text of an object without the unknown keys of one of its groups; None if that changes anything else."""
     try:
         members = _MEMBERS.decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

@@ -1,8 +1,8 @@
 """
-Connections that a listing lacks, although other targets found them before it was asked for and after it had arrived.
+Finds connections missing from a listing although other targets found them before its request and after its response.
 
-The mirror of `node_presence`. A connection lives from its first sample to its last, so a complete listing whose request and
-response both lie in between must have it.
+This is the mirror of `node_presence`. A connection exists from its first sample to its last, so a complete listing
+whose request and response are both in between must have it.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from .evidence import EvidenceExchange
 from .node_presence import SightingCounts
 
 MAX_PENDING_LISTINGS: Final = 10_000
-"""Listings of one server that lack a connection and wait for it to be found again; the oldest give way."""
+"""The most gaps of one server's listings that wait for a later sample; the oldest are dropped."""
 
 MAX_PENDING_OF_CONNECTION: Final = 100
-"""The same of one connection: most have left, and are never found again."""
+"""The same for one connection: most have left, and are never found again."""
 
 
 class ListingGap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A listing that lacks a connection which was found before."""
+    """A listing without a connection that was found before."""
 
     connection_id: str
     before: EvidenceExchange
@@ -31,18 +31,18 @@ class ListingGap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class FoundConnections:
-    """What GetStatsConnection and GetStatsClient found on a server, and which listings lack it."""
+    """The connections that GetStatsConnection and GetStatsClient found on a server, and the listings without them."""
 
     def __init__(self) -> None:
         self._first: dict[str, EvidenceExchange] = {}
-        """By connection, the first response that had it."""
+        """The first response that had each connection."""
         self._listed: dict[str, SightingCounts] = {}
         self._pending: dict[str, list[ListingGap]] = {}
         self._waiting = 0
         self.checked: int = 0
 
     def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> Sequence[ListingGap]:
-        """A response had this connection; give the gaps that it proves."""
+        """Note that a response had this connection; returns the gaps that it proves."""
         if connection_id not in self._first:
             self._first[connection_id] = exchange
             return ()
@@ -52,7 +52,7 @@ class FoundConnections:
         if pending is None:
             return ()
         gaps = [gap for gap in pending if gap.listing.received_ns < exchange.sent_ns]
-        if len(gaps) < len(pending):  # the others overlap this response, and a later one may tell
+        if len(gaps) < len(pending):  # the others overlap this response; a later one may decide
             self._pending[connection_id] = pending[len(gaps) :]
         self._waiting -= len(gaps)
         self.checked += len(gaps)
@@ -60,12 +60,12 @@ class FoundConnections:
 
     def add_listing(self, listing: EvidenceExchange, had: Collection[str], excused: Collection[str]) -> None:
         """
-        Take in a complete listing.
+        Add a complete listing.
 
         Args:
             listing: Its exchange.
             had: The connections in it.
-            excused: Connections whose absence is another requirement's.
+            excused: Connections whose absence another requirement reports.
         """
         for connection_id, first in self._first.items():
             if first.received_ns >= listing.sent_ns:
@@ -89,7 +89,7 @@ class FoundConnections:
             self._waiting -= len(self._pending.pop(next(iter(self._pending))))
 
     def remove_connection(self, connection_id: str) -> None:
-        """The connection is forgotten."""
+        """Forget a connection."""
         self._first.pop(connection_id, None)
         self._listed.pop(connection_id, None)
         self._waiting -= len(self._pending.pop(connection_id, ()))

@@ -10,17 +10,17 @@ import msgspec
 from ..api.strict_json import is_integral
 
 Json = Any
-"""A value that strict_json gave: numbers with a fraction or an exponent are Decimals."""
+"""A value from strict_json: numbers with a fraction or an exponent are Decimals."""
 
 MAX_SHOWN_CHARACTERS: Final = 200
-"""Characters of a value that are shown in a finding."""
+"""The most characters of a value that a finding shows."""
 
 MAX_SHOWN_INTEGER_BITS: Final = 14_000
-"""Bits of an integer that Python writes out; it refuses at 4,300 digits, which a sum of two counters can exceed."""
+"""The most bits of an integer that is written out: Python refuses beyond 4,300 digits, which a sum may exceed."""
 
 
 def format_value(value: Json) -> str:
-    """A value (or its JSON as bytes) as a person would write it, cut where it is long."""
+    """Format a value (or its JSON as bytes) as a person would write it; a long one is shortened."""
     if isinstance(value, bytes):
         text = value[: 4 * MAX_SHOWN_CHARACTERS].decode("utf-8", "replace")
         return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}… ({len(value)} bytes)"
@@ -36,7 +36,7 @@ def format_value(value: Json) -> str:
 
 
 def format_leaf(value: Json) -> str:
-    """As `format_value`, for a leaf that may not be there."""
+    """As `format_value`, for a leaf that may be absent."""
     return "absent" if value is msgspec.UNSET else format_value(value)
 
 

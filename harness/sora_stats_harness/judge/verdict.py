@@ -1,8 +1,8 @@
 """
 The verdict of a run as data: these structs are verdict.json, key for key.
 
-A report made later from the file is therefore the report that the run itself would have made. How counts become statuses
-and a verdict stands in `verdict_decision`.
+So a report made later from the file is the same as the run's own. `verdict_decision` turns counts into statuses and a
+verdict.
 """
 
 from __future__ import annotations
@@ -35,30 +35,32 @@ class TargetStrength(msgspec.Struct, frozen=True, kw_only=True):
 
     checked: int
     excludes_above: float
-    """A fault in a larger share than this of what was checked would have been seen, with 95 %."""
+    """A fault in a larger share of what was checked would have been seen, with 95 % confidence."""
 
 
 class RequirementStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one requirement: how often it was checked and violated, and what follows."""
+    """The status of one requirement: how often it was checked and violated, and what follows."""
 
     id: str
     level: str
     status: Status
     violated_level: LevelName | None = None
-    """The highest level among its findings that count; None unless it is violated. At most the requirement's own."""
+    """The highest level among its counted findings; None unless it is violated. At most the requirement's own."""
     fails: bool = False
     """Whether it makes the verdict `fail`."""
     reason: NotCheckedReason | None
     """Why it was not checked."""
     checked: int
     excludes_above: float | None = None
-    """A fault in a larger share of what was checked would have been seen, with 95 %; None unless it is met."""
+    """
+    A fault in a larger share of what was checked would have been seen, with 95 % confidence; None unless it is met.
+    """
     by_target: dict[str, TargetStrength] = {}
-    """The same by operation, of those that were checked; empty unless it is met."""
+    """The same by operation; empty unless it is met."""
     violations: int
-    """Occurrences, those that are known or waived included."""
+    """How often it was violated, known and waived findings included."""
     title: str = ""
-    """What it says, where it is of a check of the user's own."""
+    """Its title, for a requirement of the user's own check."""
 
 
 class FindingEntry(msgspec.Struct, kw_only=True):
@@ -77,16 +79,16 @@ class FindingEntry(msgspec.Struct, kw_only=True):
     actual: str
     count: int = 1
     connections: int = 0
-    """Distinct connections that it was seen on."""
+    """On how many different connections it was seen."""
     compared: dict[str, int] = {}
     """
-    By target, how often one of its responses was what this is held against: what a counter fell from, the sample of the
-    connection before, or, of a request that failed, the last response before, unless another request failed since.
+    By target, how often this was compared with one of its responses: the one that a counter fell from, the connection's
+    previous sample, or, for a failed request, the last response before it, unless another request failed in between.
     """
     exchanges: list[tuple[str, int]]
     """(run, seq) of the exchanges that prove it, the earlier first."""
     wrong_exchange: tuple[str, int] | None = None
-    """(run, seq) of the one that went wrong; the others are what it is compared with."""
+    """(run, seq) of the one that is wrong; the others are what it is compared with."""
     evidence: list[str] = []
     """Names of files beside verdict.json."""
     reproduce: str = ""
@@ -102,30 +104,30 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     by_target: dict[str, int] = {}
     """Responses judged, by operation."""
     errors: int = 0
-    """Requests that ended without a complete response."""
+    """How many requests ended without a complete response."""
     longest_gap_s: float = 0
-    """The longest time in which a server that had responded gave no complete response, although it was asked."""
+    """The longest time in which a server that had responded before gave no complete response to any request."""
     late: int = 0
     forgotten: int = 0
-    """Connections that came back after having been forgotten: their order could not be checked across the gap."""
+    """Connections that reappeared after they were forgotten: their order could not be checked across the gap."""
     slow_path: int = 0
-    """Samples that the fast decoder did not accept."""
+    """How many samples the fast decoder did not accept."""
     relations_unconfirmed: int = 0
-    """Relations that did not hold in a response without neighbours that could confirm it."""
+    """Relations that did not hold in a response without neighbours to confirm it."""
     fields_documented: int = 0
     fields_seen: int = 0
     never_seen: list[str] = []
     counters_grew: int = 0
     never_grew: list[str] = []
-    """Counters that were seen and never moved: nothing is known of their order."""
+    """Counters that were seen but never moved: nothing is known about their order."""
     unusable: list[str] = []
-    """Counters of which some value could not be used, such as a string: these are neither among the grown nor above."""
+    """Counters with some unusable value, such as a string; they are in neither of the counts above."""
     truncated: bool = False
-    """A recording that does not end as it should, or has damaged lines."""
+    """Whether a recording does not end properly, or has damaged lines."""
     damaged: int = 0
     withheld: int = 0
     notes: list[str] = []
-    """Facts worth knowing that are no findings, one line each."""
+    """Facts worth knowing that are not findings, one line each."""
 
 
 class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,31 +135,31 @@ class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):
 
     way: Literal["absent", "undocumented", "changed", "moved"]
     field: str
-    """JSON Pointer from the connection on, a label as `#*`."""
+    """JSON Pointer within the connection, with `#*` for a label."""
     documented: str
     """What the edition says: a type and range, or nothing."""
     seen: str
     connections: int
-    """That showed it; 0 where the responses do not name connections."""
+    """How many connections showed it; 0 if the responses do not name connections."""
     connections_without: int
     samples: int = 0
-    """That showed it, under the target that showed it most."""
+    """How many samples showed it, for the target that showed it most."""
     first_seen_at: str
-    """RFC 3339, of the first response that showed it."""
+    """When the first response showed it, RFC 3339."""
     known_from: str | None = None
-    """An edition in which it is as seen here."""
+    """An edition that has it as seen here."""
 
 
 class DocumentationDrift(msgspec.Struct, frozen=True, kw_only=True):
-    """How far the server and its documentation have come apart."""
+    """How much the server and its documentation differ."""
 
     entries: list[DriftEntry]
     nearest: str
-    """The shipped edition that the responses are nearest to."""
+    """The shipped edition that fits the responses best."""
     distance: dict[str, int]
-    """Differing fields, by edition."""
+    """The number of differing fields, by edition."""
     headline: str | None = None
-    """Says so where another edition fits better."""
+    """The recommendation of another edition, if that fits better."""
 
 
 class BaselineFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -181,13 +183,13 @@ class BaselineReport(msgspec.Struct, frozen=True, kw_only=True):
     new: int
     known: int
     fixed: list[BaselineFinding]
-    """Looked for in this run, and not found."""
+    """Findings that this run looked for and did not find."""
     not_seen: list[BaselineFinding]
-    """Not found, and this run could not have found them: nothing of what they are about was observed."""
+    """Findings that this run could not have found: it observed nothing of what they are about."""
 
 
 class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One waiver of the configuration, and what became of it."""
+    """One waiver of the configuration, and its effect."""
 
     requirement: str
     field: str
@@ -195,11 +197,13 @@ class WaiverReport(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     by: str
     until: str
-    """The last day on which it holds, in UTC."""
+    """The last day on which it is valid, in UTC."""
     state: WaiverState
-    """`unused`: its requirement was checked, and nothing tripped it; `not_observed`: that was not checked at all."""
+    """
+    `unused`: its requirement was checked, but there was nothing to waive; `not_observed`: it was not checked at all.
+    """
     waived: int
-    """Entries that it waived; for an expired one those that it would have waived, and that count again."""
+    """How many entries it waived; for an expired one, those that it would have waived and that count again."""
 
 
 class Verdict(msgspec.Struct, kw_only=True):
@@ -207,19 +211,19 @@ class Verdict(msgspec.Struct, kw_only=True):
 
     format: str = VERDICT_FORMAT
     command: str = ""
-    """What made it: `conform`, `check`, `load`, …"""
+    """The command that made it: `conform`, `check`, `load`, …"""
     verdict: VerdictName
     exit_code: int
     reason: str | None
     interrupted: bool = False
     aborted: str | None = None
-    """Why the run ended itself early; None where it did not."""
+    """Why the run ended itself early; None if it did not."""
     diagnosis: dict[str, str] = {}
-    """Where the run ended before it saw anything of Sora: what stands there, row by row, and what to do next."""
+    """If the run ended before it saw anything of Sora: what is at the URL, row by row, and what to do next."""
     fail_on: LevelName = "PROVEN"
     """The lowest level of a finding that fails."""
     severity: dict[str, LevelName] = {}
-    """The requirements of which the user has decided what they weigh."""
+    """The levels that the user set, by requirement."""
     edition: str
     subject_kind: SubjectKind
     subject: str
@@ -244,31 +248,31 @@ class Verdict(msgspec.Struct, kw_only=True):
 
 
 class JudgeResult(msgspec.Struct, kw_only=True):
-    """What a judge counted, before any rule is applied."""
+    """What a judge counted, before statuses and the verdict are decided."""
 
     checked: dict[str, int]
     """How often each requirement was checked."""
     checked_by_target: dict[str, dict[str, int]] = {}
-    """The same by operation, of requests for one: by requirement."""
+    """The same by operation: for each, by requirement."""
     findings: list[FindingEntry]
     coverage: CoverageSummary
     crashed: dict[str, str] = {}
-    """Requirements whose check raised, with one line of what it said."""
+    """Requirements whose check raised, with one line about the exception."""
     withheld: Collection[str] = ()
     """Requirements that could not be judged because a body was withheld."""
     masked: Collection[str] = ()
     unusable: Collection[str] = ()
-    """Requirements that needed a value which could not be used: these are not met, however often they were checked."""
+    """Requirements that needed an unusable value: these are not met, however often they were checked."""
     late: Collection[str] = ()
-    """Requirements whose comparisons some responses were left out of, since they came out of order."""
+    """Requirements for which some responses were not compared, since they came out of order."""
     forgotten: Collection[str] = ()
-    """The same, since a connection had been forgotten when it came back."""
+    """The same, because a connection had been forgotten when it reappeared."""
     listing_changes: Sequence[ListingChanges] = ()
     user_requirements: Sequence[Requirement] = ()
-    """Those of the user's own checks."""
+    """The requirements of the user's own checks."""
 
     def count(self, requirement: Requirement, target: Target | None, times: int) -> None:
-        """Note how often a requirement was held against responses of a target, or (None) to wrong requests."""
+        """Add how often a requirement was checked, for a target or (None) for wrong requests."""
         self.checked[requirement.id] = self.checked.get(requirement.id, 0) + times
         if target is not None and times:
             by_target = self.checked_by_target.setdefault(requirement.id, {})
@@ -284,18 +288,18 @@ def decode_verdict(data: bytes, name: str) -> Verdict:
         name: What to call it in an error message.
 
     Raises:
-        UsageError: It is no verdict, or one of another version of the format.
+        UsageError: It is not a verdict, or has another version of the format.
     """
     try:
         found = msgspec.json.decode(data, type=_FormatLine).format
         if found != VERDICT_FORMAT:
             raise UsageError(
-                f"{name} has the format {found!r}, and this version reads {VERDICT_FORMAT!r}: run the command again, or "
-                f"read it with the version that wrote it"
+                f"{name} has the format {found!r}, and this version reads {VERDICT_FORMAT!r}: run the command again, "
+                f"or read it with the version that wrote it"
             )
         return msgspec.json.decode(data, type=Verdict)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"{name} is no verdict: {error}") from None
+        raise UsageError(f"{name} is not a verdict: {error}") from None
 
 
 class _FormatLine(msgspec.Struct):

@@ -1,8 +1,8 @@
 """
 Decides the status of each requirement from the counts, and the verdict with its exit code from the statuses.
 
-Everything that has a say in the exit code is collected, and the worst one decides: a finding is never hidden by a run that
-was interrupted, or by a check that crashed.
+All contributions to the exit code are collected, and the worst one decides: an interrupted run or a crashed check never
+hides a finding.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ class RunScope:
     """What a run was able to see."""
 
     observes: Collection[RequiredCapability]
-    """A requirement that needs more is not applicable."""
+    """The capabilities of the run; a requirement that needs others is not applicable."""
     excluded: Collection[str] = ()
-    """Requirements that are not applicable for reasons of the run's own, such as targets that were left out."""
+    """Requirements that are not applicable for other reasons, such as targets that were left out."""
 
     def requirement_ids(self) -> frozenset[str]:
-        """The requirements that are applicable."""
+        """The ids of the applicable requirements."""
         observed = set(self.observes)
         return frozenset(
             rule.id for rule in REQUIREMENTS.values() if rule.needs <= observed and rule.id not in self.excluded
         )
 
     def to_options(self) -> dict[str, list[str]]:
-        """The same for the header line of a recording, which `check` judges within this scope."""
+        """The scope for the header line of a recording, so that `check` judges within it."""
         return {"observes": sorted(need.value for need in self.observes), "excluded": sorted(self.excluded)}
 
 
@@ -43,17 +43,17 @@ class RunEnding:
     """How a run ended, as far as the verdict depends on it."""
 
     interrupted: bool = False
-    """Whether its user ended it early."""
+    """Whether the user ended it early."""
     aborted: str | None = None
     """Why it ended itself early; None where it did not."""
     broken: str | None = None
     """Which fault of the harness ended it early."""
     violated_slo: str | None = None
-    """Which SLO the server violates; None where it meets all of them, or there are none."""
+    """The SLO that the server violates; None if it violates none."""
     unchecked_slo: str | None = None
-    """Which SLO could not be checked, and why."""
+    """The SLO that could not be checked, and why."""
     weak: str | None = None
-    """Which requirement was checked too seldom for the bound that its user stated."""
+    """The requirement that was checked too seldom for the bound that the user stated."""
 
 
 RAN_TO_ITS_END: Final = RunEnding()
@@ -78,19 +78,19 @@ def decide_verdict(
     require: Collection[str] = (),
 ) -> VerdictDecision:
     """
-    Apply the verdict's rule.
+    Decide all statuses and the verdict.
 
     Args:
-        result: What was counted; findings that are waived or known from a baseline are marked, and fail nothing.
+        result: The judge's result; findings that are waived or known from a baseline are marked, and don't fail.
         scope: What the run was able to see.
         ending: How it ended.
-        severity: From which level on a finding fails, and what the user lets each requirement weigh.
-        require: Requirements that must have been observed, whatever the reason that they were not.
+        severity: The level from which on findings fail, and the levels that the user set.
+        require: Requirements that must have been observed.
 
     Returns:
-        `fail` if a finding's level is one that fails, or an SLO is violated; else `inconclusive` if no sample was judged, a
-        MUST in scope was not checked for any reason but `no_traffic`, an SLO was not checked, a check crashed, or the run
-        was cut short; else `pass`.
+        `fail` if the level of a finding fails, or an SLO is violated; else `inconclusive` if no sample was judged, a
+        MUST in scope was not checked for any reason but `no_traffic`, an SLO was not checked, a check crashed, or the
+        run was cut short; else `pass`.
     """
     rows = [
         _requirement_status(rule, result, scope, severity)
@@ -110,7 +110,7 @@ def decide_verdict(
 def _objections(
     rows: Sequence[RequirementStatus], result: JudgeResult, ending: RunEnding, require: Collection[str]
 ) -> Iterator[tuple[ExitCode, str]]:
-    """Everything that speaks against a pass; of those with one exit code the most telling first."""
+    """Everything that prevents a pass; among those with the same exit code, the most informative first."""
     if failing := [row.id for row in rows if row.fails]:
         others = f" and {len(failing) - 1} more are" if len(failing) > 1 else " is"
         yield ExitCode.FAIL, f"{failing[0]}{others} violated"
@@ -177,14 +177,14 @@ def _requirement_status(
 def _unviolated_status(
     rule: Requirement, result: JudgeResult, scope: RunScope, excused: Collection[str]
 ) -> tuple[Status, NotCheckedReason | None]:
-    """The status of a requirement without a finding that counts; `excused` are the statuses of those that it has."""
+    """The status of a requirement without a counted finding; `excused` are the statuses of its other findings."""
     if not excused and (not rule.needs <= set(scope.observes) or rule.id in scope.excluded):
         return "not_applicable", None
     if rule.id in result.crashed:
         return "not_checked", "check_crashed"
     if rule.id in result.withheld:
         return "not_checked", "withheld"
-    if excused:  # only now: a finding that is let pass does not stand for what could not be judged
+    if excused:  # checked after that, since an excused finding says nothing about what could not be judged
         return ("known" if "known" in excused else "waived"), None
     if rule.id in result.unusable:
         return "not_checked", "masked"

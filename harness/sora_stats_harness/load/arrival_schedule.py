@@ -1,8 +1,8 @@
 """
-The open model's schedule: when each request is due, decided before the run.
+The schedule of the open model: when each request is due, decided before the run.
 
-A schedule that waited for responses would stop asking exactly when the server stalls, and so leave the stall out of its
-own figures (coordinated omission). Here the n-th request has its time; one that goes out late is late.
+A schedule that waited for responses would stop sending exactly when the server stalls, and so leave the stall out of
+the figures (coordinated omission). Here the n-th request has a fixed time; if it is sent later, it counts as late.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateSegment:
-    """A time during which the rate goes in a straight line from one value to another; in seconds and requests a second."""
+    """A segment in which the rate changes linearly from one value to another; in seconds and requests per second."""
 
     lasts_s: float
     from_rate: float
@@ -21,31 +21,31 @@ class RateSegment:
 
     @property
     def request_count(self) -> float:
-        """How many fall due in it."""
+        """How many requests are due in it."""
         return (self.from_rate + self.to_rate) / 2 * self.lasts_s
 
     def time_of_request_s(self, number: float) -> float:
-        """How long after its beginning so many have fallen due."""
+        """The time after its beginning at which this many requests are due."""
         slope = (self.to_rate - self.from_rate) / self.lasts_s
         if slope == 0:
             return number / self.from_rate
-        # from * t + slope / 2 * t^2 = number, in the form that does not lose digits
+        # from * t + slope / 2 * t^2 = number, solved in a numerically stable form
         root = max(0.0, self.from_rate**2 + 2 * slope * number) ** 0.5
         return 2 * number / (self.from_rate + root) if self.from_rate + root > 0 else 0.0
 
     def requests_due(self, elapsed_s: float) -> float:
-        """How many have fallen due so long after its beginning."""
+        """How many requests are due by this time after its beginning."""
         slope = (self.to_rate - self.from_rate) / self.lasts_s
         return self.from_rate * elapsed_s + slope / 2 * elapsed_s**2
 
 
 def ramp_segments(rate: float, ramp_s: float = 0.0) -> list[RateSegment]:
-    """The pieces before a constant rate: it rises from nothing over `ramp_s`."""
+    """The segments before a constant rate, which rises from 0 over `ramp_s`."""
     return [RateSegment(lasts_s=ramp_s, from_rate=0.0, to_rate=rate)] if ramp_s > 0 else []
 
 
 def spike_segments(rate: float, factor: float, duration_s: float, ramp_s: float = 0.0) -> list[RateSegment]:
-    """The pieces of a run that in its third fifth is asked so many times as much."""
+    """The segments of a run whose third fifth has `factor` times the rate."""
     fifth_s = duration_s / 5
     calm = RateSegment(lasts_s=2 * fifth_s - ramp_s, from_rate=rate, to_rate=rate)
     return [
@@ -57,13 +57,14 @@ def spike_segments(rate: float, factor: float, duration_s: float, ramp_s: float 
 
 class ArrivalSchedule:
     """
-    Gives out due times, each once.
+    Hands out due times, each once.
 
     Args:
-        rate: Requests a second, once the pieces are over.
-        pieces: What comes before.
-        begins_ns: On the monotonic clock.
-        share: Which of so many processes, counted from 0, that follow one schedule: each takes every so-manyth turn.
+        rate: Requests per second after the segments.
+        pieces: The segments before that.
+        begins_ns: The beginning, on the monotonic clock.
+        share: The index of this process, and the number of processes that share the schedule; each takes every n-th
+            turn.
     """
 
     def __init__(
@@ -76,7 +77,7 @@ class ArrivalSchedule:
         self._number = self._first
         self._at = 0
         self._before = 0.0
-        """Requests of the pieces that are over."""
+        """How many requests the finished segments had."""
         self._before_s = 0.0
 
     def next_due_ns(self) -> int:
@@ -94,7 +95,7 @@ class ArrivalSchedule:
         return self._begins_ns + round((self._before_s + time_of_request_s) * 1e9)
 
     def scheduled_count(self, until_ns: int) -> int:
-        """How many requests of its own were due by a time."""
+        """How many of this process's requests were due by a time."""
         return max(0, self._scheduled_by_all(until_ns) - self._first + self._step - 1) // self._step
 
     def _scheduled_by_all(self, until_ns: int) -> int:

@@ -1,7 +1,8 @@
 """
-Single requests before a run, over load's own kind of connection, which works where Locust has replaced sockets.
+Sends single requests before a run over load's own kind of connection, which also works after Locust has replaced
+sockets.
 
-`probe.single_request` has the same for the prober.
+`probe.single_request` does the same with the prober.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 def detect_by_address(
     address: ServerAddress, headers: Headers, timeout_s: float, interrupt: InterruptHandler | None = None
 ) -> tuple[str, list[str]]:
-    """Ask a server for its connections once, as `probe.edition_detection.detect_by_server` does; Ctrl-C ends it."""
+    """Detect the edition from one listing, as `probe.edition_detection.detect_by_server` does; Ctrl-C ends it."""
     ask = ConnectionAsk(Route(), timeout_s, interrupt)
     return nearest_to_exchange(
         ask.send_to(address, make_valid_request(Target.ALL, server=address.server, headers=headers))
@@ -36,11 +37,11 @@ def detect_by_address(
 
 class ConnectionAsk:
     """
-    Sends single requests, each over a connection of its own.
+    Sends single requests, each over a new connection.
 
     Args:
         route: How servers are reached.
-        interrupt: Gives a request up.
+        interrupt: A signal gives up a request.
     """
 
     def __init__(self, route: Route, timeout_s: float, interrupt: InterruptHandler | None) -> None:
@@ -48,10 +49,10 @@ class ConnectionAsk:
         self._timeout_s = timeout_s
         self._interrupt = interrupt
         self.peer: Peer = Peer()
-        """What the last one's connection told."""
+        """What is known of the last one's connection."""
 
     def __call__(self, request: Request) -> Exchange | None:
-        """Look the server up, and send one request; None where it was given up."""
+        """Look the server up, and send one request; None if it was given up."""
         address = resolve_server(request.server, self._route)
         if isinstance(address, TransportError):
             self.peer = Peer()
@@ -59,7 +60,7 @@ class ConnectionAsk:
         return self.send_to(address, request)
 
     def send_to(self, address: ServerAddress, request: Request) -> Exchange | None:
-        """Send one request to an address that is known; None where it was given up."""
+        """Send one request to a known address; None if it was given up."""
         connection = HttpConnection(address, TransportStats(), timeout_s=self._timeout_s)
         try:
             silence_keyboard_interrupt()

@@ -1,9 +1,9 @@
 """
-A histogram of times whose buckets grow with the time: small, exact in count, and mergeable.
+A histogram of times with buckets that grow with the time: small, exact in counts, and mergeable.
 
-Locust's own buckets count 0.4 ms as 0 and are up to a third off below 10 ms; HdrHistogram costs 2 us a value. Here one
-value costs a fraction of a microsecond, and a response is at most 1/128 too high. Buckets that were never hit take no
-room, so that one histogram a second can be kept for a run's timeline; packed, for a run of hours.
+Locust's own buckets count 0.4 ms as 0 and are up to a third off below 10 ms; HdrHistogram costs 2 us per value. Here a
+value costs a fraction of a microsecond, and a percentile is at most 1/128 too high. Empty buckets take no memory, so
+that a run's timeline can have a histogram for each second; in compact form, even for a run of hours.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterable, Mapping
 from typing import Final
 
 _LINEAR_BUCKETS = 256
-"""Microseconds that have a bucket each; above, each power of two has 128."""
+"""Each microsecond up to this has its own bucket; above, each power of two has 128 buckets."""
 
 _SUB_BUCKET_BITS = 8
 _SUB_BUCKETS = _LINEAR_BUCKETS // 2
 
 _BATCH_SIZE: Final = 2048
-"""Times that are put into their buckets together: by far most of them share their microsecond with others."""
+"""How many times are put into their buckets together, since most share their microsecond with others."""
 
 
 class Histogram:
@@ -32,9 +32,9 @@ class Histogram:
     def __init__(self) -> None:
         self._buckets: dict[int, int] = {}
         self._packed: array[int] | None = None
-        """Indices and counts by turns, instead of the buckets."""
+        """Alternating indexes and counts, instead of the buckets."""
         self._waiting: list[int] = []
-        """Times that were recorded, and are in no bucket yet."""
+        """Recorded times that are in no bucket yet."""
         self._count = 0
         self._sum_us = 0
         self._max_us = 0
@@ -42,36 +42,36 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many times were counted."""
+        """How many times were recorded."""
         return self._count + len(self._waiting)
 
     @property
     def sum_us(self) -> int:
-        """Of all of them."""
+        """The sum of all times."""
         self._count_pending()
         return self._sum_us
 
     @property
     def max_us(self) -> int:
-        """The largest; 0 of nothing."""
+        """The largest time; 0 if there is none."""
         self._count_pending()
         return self._max_us
 
     @property
     def min_us(self) -> int | None:
-        """The smallest; None of nothing."""
+        """The smallest time; None if there is none."""
         self._count_pending()
         return self._min_us
 
     def record(self, time_ns: int) -> None:
-        """Count one time."""
+        """Record one time."""
         waiting = self._waiting
         waiting.append(time_ns)
         if len(waiting) >= _BATCH_SIZE:
             self._count_pending()
 
     def _count_pending(self) -> None:
-        """Put what waits into its buckets."""
+        """Put pending times into their buckets."""
         waiting = self._waiting
         if not waiting:
             return
@@ -91,7 +91,7 @@ class Histogram:
             self._min_us = least
 
     def merge(self, other: Histogram) -> None:
-        """Count everything that another one counted; the result is as if all had been recorded here."""
+        """Add another histogram, as if all of its times had been recorded here."""
         self._count_pending()
         buckets = self._unpacked_counts()
         for index, count in other._bucket_counts():
@@ -103,21 +103,21 @@ class Histogram:
             self._min_us = other._min_us if self._min_us is None else min(self._min_us, other._min_us)
 
     def compact(self) -> None:
-        """Take a tenth of the room, until something more is counted."""
+        """Reduce the memory to a tenth, until another time is recorded."""
         self._count_pending()
         if self._packed is None:
             self._packed = array("Q", [number for item in sorted(self._buckets.items()) for number in item])
             self._buckets = {}
 
     def _unpacked_counts(self) -> dict[int, int]:
-        """The buckets, to be added to."""
+        """The buckets in the form to which times can be added."""
         if self._packed is not None:
             self._buckets = dict(zip(self._packed[::2], self._packed[1::2], strict=True))
             self._packed = None
         return self._buckets
 
     def _bucket_counts(self) -> Iterable[tuple[int, int]]:
-        """Indices and counts of all, ascending."""
+        """The indexes and counts of all buckets, ascending."""
         self._count_pending()
         if self._packed is None:
             return sorted(self._buckets.items())
@@ -125,9 +125,9 @@ class Histogram:
 
     def percentile(self, percent: float) -> int | None:
         """
-        The time, in microseconds, that so many percent did not exceed; None of nothing.
+        A percentile in microseconds; None if there is no time.
 
-        It is the upper end of a bucket, never above the largest time: at most 1/128 too high, never too low.
+        It is the upper bound of a bucket but at most the largest time: up to 1/128 too high, never too low.
 
         >>> times = Histogram()
         >>> for ms in range(1, 101):
@@ -147,7 +147,7 @@ class Histogram:
 
     @property
     def buckets(self) -> list[tuple[int, int]]:
-        """The upper bound in microseconds and the count of each bucket that was hit, ascending."""
+        """The upper bound in microseconds and the count of each bucket that is not empty, ascending."""
         return [(_bucket_upper_us(index), count) for index, count in self._bucket_counts()]
 
     def serialize(self) -> dict[str, object]:
@@ -162,10 +162,10 @@ class Histogram:
     @classmethod
     def deserialize(cls, state: Mapping[str, object]) -> Histogram:
         """
-        The histogram whose state was dumped.
+        The histogram from a serialized state.
 
         Raises:
-            KeyError, TypeError, ValueError: It is no such state.
+            KeyError, TypeError, ValueError: It is not such a state.
         """
         made = cls()
         buckets, sum_us, max_us, min_us = (state[key] for key in ("buckets", "sum_us", "max_us", "min_us"))
@@ -179,7 +179,7 @@ class Histogram:
 
 
 def bucket_index(us: int) -> int:
-    """The bucket that a time of so many microseconds belongs to."""
+    """The bucket of a time in microseconds."""
     if us < _LINEAR_BUCKETS:
         return us if us > 0 else 0
     shift = us.bit_length() - _SUB_BUCKET_BITS
@@ -187,7 +187,7 @@ def bucket_index(us: int) -> int:
 
 
 def merge_histograms(histograms: Iterable[Histogram]) -> Histogram:
-    """All of them in a new one."""
+    """Merge histograms into a new one."""
     whole = Histogram()
     for histogram in histograms:
         whole.merge(histogram)

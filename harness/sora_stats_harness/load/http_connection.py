@@ -1,10 +1,10 @@
 """
-A kept-alive HTTP connection under gevent, over which one request goes at a time.
+A kept-alive HTTP connection under gevent, which sends one request at a time.
 
-An interval may be widened but never narrowed, and no response may ever be taken for that of another request. So the time of
-sending is taken right before the first byte is written; a connection that shows anything out of the ordinary (a time-out,
-a cut, bytes that nobody asked for) is closed and never used again; and a request that may have been read is never sent
-twice. One deadline spans the whole exchange, connecting included: a limit for each read would let a slow drip last.
+An interval may be widened but never narrowed, and a response must never be attributed to another request. So the time
+of sending is recorded right before the first byte is written. A connection with any irregularity (a time-out, a cut,
+unrequested bytes) is closed and never used again. A request that may have been read is never sent twice. One deadline
+spans the whole exchange, connecting included, since a limit for each read would let slow responses last forever.
 """
 
 from __future__ import annotations
@@ -33,34 +33,32 @@ from .readiness import ReadinessWaiter
 from .transport_stats import TransportStats
 
 MAX_UNSLICED_BODY_BYTES: Final = 256 * 1024
-"""Responses larger than this are judged in slices, so that one scraper does not spoil the latencies of all others."""
+"""Larger responses are judged in slices, so that one scraper does not spoil the latencies of all others."""
 
 SLICE_PAUSE_S: Final = 0.02
-"""Between two slices at most: a loop that is never idle would put the rest off for ever."""
+"""The longest pause between two slices; a loop that is never idle would defer the rest forever."""
 
 MAX_IDLE_CLOSE_DELAY_S: Final = 1.0
-"""
-A used connection that closes so soon after a request was written, and without a byte, had probably closed before it came.
-"""
+"""A used connection that closes this soon after a request was written, without a byte, had probably closed before."""
 
 MIN_IDLE_BEFORE_CHECK_NS: Final = 50_000
 """
-So soon after a response its connection is not looked at, which costs as much as receiving does: what comes in that time
-may as well come after the look. Of a server that was seen to close unasked, or to say something, each is.
+This soon after a response its connection is not checked for stray data, since that costs as much as receiving, and the
+data may as well come after the check. If the server was seen to close or send unasked, every connection is checked.
 """
 
 BACKOFF_RANGE_S: Final = (0.05, 3.0)
-"""First and longest rest after a failure; it doubles, and a random half of it is left out."""
+"""The first and the longest pause after a failure; it doubles each time, and is shortened at random by up to half."""
 
 UNASKED_BYTES: Final = 64
-"""Of what comes on an idle connection, how much is looked at."""
+"""How many bytes on an idle connection are read."""
 
 _poll = monkey.get_original("select", "poll")
 _POLLIN: Final = 1
 
 
 class SliceableExchange(OpenExchange, Protocol):
-    """A request under way whose response may be judged in slices."""
+    """An open request whose response may be judged in slices."""
 
     def complete_in_slices(
         self,
@@ -69,7 +67,7 @@ class SliceableExchange(OpenExchange, Protocol):
         arrived_ns: int | None = None,
         faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
-        """Take the time of receipt, and judge a large response, with pauses."""
+        """Record the time of receipt, and judge a large response, with pauses."""
 
     @property
     def sent_ns(self) -> int:
@@ -77,27 +75,27 @@ class SliceableExchange(OpenExchange, Protocol):
 
 
 class SliceableExchangeOpener(Protocol):
-    """Whoever is told of requests before they are sent: a judge."""
+    """What a connection calls before it sends a request: a judge, or a stand-in for one."""
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> SliceableExchange:
-        """Take the time of sending."""
+        """Record the time of sending."""
 
 
 def resolve_server(
     server: str, route: Route = DIRECT_ROUTE, *, at: Sequence[SocketAddress] | None = None
 ) -> ServerAddress | TransportError:
     """
-    Look a server's name up, once, so that no look-up is ever part of a latency.
+    Look a server's name up once, so that no look-up is ever part of a latency.
 
     Args:
         server: Scheme, host and port, as `normalize_server_url` gives them.
-        route: How it is reached.
-        at: Its addresses, or the proxy's, where another process has looked them up.
+        route: How the server is reached.
+        at: Its addresses, or the proxy's, if another process has looked them up.
 
     Raises:
         UsageError: A file of the route can't be read.
     """
-    # gevent's own context, whether or not anybody has patched ssl: any other would block the loop in each handshake
+    # gevent's own context, whether or not ssl is patched: any other would block the loop in each handshake
     tls = route.make_tls_context(ssl.SSLContext) if server.startswith("https:") else None
     addresses = look_up_addresses(server, route.proxy) if at is None else at
     return addresses if isinstance(addresses, TransportError) else ServerAddress(server, addresses, tls, route.proxy)
@@ -105,13 +103,13 @@ def resolve_server(
 
 class HttpConnection:
     """
-    Sends requests one after the other, over one socket for as long as the server keeps it; for one greenlet.
+    Sends requests one after the other, over one socket as long as the server keeps it; for one greenlet.
 
     Args:
-        address: Where to.
-        traffic: Is added to.
-        timeout_s: For a whole exchange, connecting included.
-        limit_bytes: Of one body, and of all bodies of a run that are being read at one time.
+        address: The server.
+        traffic: The statistics to update.
+        timeout_s: The limit for a whole exchange, connecting included.
+        limit_bytes: The limit of one body, and of all bodies of a run that are being read at one time.
         keep_alive: Whether to use a socket more than once.
     """
 
@@ -130,28 +128,28 @@ class HttpConnection:
         self._timeout_ns = int(timeout_s * 1e9)
         self._limit_bytes = limit_bytes
         self._keep_alive = keep_alive
-        self._socket: Any = None  # Any: a gevent socket, plain or TLS, of which gevent has no types
-        self._raw: Any = None  # Any: the system's own socket below gevent's, which never blocks
+        self._socket: Any = None  # Any: a gevent socket, plain or TLS; gevent has no types
+        self._raw: Any = None  # Any: the system's socket below gevent's; it never blocks
         self._readiness: ReadinessWaiter | None = None
-        self._poll: Any = None  # Any: the system's poll object, of which typeshed has no name on every platform
+        self._poll: Any = None  # Any: the system's poll object, which typeshed doesn't have on every platform
         self._has_kernel_timestamps = False
         self._used = False
         self._reader = ResponseReader(limit_bytes=limit_bytes)
         self._unasked: tuple[FramingFault, ...] = ()
-        """What came on an idle connection; the next exchange tells it."""
+        """The faults of bytes on an idle connection; the next exchange reports them."""
         self._used_ns = 0
-        """When the last response had come."""
+        """When the last response arrived."""
         self.consecutive_failures: int = 0
-        """Exchanges in a row that have failed."""
+        """How many exchanges in a row have failed."""
 
     def send(
         self, clerk: SliceableExchangeOpener, prepared: PreparedRequest, intended_ns: int | None = None
     ) -> Exchange:
         """
-        Send a request, wait for its response, and have the exchange judged.
+        Send a request, wait for its response, and judge the exchange.
 
-        A greenlet killed in here ends its exchange as abandoned. Whatever the server does is in the exchange, never an
-        exception.
+        If the greenlet is killed here, its exchange ends as abandoned. Whatever the server does is in the exchange; it
+        never raises.
         """
         data = prepared.request_bytes
         check_bytes_allowed(data)
@@ -197,7 +195,7 @@ class HttpConnection:
 
     @staticmethod
     def _was_closing(error: TransportError, sent_ns: int) -> bool:
-        """Whether a used connection had probably closed before the request came."""
+        """Whether the server had probably closed a used connection before the request came."""
         return error.code is ErrorCode.RESET and time.monotonic_ns() - sent_ns < MAX_IDLE_CLOSE_DELAY_S * 1e9
 
     def close(self) -> None:
@@ -224,7 +222,7 @@ class HttpConnection:
     def _connect(
         self, clerk: SliceableExchangeOpener, prepared: PreparedRequest, intended_ns: int | None, deadline_ns: int
     ) -> Exchange | None:
-        """Connect; where that fails the request was never sent, and its exchange says why."""
+        """Connect; if that fails, returns the exchange of the unsent request, which says why."""
         try:
             self._open(deadline_ns)
         except (OSError, ValueError) as error:
@@ -241,7 +239,7 @@ class HttpConnection:
         return None
 
     def _open(self, deadline_ns: int) -> None:
-        """Connect to the first address that takes it; the last one's error is raised where none does."""
+        """Connect to the first address that accepts; if none does, the last one's error is raised."""
         address = self._address
         failure: OSError = ConnectionError("no address")
         for each, share_s in address.attempts(_remaining_s(deadline_ns)):
@@ -261,7 +259,7 @@ class HttpConnection:
             began_ns = time.monotonic_ns()
             self._socket = address.tls.wrap_socket(sock, server_hostname=address.host)
             self._traffic.tls_times.record(time.monotonic_ns() - began_ns)
-        if address.tls is None:  # behind TLS what is readable is no response yet
+        if address.tls is None:  # with TLS, readable bytes need not be a response
             self._raw = sock._sock
             self._readiness = ReadinessWaiter(sock.fileno())
         self._poll = _poll()
@@ -286,14 +284,14 @@ class HttpConnection:
         return now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or traffic.idle_closes > 0 or traffic.unsolicited > 0
 
     def _has_no_stray_data(self) -> bool:
-        """Whether nothing has come on an idle connection: neither its end nor bytes of whatever kind."""
+        """Whether an idle connection is unchanged: neither closed nor with stray bytes."""
         if not self._poll.poll(0):
             return True
         self._socket.settimeout(0.0)
         try:
             first = self._socket.recv(UNASKED_BYTES)
         except (BlockingIOError, plain_ssl.SSLWantReadError, TimeoutError):
-            return True  # a session ticket of TLS, no data
+            return True  # a session ticket of TLS, not data
         except OSError:
             return False
         if first:
@@ -302,7 +300,7 @@ class HttpConnection:
         return False
 
     def _exchange_bytes(self, data: bytes, reader: ResponseReader, deadline_ns: int) -> int | None:
-        """Write the request and read its response; gives when the kernel had the last bytes."""
+        """Write the request and read its response; returns when the kernel had the last bytes."""
         traffic = self._traffic
         stamp: int | None = None
         held = 0
@@ -343,7 +341,7 @@ class HttpConnection:
         sock.sendall(data[sent:])
 
     def _receive(self, reader: ResponseReader, view: memoryview | None, deadline_ns: int) -> int | None:
-        """Hand some bytes to a reader, or the end, and say when the kernel had them."""
+        """Pass some bytes, or the end, to a reader; returns when the kernel had them."""
         raw, gate = self._raw, self._readiness
         room = self._traffic.receive_buffer if view is None else view
         stamp: int | None = None
@@ -352,7 +350,7 @@ class HttpConnection:
             size = self._socket.recv_into(room)
         else:
             while True:
-                # The response to what was just sent is not there yet: waiting first saves a call in vain.
+                # The response to a request that was just sent is not there yet, so waiting first saves a useless call.
                 gate.wait(deadline_ns)
                 try:
                     if self._has_kernel_timestamps:
@@ -373,7 +371,7 @@ class HttpConnection:
 
 
 def _unasked_faults(first: bytes) -> tuple[FramingFault, ...]:
-    """What it means that these bytes came on an idle connection."""
+    """The faults that these bytes on an idle connection mean."""
     if not first.strip(b"\r\n"):
         return (fault("blank_line", "a blank line came on an idle connection"),)
     if first[:7] == b"HTTP/1." and first[9:12] == b"408":

@@ -1,4 +1,4 @@
-"""Sends one request before a run, which Ctrl-C can cut short."""
+"""Sends one request before a run in such a way that Ctrl-C can interrupt it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ABANDON_POLL_S: Final = 0.05
 
 def send_interruptibly(send: Callable[[], Exchange], enough: Callable[[], bool]) -> Exchange | None:
     """
-    Send a request, and wait for its response until somebody has had enough; then it is abandoned.
+    Send a request, and wait for its response until `enough` says to abandon it.
 
     Args:
-        send: Gives the exchange.
-        enough: Asked all the while.
+        send: Sends the request, and returns the exchange.
+        enough: Called repeatedly; whether to give up.
     """
     asking: Any = gevent.spawn(send)  # Any: gevent has no types
     try:
@@ -33,7 +33,7 @@ def send_interruptibly(send: Callable[[], Exchange], enough: Callable[[], bool])
 
 
 def silence_keyboard_interrupt() -> None:
-    """Have the loop pass a Ctrl-C on without writing about it: who insists has seen the command's own words."""
+    """Keep the loop from printing a traceback for Ctrl-C, since the command prints its own message."""
     hub = gevent.get_hub()
     if KeyboardInterrupt not in hub.NOT_ERROR:
         hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)

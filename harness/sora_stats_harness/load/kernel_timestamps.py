@@ -1,9 +1,10 @@
 """
-Times of arrival as the kernel took them.
+Reads the kernel's times of arrival.
 
-In a busy generator a response waits in the socket's buffer until its reader's turn comes: at 16 connections in a closed
-loop, 2,102 of 2,262 us of "latency" were that wait, and nobody's but ours. Linux tells the time of arrival with the
-bytes, by the wall clock; here it is brought onto the monotonic clock. Elsewhere, and behind TLS, there is none.
+In a busy generator a response waits in the socket's buffer until its reader's turn comes: with 16 connections in a
+closed loop, 2,102 of 2,262 us of "latency" were that wait, the generator's own. Linux returns the time of arrival with
+the bytes, by the wall clock; here it is converted to the monotonic clock. On other systems, and with TLS, there is
+none.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ import time
 from typing import Final
 
 SO_TIMESTAMPNS: Final = 35
-"""Of Linux on all architectures but three old ones; Python has no name for it."""
+"""The value on Linux, on all but three old architectures; Python has no name for it."""
 
 ANCILLARY_BUFFER_BYTES: Final = 64
-"""Bytes of ancillary data to ask for."""
+"""How many bytes of ancillary data to receive."""
 
 CLOCK_OFFSET_LIFETIME_NS: Final = 100_000_000
-"""How long the distance between the clocks is trusted; a wall clock that is slewed moves by at most 50 us in it."""
+"""For how long the offset of the clocks is trusted; a slewed wall clock moves by at most 50 us in that time."""
 
 _TIMESPEC: Final = struct.Struct("@qq")
 
 
 def enable_timestamps(sock: socket.socket) -> bool:
-    """Ask the kernel for stamps on this socket; whether it will give them."""
+    """Enable the kernel's timestamps on this socket; returns whether that is possible."""
     if sys.platform != "linux" or sys.byteorder != "little":
         return False
     try:
@@ -38,7 +39,7 @@ def enable_timestamps(sock: socket.socket) -> bool:
 
 
 def read_timestamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
-    """The wall-clock time in ancillary data, in nanoseconds; the first responses of a run may bear none."""
+    """The wall-clock time in ancillary data, in nanoseconds; the first responses of a run may have none."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack(data)
@@ -47,7 +48,7 @@ def read_timestamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
 
 
 class ClockConverter:
-    """Turns wall-clock times into monotonic ones."""
+    """Converts wall-clock times to monotonic ones."""
 
     __slots__ = ("_measured_ns", "_offset_ns")
 
@@ -60,11 +61,11 @@ class ClockConverter:
         Convert a time of arrival.
 
         Args:
-            wall_ns: By the wall clock.
+            wall_ns: The time by the wall clock.
             after_ns: When the request was sent, by the monotonic clock.
 
         Returns:
-            None if it would lie before the sending, or in the future: then the wall clock was set meanwhile.
+            The time; None if it would be before the sending, or in the future, since then the wall clock was set.
         """
         now_ns = time.monotonic_ns()
         if now_ns - self._measured_ns > CLOCK_OFFSET_LIFETIME_NS:
@@ -75,7 +76,7 @@ class ClockConverter:
 
 
 def _measure_clock_offset_ns() -> int:
-    """Monotonic minus wall clock, by the tightest of five tries: we may be interrupted between two samples."""
+    """Monotonic minus wall clock, from the tightest of five tries, since the process may be interrupted in between."""
     best: tuple[int, int] | None = None
     for _ in range(5):
         before = time.monotonic_ns()

@@ -1,8 +1,8 @@
 """
-The newest findings of a run that goes on, for those who watch it.
+Keeps the newest findings of a running test, for Locust's page and metrics.
 
-The judge's own account is whole and exact, and takes time to sum up. This one is kept up to date with each finding, is
-small enough to be sent to a master every few seconds, and is never what a verdict is made of.
+The judge's own result is complete and exact, but takes time to compute. This one is updated with each finding, and is
+small enough to be sent to a master every few seconds. A verdict is never made from it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any, Final
 from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
 
 MAX_SHOWN_FINDINGS: Final = 50
-"""Findings that are shown, the newest first."""
+"""How many findings are shown, the newest first."""
 
 MAX_TEXT_CHARACTERS: Final = 200
-"""Characters of a server's own that are passed on in one place."""
+"""The most characters of one text from a server that are passed on."""
 
 
 class LiveFindings:
@@ -27,17 +27,17 @@ class LiveFindings:
     def __init__(self, severity: Severity = DEFAULT_SEVERITY) -> None:
         self._severity = severity
         self.failing: int = 0
-        """Findings whose level makes the run fail, unless they are waived or known."""
+        """The number of findings whose level fails the run, unless they are waived or known."""
         self.counts: dict[str, int] = {level.name: 0 for level in Level}
         self.kinds: dict[str, int] = {level.name: 0 for level in Level}
-        """How many of the counted differ in requirement, target or field."""
+        """How many kinds of findings there are, by requirement, target and field."""
         self.requirement_counts: dict[tuple[str, str], int] = {}
-        """By requirement and level."""
+        """The number of findings by requirement and level."""
         self._kinds: dict[tuple[str, str | None, str], dict[str, Any]] = {}  # Any: texts and numbers
         self._newest: deque[dict[str, Any]] = deque(maxlen=MAX_SHOWN_FINDINGS)
 
     def add(self, finding: Finding, level: Level) -> None:
-        """Take in one more finding of a kind: the first of them, and this one's level."""
+        """Add a finding: the first one of its kind, and the level of this one."""
         self.counts[level.name] += 1
         self.failing += self._severity.fails(level)
         rule = finding.requirement, level.name
@@ -77,7 +77,7 @@ class LiveFindings:
 
 
 def merge_requirement_counts(states: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:  # Any: plain values
-    """How many findings there were of each requirement and level, of several processes."""
+    """The number of findings by requirement and level, over several processes."""
     counts = Counter[tuple[str, str]]()
     for state in states:
         for requirement, level, count in state["requirements"]:
@@ -89,9 +89,10 @@ def merge_live_findings(
     states: Iterable[Mapping[str, Any]],
 ) -> tuple[dict[str, int], dict[str, int], list[dict[str, Any]]]:  # Any: as above
     """
-    Occurrences and kinds by level, and the newest kinds, of several processes; the same kind of two stands once.
+    Occurrences and kinds by level, and the newest kinds, over several processes; a kind that two have counts once.
 
-    Of kinds that are no longer among the newest nobody knows here whether they are the same: the largest number counts.
+    For kinds that are no longer among the newest it is unknown whether they are the same, so the largest number is
+    used.
     """
     counts, kinds = ({level.name: 0 for level in Level} for _ in range(2))
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}

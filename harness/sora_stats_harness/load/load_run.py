@@ -1,10 +1,9 @@
 """
-Runs load from start to end: users stand up, start together, send, are told to stop, and finish what is in flight.
-then it is over.
+Runs load from start to end: prepares users, starts them together, watches limits, and waits for open requests.
 
-A run is bounded before it begins, and ends by itself: by its duration, by a limit that it was told to abort at, or by its
-user. Requests in flight at the end are waited for, never cut off, so that what was sent is what was judged, failed or
-given up.
+A run is bounded before it begins: it ends after its duration, at an abort limit, or when its user interrupts it. It
+waits for requests that are open at the end and never cuts them off, so that every request that was sent is judged,
+failed or given up.
 """
 
 from __future__ import annotations
@@ -33,38 +32,40 @@ WATCH_INTERVAL_S: Final = 0.1
 
 
 class InterruptSignal(Protocol):
-    """Tells whether the run is to end: an `InterruptHandler`."""
+    """Says whether the run should end: an `InterruptHandler`."""
 
     is_interrupted: bool
 
     @property
     def gives_up(self) -> bool:
-        """Whether what is in flight is not waited for."""
+        """Whether open requests are given up."""
 
 
 class LoadGenerator(Protocol):
-    """Who sends: the users of this process, or workers."""
+    """What sends the load: the users of this process, or workers."""
 
     def prepare(self, should_stop: Callable[[], bool]) -> str | None:
-        """Ask who is there, and have all users ready; why the run can't begin, where it can't."""
+        """Request a listing, and wait until all users are ready; returns why the run can't begin, or None."""
 
     def start(self) -> int:
-        """Begin; gives the time by the monotonic clock."""
+        """Begin; returns the time by the monotonic clock."""
 
     def counts(self) -> dict[str, int]:
-        """What was counted so far."""
+        """The counts so far."""
 
     def recent_metrics(self) -> RequestMetrics:
-        """By which limits are judged."""
+        """The metrics by which limits are judged."""
 
     def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
-        """The seconds of the run that are over and have not been given yet; all that is left where the run is over."""
+        """
+        The seconds of the run that have ended and were not returned before; all remaining ones if the run is over.
+        """
 
     def trouble(self) -> str | None:
-        """Why there is no point in going on; None where there is."""
+        """Why it is pointless to continue; None if it isn't."""
 
     def drain(self, give_up: Callable[[], bool]) -> None:
-        """Send no more, and wait for what is in flight until that is given up."""
+        """Send no more, and wait for open requests until these are given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,9 +77,9 @@ class LoadRunEnd:
     broken: str | None
     """Which fault of the harness ended it."""
     began_ns: int | None
-    """None where it never began."""
+    """None if it never began."""
     ended_ns: int
-    """When sending was to stop."""
+    """When sending stopped."""
 
 
 def run_load(
@@ -94,12 +95,12 @@ def run_load(
     Run a scenario.
 
     Args:
-        generator: Who sends.
-        duration_s: Until no more is sent.
-        limits: Any of which ends the run early.
-        interrupt: By the first signal no more is sent, by the second what is in flight is given up.
-        watch: Is told ten times a second how far it is.
-        timeline: Is given each second when it is over.
+        generator: What sends the load.
+        duration_s: How long to send.
+        limits: Abort limits; any of them ends the run early.
+        interrupt: The first signal stops sending, the second gives up open requests.
+        watch: Called ten times a second with the progress.
+        timeline: Receives each second after it has ended.
     """
 
     def follow(elapsed_s: float, counts: dict[str, int]) -> None:
@@ -134,7 +135,7 @@ def _watch_run(
     interrupt: InterruptSignal,
     watch: Callable[[float, dict[str, int]], None],
 ) -> str | None:
-    """Wait until the run is over; why it was before its time, where its user did not end it."""
+    """Wait until the run is over; returns why it ended early, unless its user ended it."""
     while not interrupt.is_interrupted and (elapsed_s := (time.monotonic_ns() - began_ns) / 1e9) < duration_s:
         gevent.sleep(min(WATCH_INTERVAL_S, duration_s - elapsed_s))
         watch(elapsed_s, generator.counts())
@@ -153,11 +154,9 @@ class LocalGenerator:
         self._session = session
         self._stopwatch = RunStopwatch()
         self._taken_s = 0
-        logging.getLogger("locust.runners").setLevel(
-            logging.ERROR
-        )  # that so many users begin at once is as it should be
+        logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it is intended that so many users start at once
         environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
-        environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
+        environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
         self._runner = environment.create_local_runner()
 
     def prepare(self, should_stop: Callable[[], bool]) -> str | None:
@@ -193,7 +192,7 @@ class LocalGenerator:
         return seconds
 
     def trouble(self) -> str | None:
-        """As `LoadGenerator`: this process can't fail without the run."""
+        """As `LoadGenerator`: this process can't fail separately from the run."""
         return None
 
     def drain(self, give_up: Callable[[], bool]) -> None:
@@ -206,17 +205,17 @@ class LocalGenerator:
         session.judge.judge_pending()
 
     def measures(self) -> RunMeasurements:
-        """What was measured."""
+        """All measurements of the run."""
         return self._stopwatch.measures(self._session)
 
 
 class WorkerGenerator:
     """
-    Workers, which Locust's master leads.
+    Workers, controlled by Locust's master.
 
     Args:
-        workers: They.
-        order: What all of them together are to do.
+        workers: The workers.
+        order: The order for all of them together.
     """
 
     def __init__(self, workers: Workers, order: PrepareOrder) -> None:
@@ -248,7 +247,7 @@ class WorkerGenerator:
         return self._workers.take_seconds(is_over=is_over)
 
     def trouble(self) -> str | None:
-        """As `LoadGenerator`: a worker that fails is named at the end, and the others go on."""
+        """As `LoadGenerator`: a worker that fails is named at the end, and the others continue."""
         return None if self._workers.has_active else self._workers.trouble()
 
     def drain(self, give_up: Callable[[], bool]) -> None:

@@ -1,8 +1,8 @@
 """
 What the users of one process share: the judge, the connections, the measurements, and the clock of the run.
 
-Locust runs the users; everything that they do to a server goes through here. So a scenario is a choice of the next
-request, and nothing else.
+Locust runs the users, and everything that they send goes through the session. So a scenario only chooses the next
+request.
 """
 
 from __future__ import annotations
@@ -39,31 +39,31 @@ from .scenarios import MIX
 from .transport_stats import TransportStats
 
 DUPLICATE_KEY_SCAN_INTERVAL: Final = 16
-"""Under load one response in so many is searched for repeated keys: that costs as much again as parsing."""
+"""Under load only every n-th response is searched for repeated keys, which costs as much as parsing it."""
 
 MAX_RESPONSES_BEHIND: Final = 64
 """
-Responses that may wait for a large one to be judged before users wait as well: else they would ask faster than anybody
-can judge, and all that had piled up would be judged in one go. So many take some 3 ms; with 16, eight pollers at 50/s
-waited for 100 ms beside a scraper of 1,000 connections, with 64 for 27.
+How many responses may wait for a large one to be judged before users wait as well. Without that, users would send
+faster than responses can be judged, and everything that had piled up would be judged at once. This many take some 3 ms;
+with 16, eight pollers at 50/s waited for 100 ms beside a scraper of 1,000 connections, with 64 for 27 ms.
 """
 
 BEHIND_POLL_S: Final = 0.001
 
 MAX_DISCOVERY_ATTEMPTS: Final = 3
-"""Requests without a complete response before a server is given up."""
+"""After so many requests without a complete response, a server is given up."""
 
 
 class LoadSession:
     """
-    One process of a load run.
+    The session of one process of a load run.
 
     Args:
-        edition: By which responses are judged.
+        edition: The edition by which responses are judged.
         address: The server.
-        spec: What is to be done; its users and sockets are those of this process.
+        spec: What to send; its users and sockets are those of this process.
         share: Which worker this is.
-        observer: Is shown every judged exchange, and whether its body is known to be strict JSON: the recorder.
+        observer: Called with every judged exchange, and whether its body is known to be strict JSON, to record it.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LoadSession:
         self.share: WorkerShare = share if share is not None else WorkerShare()
         self.address: ServerAddress = address
         self.servers: list[str] = [address.server]
-        """All that were asked."""
+        """All servers that requests were sent to."""
         self.observer = observer
         self.judge: Judge = Judge(
             edition,
@@ -89,7 +89,7 @@ class LoadSession:
             self._on_judged,
             options=JudgeOptions(
                 scan_every=DUPLICATE_KEY_SCAN_INTERVAL,
-                on_miss=self._on_violation,
+                on_occurrence=self._on_violation,
                 evidence_bytes=MAX_EVIDENCE_BYTES // self.share.count,
                 first_seq=self.share.first_sequence,
                 soon=gevent.spawn,
@@ -105,30 +105,30 @@ class LoadSession:
         self.metrics: RequestMetrics = RequestMetrics()
         self.live_findings: LiveFindings = LiveFindings(spec.severity)
         self.on_judged: Callable[[Exchange, str | None], None] | None = None
-        """Is shown each exchange once it is judged, and in a few words what is wrong with it."""
+        """Called with each judged exchange, and in a few words what is wrong with it."""
         self.schedule: ArrivalSchedule | None = None
         self.timeout_s: float = spec.timeout_s
         self.draining: bool = False
         self.drained_ns: int | None = None
-        """When sending was to stop."""
+        """When sending stopped."""
         self.waiting_users: int = 0
-        """Users that wait for the start."""
+        """How many users wait for the start."""
         self.shares_sockets: bool = spec.sockets is not None
-        """Whether users take a connection for each request, and give it back."""
+        """Whether users borrow a shared connection for each request."""
         self.is_paced: bool = spec.rate is None and spec.interval_s > 0
-        """Whether users have turns of their own."""
+        """Whether users have their own turns."""
         self._started = Event()
         self._violated: set[str] = set()
-        """Requirements that the response violated which is being judged now."""
+        """Requirements that the response being judged now violates."""
         self._interval_ns = int(spec.interval_s * 1e9)
         self._idle_connections = LifoQueue()
         for _ in range(spec.sockets or 0):
             self._idle_connections.put(self.new_connection())
 
-    # -- the judge's side ---------------------------------------------------------------------------------------------
+    # -- judging ------------------------------------------------------------------------------------------------------
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> PendingExchange:
-        """Have the judge open an exchange, and count it."""
+        """Open an exchange at the judge, and count it."""
         self.metrics.sent += 1
         return self.judge.begin_exchange(request, intended_ns)
 
@@ -141,8 +141,8 @@ class LoadSession:
         """
         Count an exchange, in the order of judging.
 
-        Here and not where it was sent: while a large response is judged in slices others wait for their turn, and one whose
-        user is stopped in between is never seen there.
+        It is counted here and not after sending: while a large response is judged in slices others wait, and if a user
+        is stopped meanwhile its `send` never returns.
         """
         violated = self._violated
         failed = None
@@ -165,20 +165,20 @@ class LoadSession:
 
     @property
     def outage_text(self) -> str | None:
-        """Where the last requests had no complete response, what became of the server: what it would have sent is unknown."""
+        """If the last requests had no complete response, what happened to the server; else None."""
         outage = self.judge.outage
         return None if outage is None else outage.description
 
     @property
     def in_flight(self) -> int:
-        """Requests that were sent and have not ended."""
+        """How many requests were sent and have not ended."""
         metrics = self.metrics
         return metrics.sent - metrics.judged - metrics.errors - metrics.abandoned
 
-    # -- the run's side -----------------------------------------------------------------------------------------------
+    # -- the course of the run ----------------------------------------------------------------------------------------
 
     def start(self, begins_ns: int | None = None) -> None:
-        """Start the clock, now or at a given time: from then on requests are due, and after the warm-up timed."""
+        """Start the clock, now or at a given time: from then on requests are due, and timed after the warm-up."""
         freeze_startup_objects()
         begins_ns = time.monotonic_ns() if begins_ns is None else begins_ns
         self.metrics.start(begins_ns, warm_up_ns=int(self.spec.warm_up_s * 1e9))
@@ -186,13 +186,13 @@ class LoadSession:
         self._started.set()
 
     def wait_for_start(self) -> None:
-        """Wait until the run starts, or is over before it did."""
+        """Wait until the run starts, or ends before that."""
         self.waiting_users += 1
         self._started.wait()
         self.waiting_users -= 1
 
     def drain(self) -> None:
-        """Let no more be sent; what is in flight goes on."""
+        """Send no more requests; open ones continue."""
         if not self.draining:
             self.draining = True
             self.drained_ns = time.monotonic_ns()
@@ -204,13 +204,13 @@ class LoadSession:
 
     def discover(self, should_stop: Callable[[], bool] = lambda: False) -> str | None:
         """
-        Ask who is there, so that users do not all begin with a listing.
+        Request a listing, so that users do not all begin with one.
 
         Args:
-            should_stop: Is asked all the while whether to give up.
+            should_stop: Called repeatedly; whether to give up.
 
         Returns:
-            Why nobody knows, where there was no response in three tries.
+            Why there is no listing, after three tries without a response; else None.
         """
         connection = self.new_connection()
 
@@ -237,28 +237,28 @@ class LoadSession:
         return self.schedule.scheduled_count(self.drained_ns or time.monotonic_ns())
 
     def switch_server(self, address: ServerAddress) -> None:
-        """Ask another server from now on."""
+        """Send to another server from now on."""
         self.address = address
         self.servers += [address.server] if address.server not in self.servers else []
         self.requests.switch_server(address.server)
 
     def new_connection(self) -> HttpConnection:
-        """A connection of a user's own."""
+        """Make a connection for one user."""
         return HttpConnection(self.address, self.traffic, timeout_s=self.timeout_s, keep_alive=self.spec.keep_alive)
 
-    # -- the users' side ----------------------------------------------------------------------------------------------
+    # -- sending ------------------------------------------------------------------------------------------------------
 
     def first_send_ns(self) -> int:
-        """When a user that has just come is to send first, in a closed model: not together with all others."""
+        """When a new user sends its first request in a closed model; spread, so that users don't send all at once."""
         begins_ns = max(time.monotonic_ns(), self.metrics.started_ns)
-        return begins_ns + int(random.random() * self.spec.first_send_spread_s * 1e9)  # noqa: S311  # no secret
+        return begins_ns + int(random.random() * self.spec.first_send_spread_s * 1e9)  # noqa: S311  # not a secret
 
     def next_turn_ns(self, turn_ns: int) -> int:
         """
-        A user's turn after this one, which it is taking now.
+        The turn after a user's current one.
 
-        It is one interval later, however late the user was: a short delay each time would else add up to a lower rate. A
-        user that has lost a whole turn begins anew.
+        It is one interval later, however late the user was; otherwise small delays would add up to a lower rate. A user
+        that has lost a whole turn starts afresh.
         """
         now_ns = time.monotonic_ns()
         interval_ns = self._interval_ns
@@ -266,14 +266,14 @@ class LoadSession:
 
     def wait_for_turn(self, timer: PreciseTimer, turn_ns: int) -> int | None:
         """
-        Wait until a user is to send again.
+        Wait for a user's next turn.
 
         Args:
             timer: The user's.
-            turn_ns: When that is, in a closed model.
+            turn_ns: The time of the turn, in a closed model.
 
         Returns:
-            When the schedule wants it sent; None in a closed model, where it is due when it is sent.
+            The scheduled start; None in a closed model, where a request is due when it is sent.
         """
         if self.schedule is not None:
             due_ns = self.schedule.next_due_ns()
@@ -288,10 +288,10 @@ class LoadSession:
 
     def send(self, connection: HttpConnection, prepared: PreparedRequest, intended_ns: int | None) -> Exchange:
         """
-        Send one request; returns when it is judged, or soon will be.
+        Send one request; return when it is judged, or soon will be.
 
-        A large response is waited for until its turn has come: a few dozen of them would be seconds, and a recording, which
-        gets what was judged, as far behind.
+        After a large response this waits until that is judged: a few dozen of them would take seconds, and a recording,
+        which gets judged exchanges, would be as far behind.
         """
         exchange = connection.send(self, prepared, intended_ns)
         judge, response = self.judge, exchange.response
@@ -304,7 +304,7 @@ class LoadSession:
 
     @contextmanager
     def borrow_connection(self) -> Iterator[HttpConnection]:
-        """One of the connections that users share: the one used last of those that are free, as soon as one is."""
+        """Borrow a connection that users share: the free one that was used last, as soon as there is one."""
         connection = self._idle_connections.get()
         try:
             yield connection
@@ -313,14 +313,14 @@ class LoadSession:
 
 
 def failure_label(exchange: Exchange, violated: Collection[str]) -> str | None:
-    """A short, stable name of what went wrong with an exchange; None where nothing did, or it was we who gave up."""
+    """A short, stable name of what is wrong with an exchange; None if nothing is, or we gave it up."""
     if exchange.error is not None:
         return None if exchange.error.code is ErrorCode.ABANDONED else f"error: {exchange.error.code.value}"
     return f"violated: {', '.join(sorted(violated))}" if violated else None
 
 
 def session_notes(session: LoadSession) -> list[str]:
-    """What is worth knowing about how a process got on with the server."""
+    """Notes about the connections of a process."""
     traffic, resolved = session.traffic, session.address.resolution_note
     notes = [] if resolved is None else [resolved]
     if session.in_flight:

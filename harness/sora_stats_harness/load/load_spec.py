@@ -1,4 +1,4 @@
-"""What a load run is to do, as plain values: made from the command line, and sent to the workers that do it."""
+"""The specification of a load run as plain values: made from the command line, and sent to workers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike
 from .scenarios import SCENARIOS
 
 SPIKE_FACTOR: Final = 5.0
-"""How many times as much is asked in the third fifth of `spike`."""
+"""The factor of the rate in the third fifth of `spike`."""
 
 TARGET_BY_NAME: Final = {"connection": Target.CONNECTION, "client": Target.CLIENT, "all": Target.ALL}
-"""The targets by the names that `--weights` has."""
+"""The targets by their names in `--weights`."""
 
 WORKER_SEQUENCE_BITS: Final = 40
-"""An exchange's number begins with its worker's index, above so many bits: JSON's integers are exact up to 53 bits."""
+"""The bits of an exchange's number below its worker's index; JSON's integers are exact up to 53 bits."""
 
 MAX_START_SPREAD_S: Final = 1.0
-"""Users that send at once after each response send first within this time, all together."""
+"""The time over which users without an interval send their first requests."""
 
 USERS_STARTED_PER_S: Final = 1000.0
 
@@ -38,7 +38,7 @@ LOAD_OBSERVES: Final = OBSERVED_BY_CLIENTS | {RequiredCapability.KEPT_ALIVE}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerShare:
-    """Which of how many workers a process is, and the run that they all belong to; by default it is the only one."""
+    """The index of a worker, the number of workers, and their run; by default there is only one."""
 
     index: int = 0
     count: int = 1
@@ -51,11 +51,11 @@ class WorkerShare:
 
 
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """A run: how it is sent, how hard, and for how long."""
+    """What a run sends, at which load, and for how long."""
 
     edition: str
     checks: tuple[str, ...] = ()
-    """Files with checks of the user's own."""
+    """Files with the user's own checks."""
     headers: tuple[tuple[str, str], ...] = ()
     timeout_s: float = 5.0
     scenario: str = "mixed"
@@ -70,18 +70,18 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     sockets: int | None = None
     keep_alive: bool = True
     tear_s: float | None = None
-    """How far apart the server stamps a response and reads it, if the user says so."""
+    """How far apart the server stamps a response and reads its counters; None if unknown."""
     severity: Severity = DEFAULT_SEVERITY
     """What findings weigh, and which of them fail."""
 
     @property
     def model(self) -> Literal["open", "closed"]:
-        """Whether requests are due by a schedule, or by the responses before."""
+        """Whether requests are due by a schedule, or by the previous responses."""
         return "closed" if self.rate is None else "open"
 
     @property
     def planned_per_s(self) -> float | None:
-        """What a closed model sends if the server keeps up; None where users do not pause."""
+        """The rate of a closed model if the server keeps up; None if users do not pause."""
         return self.users / self.interval_s if self.rate is None and self.interval_s else None
 
     @property
@@ -92,7 +92,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_send_spread_s(self) -> float:
-        """Over how long the users of a closed model send their first requests."""
+        """The time over which the users of a closed model send their first requests."""
         return self.interval_s or min(MAX_START_SPREAD_S, self.users / USERS_STARTED_PER_S)
 
     def schedule(self, begins_ns: int, share: WorkerShare) -> ArrivalSchedule | None:
@@ -110,7 +110,7 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
         return ramp_segments(self.rate, self.ramp_s)
 
     def share_for_worker(self, index: int, workers: int) -> LoadSpec:
-        """One worker's part of the users and sockets; the rate stays whole, since each takes its turns of one schedule."""
+        """One worker's share of the users and sockets; the rate stays the same, since workers share one schedule."""
 
         def part(whole: int) -> int:
             return whole // workers + (index < whole % workers)
@@ -142,12 +142,12 @@ def _asked_targets(scenario: str, weights: Mapping[str, float]) -> frozenset[Tar
 
 
 def asked_operations(scenario: str, weights: Mapping[str, float]) -> frozenset[str]:
-    """The operations that a scenario asks for."""
+    """The operations that a scenario requests."""
     return frozenset(target.operation for target in _asked_targets(scenario, weights))
 
 
 def observable_scope(targets: frozenset[Target]) -> RunScope:
-    """What can be observed by asking for these targets alone."""
+    """The scope of a run that requests only these targets."""
     needs = {
         ASKED.id: {Target.CONNECTION},
         CLIENT.id: {Target.CLIENT},

@@ -1,4 +1,4 @@
-"""A load run as a command asks for it: sent by this process or by workers, recorded on the way, judged at the end."""
+"""Runs load for a command, with the users of this process or with workers: sends, records, judges and measures."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ServerAccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingPlan:
-    """Where a recording goes."""
+    """The file and the size limit of a recording."""
 
     path: str
     limit_bytes: int
@@ -52,30 +52,30 @@ class RecordingPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadTask:
-    """What is to be done, and by what means."""
+    """What a load run needs: spec, server, workers, limits, outputs."""
 
     spec: LoadSpec
     server: ServerAccess
     limits: tuple[AbortLimit, ...]
     workers: WorkerPlan | None
-    """None where this process sends by itself."""
+    """None if this process sends by itself."""
     recording: RecordingPlan | None
     csv: str | None
-    """Where the run is written second by second."""
+    """The file that gets a row per second."""
     interrupt: InterruptHandler
     watch: Callable[[float, Mapping[str, int]], None]
-    """Is told how far the run is."""
+    """Called with the progress."""
     say: Callable[[str], object]
-    """Is told what a person should know at once."""
+    """Called with messages that a person should see at once."""
 
     @property
     def processes(self) -> int:
-        """How many send."""
+        """How many processes send."""
         return 1 if self.workers is None else self.workers.count
 
     @property
     def plan(self) -> LoadPlan:
-        """What is to be sent, as a summary tells it."""
+        """The plan of the run, for its summary."""
         spec = self.spec
         return LoadPlan(
             scenario=spec.scenario,
@@ -93,13 +93,13 @@ class LoadTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadOutcome:
-    """What came of it."""
+    """The outcome of a load run."""
 
     plan: LoadPlan
     judge: JudgeResultSource
     measures: RunMeasurements
     began_ns: int | None
-    """None where it never began."""
+    """None if it never began."""
     interrupted: bool
     aborted: str | None
     broken: str | None
@@ -112,7 +112,7 @@ class LoadOutcome:
 
     @property
     def span(self) -> RunSpan:
-        """When it sent, for its recording."""
+        """When the run sent, for its recording."""
         if self.began_ns is None:
             return RunSpan()
         measures, began_at_s = self.measures, self.measures.metrics.began_at_s
@@ -136,7 +136,7 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
     with ExitStack() as stack:
         recorder = _create_recorder(task)
         if recorder is not None:
-            stack.enter_context(recorder)  # now, and not after a run of ten minutes
+            stack.enter_context(recorder)  # opens the file now, not after a run of ten minutes
         timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
         outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
         if recorder is not None:
@@ -228,7 +228,7 @@ def _run_with_workers(
     if task.spec.rate is not None:
         whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())
         due = 0 if whole is None else whole.scheduled_count(end.ended_ns)
-        measures.scheduled = max(due, measures.scheduled or 0)  # workers learn a little later that the run is over
+        measures.scheduled = max(due, measures.scheduled or 0)  # workers learn slightly later that the run is over
     reasons = list(dict.fromkeys(filter(None, (end.aborted, trouble, *judged.reasons))))
     if not reasons and judged.outage is not None and not end.interrupted:
         reasons = [judged.outage]
@@ -246,7 +246,7 @@ def _run_with_workers(
 
 
 def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> PrepareOrder:
-    """What all workers together are to do; the master gives each its share."""
+    """The order for all workers together; the master gives each its share."""
     shipped = spec.edition in shipped_edition_names()
     return PrepareOrder(
         spec=spec,
@@ -265,7 +265,7 @@ def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> Prepare
 
 
 def stop_on_signal(interrupt: InterruptHandler) -> Callable[[], None]:
-    """What ends the judging of spools at a signal; where the run was ended by one, that has been obeyed."""
+    """A function that ends the judging of spools at a signal; a signal that ended the run itself doesn't count."""
     signals: list[bool] = []
     interrupt.set_callback(None if interrupt.is_interrupted else lambda: signals.append(True))
 

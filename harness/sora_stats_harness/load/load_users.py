@@ -1,7 +1,4 @@
-"""
-Starts and stops Locust's users: all are ready before the first request, and none is stopped while it waits.
-response is on the way.
-"""
+"""Waits for Locust's users to be ready before the first request, and drains them without cutting off open requests."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ import gevent
 from .load_session import LoadSession
 
 USERS_READY_TIMEOUT_S: Final = 30.0
-"""Users that are not all ready after so long are a fault of the harness."""
+"""If users are not ready after this time, the harness is at fault."""
 
 POLL_S: Final = 0.01
 
@@ -23,15 +20,15 @@ def wait_for_users(ready: Callable[[], int], users: int, should_stop: Callable[[
     """
     Wait until all users are ready to send.
 
-    A request that is late because nobody was there to send it would say nothing of the server.
+    A request that is late because no user was ready to send it would say nothing about the server.
 
     Args:
-        ready: Tells how many are.
-        users: How many are to be.
-        should_stop: Ends the wait.
+        ready: Returns how many are ready.
+        users: How many there will be.
+        should_stop: Whether to stop waiting.
 
     Returns:
-        What is wrong where they are not; None where they are, or the wait was ended.
+        What is wrong if they are not ready; None if they are, or the wait was stopped.
     """
     until_s = time.monotonic() + USERS_READY_TIMEOUT_S
     while (standing := ready()) < users and not should_stop():
@@ -45,10 +42,10 @@ def drain_users(
     runner: Any, session: LoadSession, give_up: Callable[[], bool] = lambda: False
 ) -> None:  # Any: a Locust runner
     """
-    Have nothing more sent, and wait until no user is left or what is in flight is given up.
+    Stop sending, and wait until no user is left or open requests are given up.
 
-    A user that sends nothing is waited for no longer than the longest exchange may take; one whose response is in, and
-    takes its time to be judged, until it is judged: a response whose user is stopped meanwhile would be counted nowhere.
+    The wait for a user is at most as long as an exchange may take, but if its response is being judged, as long as that
+    takes: if the user were stopped meanwhile, the response would not be counted.
     """
     session.drain()
     until_s = time.monotonic() + session.timeout_s + 1

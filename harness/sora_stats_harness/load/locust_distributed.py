@@ -1,12 +1,12 @@
 """
-Plain Locust in several processes (`--processes`, or `--master` and `--worker`): one verdict of all.
+Makes one verdict for plain Locust in several processes (`--processes`, or `--master` and `--worker`).
 
-Each worker judges what it sees for Locust's tables. On the master's machine it also spools every exchange, and at the end
-the master judges all spools together; a worker on another machine sends what its own judge found.
+Each worker judges what it sees for Locust's tables. On the master's machine it also spools every exchange, and at the
+end the master judges all spools together. A worker on another machine sends the result of its own judge.
 
-Locust's master fires `test_stopping` before its workers stop, and would quit half a second after asking them to. In that
-event stands the barrier: workers are told to send no more, wait for what is in flight, close their spools and report; the
-master waits for each of them, and names those that never did.
+Locust's master fires `test_stopping` before its workers stop, and would quit half a second after telling them to. That
+event is used as a barrier: workers are told to send no more, wait for open requests, close their spools and report. The
+master waits for each of them, and names those that never report.
 """
 
 from __future__ import annotations
@@ -57,26 +57,26 @@ DRAIN_MESSAGE: Final = "sora_drain"
 """Master to worker: the test is over."""
 
 RESULT_MESSAGE: Final = "sora_final"
-"""Worker to master: all that it counted, and what it found if it is on another machine."""
+"""Worker to master: its counts, and its judge's result if it is on another machine."""
 
 WORKER_RESULT_TIMEOUT_S: Final = 30.0
-"""How long a worker may take from the one to the other; the longest exchange and judging it lie within."""
+"""How long a worker may take from one message to the other, including the longest exchange and its judging."""
 
 WORKER_SILENCE_S: Final = 10
 """
-After so many silent seconds a worker is missing. Locust itself gives it three, in which one on a busy machine may not even
-have made its judge, and stops the test where all are missing.
+After so many silent seconds a worker counts as missing. Locust itself allows three, in which a worker on a busy machine
+may not even have made its judge, and stops the test if all are missing.
 """
 
 MISSING_WORKER_GRACE_S: Final = 3.0
-"""How long one that is missing is still waited for, where no other is: it may only be busy with a large response."""
+"""How long to wait for missing workers after all others have reported: they may be busy with a large response."""
 
 
 def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any: as Locust calls it
-    """Get ready for the part that this process plays."""
-    # Locust's run time would otherwise begin when its loop last looked at the clock: before all that it imported.
+    """Set up the role of this process."""
+    # Otherwise Locust's run time would begin when its loop last updated its clock, which was before all imports.
     gevent.get_hub().loop.update_now()
-    # Python raises KeyboardInterrupt in whichever greenlet happens to run; Locust ends in the same way at SIGTERM.
+    # Python raises KeyboardInterrupt in whichever greenlet is running; Locust ends in the same way at SIGTERM.
     gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
     if not isinstance(runner, WorkerRunner):
         try:
@@ -96,15 +96,15 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
 
 def start_spool(environment: Any) -> None:  # Any: locust.env.Environment
     """
-    Have a worker's exchanges written down from now on; nothing of the kind where the process is no worker.
+    Spool a worker's exchanges from now on; no effect if the process is not a worker.
 
-    Then ask who is there, before any user goes on: else all of them would begin with a listing, at one time.
+    Then request a listing before any user continues; otherwise all of them would begin with a listing at the same time.
     """
     worker = getattr(environment, "sora_worker", None)
     if isinstance(worker, _LocustWorker):
         worker.start_test()
     session: LoadSession = environment.sora_session
-    session.discover()  # where nobody responds the users will find out as well, and tell Locust
+    session.discover()  # if the server does not respond, the users will notice as well, and tell Locust
     session.start()
 
 
@@ -141,7 +141,7 @@ class _LocustWorker:
             begin_another_test(self._environment, session, self.start_test)
 
     def start_test(self) -> None:
-        """A test begins: the first one, or another."""
+        """Start a test: the first one, or another."""
         self._stopwatch.start()
         session = self._session
         folder = getattr(self._environment.parsed_options, "sora_spool", "")
@@ -176,17 +176,19 @@ class _LocustMaster:
         self._started_at = format_utc_now()
         self._spool: Path | None = None
         self._results: dict[str, WorkerResult | None] = {}
-        """By worker, its last result, None of one that sent nothing; of several tests in a row the last has the sums."""
+        """
+        The last result of each worker, None for one that sent nothing; of several tests in a row the last has the sums.
+        """
         self._awaited: set[str] = set()
         self._asked: set[str] = set()
-        """All that ever took part."""
+        """All workers that ever took part."""
         self._left: set[str] = set()
         """
-        Those that have reported unasked: a signal ended them. A terminal's Ctrl-C may reach all workers before the master, and
-        Locust then stops the test as the last of them leaves.
+        Workers that have reported unasked because a signal ended them. A terminal's Ctrl-C may reach all workers before
+        the master, and Locust then stops the test when the last one leaves.
         """
         self._is_deserted = False
-        """Whether the test was stopped because no worker was left, whose results may come later than that."""
+        """Whether the test was stopped because no worker was left; their results may come later."""
         self._report: VerdictReport | None = None
         runner.register_message(RESULT_MESSAGE, self._on_worker_result)
         events = environment.events
@@ -196,12 +198,12 @@ class _LocustMaster:
         events.quit.add_listener(self._on_quit)
         events.worker_report.add_listener(self._on_heartbeat)
         self._states: dict[str, dict[str, Any]] = {}
-        """By worker, how far it was when it last told."""
+        """The last reported progress of each worker."""
         self._concluded: VerdictReport | None = None
         self._running = False
         self._is_interrupted = False
         self._is_over = False
-        """Whether a test was stopped, and no other has begun."""
+        """Whether a test was stopped, and no other one has begun."""
         self._send_on = runner.server.send_to_client
         runner.server.send_to_client = self._send_message
         self._go = runner.start
@@ -232,7 +234,7 @@ class _LocustMaster:
             return
         if self._spool is None:
             self._spool = Path(tempfile.mkdtemp(prefix="sora-harness-"))
-            options = self._environment.parsed_options  # of which the workers get what is ours
+            options = self._environment.parsed_options  # the workers get our options from it
             options.sora_run, options.sora_spool = str(uuid.uuid4()), str(self._spool)
             options.sora_clock = monotonic_clock_id()
             options.sora_workers = str(max(1, self._runner.worker_count))
@@ -242,15 +244,15 @@ class _LocustMaster:
 
     def _send_message(self, msg: Any) -> None:
         """
-        Hand a message of Locust's on to a worker, unless it is to start users of a test that is over.
+        Pass a message of Locust's to a worker, unless it would start users of a test that is over.
 
-        A master that is stopped while it is still starting users goes on with that: they would send until Locust quits.
+        A master that is stopped while it is starting users continues to do so, and these would send until Locust quits.
         """
         if not (self._is_over and msg.type == "spawn"):
             self._send_on(msg)
 
     def _start_runner(self, *arguments: Any, **options: Any) -> Any:
-        """As `MasterRunner.start`, which takes a test for running where that ramp has come to its end after the stop."""
+        """As `MasterRunner.start`, which considers a test running if its ramp ends after the stop."""
         if self._is_over:
             self._runner.update_state(STATE_STOPPED)
         return self._go(*arguments, **options)

@@ -1,6 +1,4 @@
-"""
-Findings for OpenTelemetry, where Locust's `--otel` is given: Locust itself exports the times of all requests.
-"""
+"""Exports findings to OpenTelemetry if Locust's `--otel` is given; Locust itself exports the times of requests."""
 
 from __future__ import annotations
 
@@ -14,7 +12,9 @@ COUNTER_NAME: Final = "sora.findings"
 
 
 def export_findings(environment: Any, findings: LiveFindings) -> None:  # Any: locust.env.Environment
-    """Have the findings counted by requirement and level; nothing where OpenTelemetry was not asked for, or is not there."""
+    """
+    Export the number of findings by requirement and level; no effect if OpenTelemetry is not requested or installed.
+    """
     if not getattr(environment.parsed_options, "otel", False) or find_spec("opentelemetry") is None:
         return
     from opentelemetry import metrics

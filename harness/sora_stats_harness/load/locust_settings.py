@@ -1,7 +1,8 @@
 """
 The settings of a run under plain Locust: its options `--sora-…`, with environment and configuration as for any command.
 
-Each process reads them itself, workers with the options of their master, and once a test has begun they stay as they are.
+Each process reads them itself, workers with the options of their master, and once a test has begun they stay as they
+are.
 """
 
 from __future__ import annotations
@@ -32,10 +33,10 @@ from .slo import Slo, parse_slo
 from .spools import JudgingRules
 
 OPTIONS_ON_PAGE: Final = ("sora_interval", "sora_edition", "sora_fail_on", "sora_output")
-"""What Locust's page shows, and whoever opens it may change; nothing else, least of all what names files or secrets."""
+"""The options on Locust's page, where anybody who opens it can change them; so none names files or secrets."""
 
 _HIDDEN_OPTIONS: Final = ("sora-run", "sora-spool", "sora-clock", "sora-workers")
-"""The master's word to its workers."""
+"""Options that the master sets for its workers."""
 
 
 def add_locust_options(parser: Any) -> None:  # Any: Locust's parser, a configargparse one
@@ -61,7 +62,7 @@ def _add_options(parser: Any) -> None:  # Any: as above
     group.add_argument(f"{PREFIX}output", default="", metavar="DIR", help=translate("write the reports there as well"))
     types = {"fail-on": _of_option(lambda text: parse_choice(text, FAIL_ON_LEVELS)), "edition": _of_option(_parse_name)}
     for name, metavar, text in PREFIXED_OPTIONS:
-        # a group has no include_in_web_ui
+        # a group doesn't support include_in_web_ui
         is_shown = f"sora_{name.replace('-', '_')}" in OPTIONS_ON_PAGE
         add = group.add_argument if is_shown else parser.add_argument
         more = {} if is_shown else {"include_in_web_ui": False}
@@ -105,7 +106,7 @@ def _of_option(parse: Any) -> Any:  # Any: takes a text
 
 @dataclass(frozen=True)
 class LocustSettings:
-    """What is to be asked and judged, and how."""
+    """The settings of a run under plain Locust."""
 
     run: RunSettings
 
@@ -116,38 +117,38 @@ class LocustSettings:
 
     @cached_property
     def looked_up(self) -> tuple[Headers, Secrets]:
-        """As `RunSettings.look_up`."""
+        """The headers and secrets, as of `RunSettings.look_up`."""
         return self.run.look_up()
 
     @cached_property
     def slos(self) -> tuple[Slo, ...]:
-        """Each once."""
+        """The SLOs, without repetitions."""
         origin = self.run.origins["slos"]
         where = f"{PREFIX}slo" if origin == ORIGIN_OPTION else f"{origin}: slos"
         return tuple(parse_slo(text, where) for text in dict.fromkeys(self.run.slos))
 
     def slos_on(self, targets: Collection[Target]) -> Sequence[Slo]:
-        """Those that count where these targets are asked for: of the configuration's none on others."""
+        """The SLOs that apply to a run that sends these targets; SLOs of the configuration on other targets don't."""
         if self.run.origins["slos"] == ORIGIN_OPTION:
             return self.slos
         return [slo for slo in self.slos if slo.target is None or slo.target in {each.operation for each in targets}]
 
     @cached_property
     def baseline(self) -> Baseline | None:
-        """That of the configuration."""
+        """The baseline of the configuration."""
         return None if self.run.baseline is None else read_baseline(Path(self.run.baseline))
 
     @property
     def rules(self) -> JudgingRules:
-        """What the master judges by."""
+        """The rules by which the master judges."""
         return JudgingRules(self.edition, self.run.checks, self.run.tear_s, self.run.severity)
 
     def address(self) -> ServerAddress:
         """
-        Where the server listens.
+        The server's address.
 
         Raises:
-            UsageError: None was named, or its name does not resolve.
+            UsageError: No server is named, or its name can't be resolved.
         """
         url = self.run.url
         if url is None:
@@ -160,7 +161,7 @@ class LocustSettings:
 
     def check(self) -> None:
         """
-        Look at everything that can be refused before any user begins.
+        Refuse invalid settings before any user begins.
 
         Raises:
             UsageError: A value can't be used.
@@ -173,7 +174,7 @@ class LocustSettings:
 
 def read_locust_settings(environment: Any) -> LocustSettings:  # Any: locust.env.Environment
     """
-    Put Locust's options, environment and configuration together, as they are now.
+    Combine Locust's options, environment and configuration, as they are now.
 
     Raises:
         ConfigError: The configuration can't be used.
@@ -195,17 +196,17 @@ def read_locust_settings(environment: Any) -> LocustSettings:  # Any: locust.env
 
 
 def _given(options: Mapping[str, Any], name: str) -> Any:  # Any: a text, a truth value, or several texts
-    """An option's value; None where it was not given, or its field on the page was left empty."""
+    """An option's value; None if it was not given, or its field on the page is empty."""
     value = options.get(name)
     return None if value is False or (value == "" and name in OPTIONS_ON_PAGE) else value
 
 
 def begin_with_settings(environment: Any) -> LocustSettings:  # Any: as above, to which we add an attribute
     """
-    The settings of the tests of an environment: read, and the edition found out, when the first of them begins.
+    The settings for the tests of an environment; the first test reads them and detects the edition.
 
     Raises:
-        UsageError: As `read_locust_settings`, or the server's name does not resolve.
+        UsageError: As of `read_locust_settings`, or the server's name can't be resolved.
     """
     settings = getattr(environment, "sora_settings", None)
     if not isinstance(settings, LocustSettings):
@@ -213,7 +214,7 @@ def begin_with_settings(environment: Any) -> LocustSettings:  # Any: as above, t
         if settings.run.edition == AUTO_EDITION:
             address, (headers, _) = settings.address(), settings.looked_up
             edition, environment.sora_notes = detect_by_address(address, headers, settings.run.timeout_s)
-            environment.parsed_options.sora_edition = edition  # of which workers get what is ours
+            environment.parsed_options.sora_edition = edition  # sent to the workers
             settings = LocustSettings(replace(settings.run, edition=edition))
         environment.sora_settings = settings
     return settings
@@ -221,10 +222,10 @@ def begin_with_settings(environment: Any) -> LocustSettings:  # Any: as above, t
 
 def address_of_host(environment: Any, settings: LocustSettings) -> ServerAddress:  # Any: as above
     """
-    Where the server listens that is named by now: on the page another one may be typed for another test.
+    The address of the current host, which may be changed on the page between tests.
 
     Raises:
-        UsageError: It is no URL of a server, or its name does not resolve.
+        UsageError: The host is not a server's URL, or its name can't be resolved.
     """
     if environment.host is None:
         return settings.address()
@@ -233,7 +234,7 @@ def address_of_host(environment: Any, settings: LocustSettings) -> ServerAddress
 
 def check_locust_options(environment: Any) -> None:  # Any: as above
     """
-    Refuse what can't be used before any user begins.
+    Refuse invalid options before any user begins.
 
     Raises:
         UsageError: The host, the edition, the folder for reports or another value is wrong.
@@ -242,17 +243,17 @@ def check_locust_options(environment: Any) -> None:  # Any: as above
     settings.check()
     if output := getattr(environment.parsed_options, "sora_output", ""):
         files.check_report_folder(Path(output))
-    if settings.run.url is not None or environment.web_ui is None:  # else it is typed on the web page
+    if settings.run.url is not None or environment.web_ui is None:  # otherwise it is entered on the web page
         settings.address()
         environment.host = environment.host or settings.run.url
 
 
 def selected_interval_s(environment: Any) -> float:  # Any: as above
     """
-    From one sending of a user to its next.
+    The time from a user's request to its next.
 
     Raises:
-        UsageError: What was typed on the page is no time.
+        UsageError: The text on the page is not a time.
     """
     given = getattr(environment.parsed_options, "sora_interval", None)
     if given in (None, ""):

@@ -1,9 +1,9 @@
 """
-Plain `locust -f`, without our command: makes a session for its host, and a verdict at the end.
+Integrates with plain `locust -f`, without our command: makes a session for its host, and a verdict at the end.
 
-Locust kills its users when a test stops. So before that, in `test_stopping`, nothing more is sent and what is in flight is
-waited for; after a Ctrl-C Locust goes straight to `quitting`, and the same is done there. The verdict is told last of all,
-below Locust's own tables.
+Locust kills its users when a test stops. So before that, in `test_stopping`, sending stops and open requests are waited
+for. After a Ctrl-C Locust goes straight to `quitting`, and the same is done there. The verdict is printed last, below
+Locust's own tables.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ def say_error(text: object) -> None:
 
 def start_locust_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
     """
-    Make the session of an environment, and have it concluded when Locust quits.
+    Make the session of an environment, and its verdict when Locust quits.
 
     Raises:
-        StopUser: No host was given, or its name does not resolve; that was said, and Locust quits with status 2.
+        StopUser: No host was given, or its name does not resolve; that was printed, and Locust quits with status 2.
     """
     given = environment.parsed_options
     try:
@@ -102,7 +102,7 @@ def refuse_test(environment: Any, error: HarnessError) -> None:  # Any: as above
 
 
 def begin_another_test(environment: Any, session: LoadSession, make_ready: Callable[[], None]) -> None:  # Any: as above
-    """Have a session send again after a test was stopped, to the host that was typed on the web page by now."""
+    """Restart a session after a test was stopped, for the host that was entered on the web page."""
     try:
         address = address_of_host(environment, begin_with_settings(environment))
     except HarnessError as error:
@@ -118,7 +118,7 @@ def begin_another_test(environment: Any, session: LoadSession, make_ready: Calla
 
 
 class StandalonePageSource:
-    """What the web page shows where there is one process: as soon as its first user has made the session."""
+    """The source of the web page's figures for a single process, after its first user has made the session."""
 
     def __init__(self, environment: Any) -> None:  # Any: as above
         self._environment = environment
@@ -138,7 +138,7 @@ class StandalonePageSource:
 
 
 class _StandaloneRun:
-    """What one process does by itself when Locust stops, starts again and quits."""
+    """Handles Locust's events when a single process stops, starts again and quits."""
 
     def __init__(self, environment: Any, session: LoadSession) -> None:  # Any: as above
         self._environment = environment
@@ -149,7 +149,7 @@ class _StandaloneRun:
         self._report: VerdictReport | None = None
         self._is_interrupted = False
         self._shown: VerdictReport | None = None
-        """Of the tests that were stopped by now; as long as no other has begun."""
+        """The report of the tests that were stopped, as long as no other one has begun."""
         events = environment.events
         events.test_start.add_listener(self._on_test_start)
         events.test_stopping.add_listener(self._on_test_stopping)
@@ -172,13 +172,13 @@ class _StandaloneRun:
         add_exit_code(environment, self._report.verdict.exit_code)
 
     def shown_report(self) -> VerdictReport:
-        """The report of the tests that were stopped by now."""
+        """The report of the tests that were stopped."""
         if self._shown is None:
             self._shown = self.build_report()
         return self._shown
 
     def build_report(self) -> VerdictReport:
-        """The report of what was seen by now."""
+        """The report of everything that was seen so far."""
         session = self._session
         run = LocustRun(
             subject=", ".join(session.servers),
@@ -191,7 +191,7 @@ class _StandaloneRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocustRun:
-    """What is known of a run under plain Locust, besides what was judged and measured."""
+    """Facts of a run under plain Locust, besides the judge's result and the measurements."""
 
     subject: str
     started_at: str
@@ -201,20 +201,20 @@ class LocustRun:
 
 
 def is_test_running(environment: Any) -> bool:  # Any: as above
-    """Whether Locust's test has neither been stopped nor come to its end; if it quits then, a signal ended it."""
+    """Whether Locust's test was neither stopped nor finished; if Locust quits then, a signal ended it."""
     return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
 
 def add_exit_code(environment: Any, code: int) -> None:  # Any: as above
-    """Have `code` count for the exit code of the process, beside Locust's own and a locustfile's."""
+    """Let `code` contribute to the exit code of the process, besides Locust's own and a locustfile's."""
     environment.sora_exit_code = worst_exit_code(code, getattr(environment, "sora_exit_code", ExitCode.PASS))
 
 
 def decide_exit_code(environment: Any, **_: Any) -> None:  # Any: as above
     """
-    Set the exit code of the process to the worst of ours, Locust's own, and what a locustfile has set.
+    Set the exit code of the process to the worst of ours, Locust's own, and a locustfile's.
 
-    Locust would take its own, and a locustfile's over that. It has to be the last of all listeners to `quitting`.
+    Locust would use its own, or a locustfile's instead. This has to be the last of all listeners to `quitting`.
     """
     ours = getattr(environment, "sora_exit_code", None)
     if ours is None:
@@ -222,7 +222,7 @@ def decide_exit_code(environment: Any, **_: Any) -> None:  # Any: as above
     runner, theirs = environment.runner, environment.process_exit_code or 0
     own = environment.parsed_options.exit_code_on_error if runner.errors or runner.exceptions else 0
     if theirs not in set(ExitCode):
-        return  # a number of the locustfile's own says more than any of ours
+        return  # a locustfile's own number says more than any of ours
     environment.process_exit_code = int(worst_exit_code(ours, theirs, own))
 
 
@@ -232,7 +232,7 @@ def build_load_report(
     measured: RunMeasurements,
     run: LocustRun,
 ) -> VerdictReport:
-    """Sum up; a scenario that raised leaves the verdict inconclusive."""
+    """Make the report; a scenario that raised makes the verdict inconclusive."""
     settings = begin_with_settings(environment)
     asked = frozenset(TARGET_OF_OPERATION[name] for name in judge.result().coverage.by_target)
     scenarios = [each for each in environment.user_classes if hasattr(each, "choose")]
@@ -267,12 +267,12 @@ def build_load_report(
     )
     report = assemble_verdict(judge, facts, policy)
     if mismatch is not None:
-        withhold_pass(report.verdict, UsageError(f"{mismatch}; what the reports say is without it"))
+        withhold_pass(report.verdict, UsageError(f"{mismatch}; the reports are written without it"))
     return report
 
 
 def _raised_text(environment: Any) -> str | None:  # Any: as above
-    """What users raised; None where they did not."""
+    """The exception that users raised; None if they didn't."""
     raised = list(environment.runner.exceptions.values())
     if not raised:
         return None
@@ -281,7 +281,7 @@ def _raised_text(environment: Any) -> str | None:  # Any: as above
 
 
 def print_load_report(environment: Any, report: VerdictReport | None) -> None:  # Any: as above
-    """Print the summary, and write the reports where that was asked for."""
+    """Print the summary, and write the reports if a folder was given."""
     if report is None:
         return
     sys.stdout.flush()

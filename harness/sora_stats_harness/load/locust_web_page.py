@@ -1,9 +1,9 @@
 """
-The tabs with the verdict on Locust's web page, its figures for Prometheus, and a page with the final report.
+Adds to Locust's web page: tabs with the verdict and figures, metrics for Prometheus, and a page with the final report.
 
-Locust shows tables of any kind in tabs of ours, behind its own, with rows that ride along with its own figures, and escapes
-every text. A script moves the verdict to the front and has it opened first.
-What a server said goes there, and through the HTML report's own escaping, and nowhere else.
+Locust can show custom tables in tabs after its own, with rows that are sent along with its own figures, and escapes
+every text. A script moves the verdict to the front, and opens it first. Texts from a server only go into these tables,
+and through the HTML report's own escaping.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ METRICS_PATH: Final = "/sora-metrics"
 
 
 def _column_keys(table: MeasurementTable) -> list[str]:
-    """What Locust's page calls the columns: its rows need a `name`."""
+    """The keys of the columns on Locust's page; its rows need a `name`."""
     return ["name", *(column.replace(" ", "_") for column in table.columns[1:])]
 
 
@@ -40,7 +40,7 @@ _TABLE_TABS: Final = {
     "sora-times": ("Times", latency_table([])),
     "sora-errors": ("Errors", failure_table([], 0)),
 }
-"""Tabs that show a table of the reports as it stands now."""
+"""Tabs that show the current state of a report's table."""
 
 _TABS: Final = {
     "sora-verdict": ("Verdict", {"name": "What", "value": "Value"}),
@@ -49,7 +49,7 @@ _TABS: Final = {
         {
             "name": "Requirement",
             "level": "Level",
-            "count": "Count",  # where it is seen without scrolling
+            "count": "Count",  # at the top, where it is seen without scrolling
             "target": "Target",
             "field": "Field",
             "message": "What is wrong",
@@ -81,17 +81,17 @@ _NO_VERDICT_PAGE: Final = (
 
 
 class WebPageSource(Protocol):
-    """Where the page has its figures from: one process's session, or a master of several."""
+    """The source of the page's figures: the session of a single process, or a master of several."""
 
     def live_states(self) -> Iterable[Mapping[str, Any]]:  # Any: plain values
-        """What `live_state` gave in each process."""
+        """The `live_state` of each process."""
 
     def final_report(self) -> VerdictReport | None:
-        """The report, where nothing is being sent any more; None until then."""
+        """The report, after sending has stopped; None until then."""
 
 
 def live_state(session: LoadSession) -> dict[str, Any]:  # Any: plain values
-    """What a process has to tell while it runs."""
+    """The state of a running process."""
     metrics = session.metrics
     until_ns = session.drained_ns if session.draining and session.drained_ns else time.monotonic_ns()
     return {
@@ -103,7 +103,7 @@ def live_state(session: LoadSession) -> dict[str, Any]:  # Any: plain values
 
 
 def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locust.env.Environment
-    """Put tabs and page into Locust's web page; nothing where there is none."""
+    """Add tabs and pages to Locust's web page; no effect if there is none."""
     web = environment.web_ui
     if web is None:
         return
@@ -173,7 +173,7 @@ def _refuse_request() -> tuple[str, int] | None:
 def tab_tables(
     states: Iterable[Mapping[str, Any]], final: VerdictReport | None
 ) -> list[dict[str, Any]]:  # Any: plain values
-    """The rows of all tabs; the final report is there once the test has stopped."""
+    """The rows of all tabs; there is a final report once the test has stopped."""
     all_states = list(states)
     counts, kinds, newest = merge_live_findings(each["news"] for each in all_states)
     if final is not None:
@@ -182,7 +182,7 @@ def tab_tables(
     else:
         failing = any(each["news"]["failing"] for each in all_states)
         so_far = "fail so far" if failing else "nothing that fails so far"
-        verdict = so_far if all_states else "nothing was asked yet"
+        verdict = so_far if all_states else "nothing was sent yet"
     metrics = RequestMetrics()
     for each in all_states:
         metrics.add_serialized(each["metrics"])

@@ -1,9 +1,9 @@
 """
-Keeps the memory of a long run flat, and garbage collection out of its way.
+Tunes malloc and garbage collection, so that the memory of a long run stays flat and its loop isn't blocked.
 
-The C library learns from the first large response that is freed to take further ones from its heap, between small ones that
-live longer; so over minutes the heap fills with holes: measured, 195 MiB after a minute became 235 after three, all of
-the growth free. With a fixed threshold large responses have pages of their own, and give them back.
+After the first large response is freed, the C library allocates further ones from its heap, between small blocks that
+live longer. So over minutes the heap fills with holes: 195 MiB after a minute became 235 MiB after three, all of the
+growth being free memory. With a fixed threshold large responses get their own pages, which are returned to the system.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from typing import Final
 MMAP_THRESHOLD_BYTES: Final = 128 * 1024
 
 GC_YOUNG_THRESHOLD: Final = 20_000
-"""Objects made and not freed between two looks for cycles: what is made for a response holds none."""
+"""How many new objects trigger a collection; the objects of a response contain no cycles."""
 
 _M_MMAP_THRESHOLD: Final = -3
 _M_TRIM_THRESHOLD: Final = -1
 
 
 def fix_mmap_threshold() -> bool:
-    """Have large blocks given back as soon as they are freed; whether the platform's C library can."""
+    """Return large blocks to the system as soon as they are freed; returns whether the C library supports that."""
     if sys.platform != "linux":
         return False
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):  # a C library without it
+    except (OSError, AttributeError):  # a C library without mallopt
         return False
     return all(mallopt(option, MMAP_THRESHOLD_BYTES) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
 
 
 def freeze_startup_objects() -> None:
     """
-    Spare the collector what is there before a run: some 300,000 objects, most of them modules.
+    Exclude the objects that exist before a run from collections: some 300,000, mostly of modules.
 
-    Looking through all of them takes 40 ms and more, during which nobody reads a response.
+    Examining all of them takes 40 ms and more, during which no response is read.
     """
     gc.collect()
     gc.freeze()

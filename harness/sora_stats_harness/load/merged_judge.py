@@ -1,12 +1,12 @@
 """
-Adds up what the judges of several machines found.
+Merges the results of judges on several machines.
 
-Processes of one machine share a clock, and their exchanges are judged together. Of another machine only what its own
-judges found can be had: counts, findings with their evidence, and coverage. They are added up here.
+Processes of one machine share a clock, and their exchanges are judged together. From another machine only its own
+judges' results are available: counts, findings with their evidence, and coverage. They are merged here.
 
-Whether a counter fell between a response that one machine saw and one that another saw only the server's timestamps can
-tell. So each judge sends samples of each connection along, and of two of them the one with the earlier timestamp must have
-no larger counter; as for responses that overlap, that is PROVEN. Its own samples each judge has compared itself.
+Only the server's timestamps can show that a counter fell between responses to different machines. So each judge also
+sends samples of each connection, and of two samples the one with the earlier timestamp must not have a larger counter;
+as for overlapping responses, that is PROVEN. Each judge has compared its own samples itself.
 """
 
 from __future__ import annotations
@@ -50,22 +50,22 @@ _SUMMED_COVERAGE_FIELDS: Final = (
 
 
 class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What one judge found, as a message."""
+    """The result of one judge, as a message."""
 
     subject_kind: SubjectKind
     result: JudgeResult
     exchanges: list[tuple[str, str]]
-    """What proves findings: each exchange's run and line of a recording."""
+    """The exchanges that prove findings, each as its run and its line of a recording."""
     evidence: dict[str, list[int]]
-    """By fingerprint, which of them prove it, the earlier first."""
+    """The indexes of the exchanges that prove each fingerprint, the earlier first."""
     samples: dict[str, list[NotedSample]] = {}
-    """By connection, the earliest first."""
+    """The samples of each connection, the earliest first."""
     responses: list[tuple[str, str, str]] = []
-    """Of the exchanges that those are in, as many as there is room for: connection, run and line."""
+    """Exchanges that contain these samples, up to a limit: connection, run and line."""
 
 
 def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
-    """Sum a judge up for another machine; JSON."""
+    """Encode a judge's result for another machine, as JSON."""
     judge.finish()
     result = judge.result()
     proofs = {entry.fingerprint: judge.evidence(entry.fingerprint) for entry in result.findings}
@@ -95,17 +95,17 @@ def _encode_exchange(exchange: Exchange) -> tuple[str, str]:
 
 class MergedJudge:
     """
-    Stands for one judge where there were several.
+    Combines several judges, and is used like one.
 
     Args:
-        edition: By which all of them judged.
-        here: The judge of this machine's exchanges, or what stands for it; None where there were none.
-        reports: What `encode_worker_report` gave elsewhere.
-        trail: The samples that this machine's judge saw; None where there was none.
-        tear_s: As the judges took it, and so `severity`.
+        edition: The edition by which all of them judged.
+        here: The judge of this machine's exchanges, or a source of its result; None if there were none.
+        reports: The results of `encode_worker_report` on other machines.
+        trail: The samples that this machine's judge saw; None if there was none.
+        tear_s, severity: The same as the judges had.
 
     Raises:
-        msgspec.MsgspecError: One of them is no report.
+        msgspec.MsgspecError: One of them is not a report.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class MergedJudge:
         self._severity = severity
         self._level = Level.INFO if tear_s is None else Level.PROVEN
         self._compared_findings: FindingAggregator | None = None
-        """What was found by comparing samples, once they have been."""
+        """The findings from comparing samples; None before that."""
         self._compared = 0
         self._falls: Sequence[StepFall] = ()
 
@@ -139,11 +139,11 @@ class MergedJudge:
         return next((kind for kind in ("simulator", "server") if kind in kinds), "recording")
 
     def add_falls(self, falls: Sequence[StepFall]) -> None:
-        """Add what was found between the steps of a search; before `finish`."""
+        """Add the counters that fell between steps of a search; call this before `finish`."""
         self._falls = falls
 
     def finish(self) -> None:
-        """Settle what waits here; elsewhere it has been. Then compare."""
+        """Finish this machine's judge, and compare samples across machines."""
         if self._here is not None:
             self._here.finish()
         if self._compared_findings is None:
@@ -151,7 +151,7 @@ class MergedJudge:
             self._compare_samples(self._compared_findings)
 
     def result(self) -> JudgeResult:
-        """All counts together."""
+        """The merged result."""
         results = [each.result for each in self._reports]
         if self._here is not None:
             results.insert(0, self._here.result())
@@ -162,7 +162,7 @@ class MergedJudge:
         return result
 
     def evidence(self, fingerprint: str) -> Sequence[Exchange]:
-        """Those of whoever found it first in the order of `result`."""
+        """The evidence of the first judge that found it, in the order of `result`."""
         if self._here is not None and (found := self._here.evidence(fingerprint)):
             return found
         for each in self._reports:
@@ -172,7 +172,7 @@ class MergedJudge:
         return self._compared_findings.evidence_of(fingerprint) if self._compared_findings is not None else ()
 
     def _compare_samples(self, findings: FindingAggregator) -> None:
-        """Hold the samples of each judge against what the others had seen before, by the server's timestamps."""
+        """Compare the samples of each judge with what the others had seen before, by the server's timestamps."""
         parts = [each.samples for each in self._reports]
         responses = {
             (connection_id, exchange.key): exchange
@@ -207,10 +207,10 @@ class MergedJudge:
 
 def _ordered_pairs(seen: Sequence[Sequence[NotedSample]], tear_ns: int) -> Iterator[tuple[NotedSample, NotedSample]]:
     """
-    Pairs of samples of one connection from different judges, of which the first was stamped before the second.
+    Pairs of samples of one connection from different judges, where the first was stamped before the second.
 
-    For each sample, of each other judge the newest that was stamped before it: what that judge saw before is no larger,
-    or it has found so itself. A response may have been read for as long as `tear_ns` after its timestamp.
+    Each sample is paired with the newest earlier one of each other judge; still earlier ones can't be larger, or that
+    judge has found so itself. The counters of a response may have been read up to `tear_ns` after its timestamp.
     """
     for place, later in enumerate(seen):
         for other in (*seen[:place], *seen[place + 1 :]):
@@ -256,10 +256,10 @@ def _decode_exchange(run: str, line: str) -> Exchange | None:
 
 def merge_judge_results(edition: Edition, results: Sequence[JudgeResult]) -> JudgeResult:
     """
-    Add up what several judges counted.
+    Merge the results of several judges.
 
-    An entry keeps the first one's evidence; of how many connections it was seen on the largest number is kept, since
-    nobody knows whether they are the same.
+    An entry keeps the first one's evidence. Its number of connections is the largest one, since it is unknown whether
+    they are the same.
     """
     checked: Counter[str] = Counter()
     by_target: defaultdict[str, Counter[str]] = defaultdict(Counter)

@@ -1,9 +1,9 @@
 """
-Wakes a greenlet on time, within 50 us where `gevent.sleep` takes a millisecond.
+Wakes a greenlet on time, within 50 us instead of the millisecond of `gevent.sleep`.
 
-`gevent.sleep` counts in whole milliseconds of its loop's own clock, and is late by 0.5 ms in the middle and 1.2 ms at the
-99th percentile; a timer of Linux that is watched like a socket by 0.05 and 0.14 ms. Elsewhere there is only the former,
-and what it costs shows in the send delay.
+`gevent.sleep` counts in whole milliseconds of its loop's own clock, and is late by 0.5 ms at the median and 1.2 ms at
+the 99th percentile; a Linux timer that is watched like a socket by 0.05 and 0.14 ms. Other systems only have the
+former, and its inaccuracy shows in the send delay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from typing import Any, Final
 import gevent
 
 TIMERFD_RANGE_NS: Final = 50_000_000
-"""The timer is for this last part of a wait; until then a look now and then whether the run is over is cheaper."""
+"""
+The timer is used for this last part of a wait; before that, checking now and then whether the run is over is cheaper.
+"""
 
 CANCEL_POLL_S: Final = 0.2
 
@@ -33,7 +35,7 @@ class _ITimerSpec(ctypes.Structure):
 
 
 class PreciseTimer:
-    """Wakes one greenlet; to be closed."""
+    """Wakes one greenlet; must be closed."""
 
     def __init__(self) -> None:
         self._fd, self._set = _create_timerfd()
@@ -46,8 +48,8 @@ class PreciseTimer:
         Wait.
 
         Args:
-            due_ns: By `time.monotonic_ns`.
-            over: Ends the wait; is looked at every 200 ms.
+            due_ns: The time by `time.monotonic_ns`.
+            over: Whether to stop waiting; called every 200 ms.
         """
         while (left_ns := due_ns - time.monotonic_ns()) > 0 and not over():
             if self._fd is None:
@@ -67,10 +69,10 @@ class PreciseTimer:
         try:
             os.read(fd, 8)
         except BlockingIOError:
-            pass  # woken for nothing; the caller looks at the clock
+            pass  # a spurious wake-up; the caller checks the clock
 
     def close(self) -> None:
-        """Give the timer back."""
+        """Release the timer."""
         fd, self._fd = self._fd, None
         if fd is not None:
             self._watcher.close()
@@ -84,5 +86,5 @@ def _create_timerfd() -> tuple[int | None, Any]:  # Any: a function of libc
         libc = ctypes.CDLL(None, use_errno=True)
         fd = libc.timerfd_create(_CLOCK_MONOTONIC, _TIMERFD_FLAGS)
         return (fd, libc.timerfd_settime) if fd >= 0 else (None, None)
-    except (OSError, AttributeError):  # a libc without it
+    except (OSError, AttributeError):  # a libc without timerfd
         return None, None

@@ -1,4 +1,4 @@
-"""Requests with their bytes, made once and sent many times."""
+"""Prepares requests with their bytes, to be made once and sent many times."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..api.request_guard import check_bytes_allowed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRequest:
-    """A request, the bytes that it is on the wire, and the name under which it is counted."""
+    """A request, its bytes on the wire, and the name under which it is counted."""
 
     request: Request
     request_bytes: bytes
@@ -20,11 +20,11 @@ class PreparedRequest:
 
 def prepare_request(request: Request) -> PreparedRequest:
     """
-    Write a request as HTTP/1.1.
+    Encode a request as HTTP/1.1.
 
     Raises:
-        RequestRefusedError: It may not be sent.
-        UsageError: A header can't be written: a line break in it, say.
+        RequestRefusedError: It must not be sent.
+        UsageError: A header can't be written, for example because it contains a line break.
     """
     data = encode_request(request)
     check_bytes_allowed(data)

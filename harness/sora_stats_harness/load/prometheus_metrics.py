@@ -1,8 +1,8 @@
 """
-What a run has measured so far, as Prometheus scrapes it: counters, and times as histograms.
+Exports a run's measurements so far to Prometheus: counters, and times as histograms.
 
-Prometheus takes native histograms, whose buckets are 2.2 % wide here, in its protobuf format alone, and asks for that
-where its feature `native-histograms` is on. Any other scraper gets the text format, with classic buckets.
+Prometheus accepts native histograms, whose buckets are 2.2 % wide here, only in its protobuf format, which it requests
+if its feature `native-histograms` is on. Any other scraper gets the text format, with classic buckets.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NATIVE_SCHEMA: Final = 5
 """Buckets of a native histogram grow by a factor of 2 ** (2 ** -5)."""
 
 ZERO_THRESHOLD_S: Final = 1e-9
-"""Times up to this are in the bucket of zero: ours are whole microseconds."""
+"""Times up to this are in the zero bucket; our times are whole microseconds."""
 
 CLASSIC_BOUNDS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -43,12 +43,12 @@ class MetricFamily:
 
     @property
     def kind(self) -> str:
-        """As Prometheus calls it."""
+        """The metric's type in Prometheus."""
         return "counter" if self.name.endswith("_total") else "histogram"
 
 
 def metric_families(states: Iterable[Mapping[str, Any]]) -> list[MetricFamily]:  # Any: plain values
-    """What the processes of a run have counted, each as `live_state` gives it."""
+    """The metrics of a run, from the `live_state` of its processes."""
     all_states = list(states)
     metrics = RequestMetrics()
     for each in all_states:
@@ -103,7 +103,7 @@ def metric_families(states: Iterable[Mapping[str, Any]]) -> list[MetricFamily]: 
 
 
 def encode_metrics(families: Sequence[MetricFamily], accept: str) -> tuple[bytes, str]:
-    """What a scraper gets that accepts such types, and its Content-Type."""
+    """Encode metrics for a scraper's Accept header; returns the body and its Content-Type."""
     if PROTOBUF_TYPE in accept:
         return b"".join(_delimited(_encode_family(each)) for each in families), PROTOBUF_CONTENT_TYPE
     return "".join(line + "\n" for each in families for line in _text_lines(each)).encode(), TEXT_CONTENT_TYPE
@@ -135,7 +135,7 @@ def _label_text(labels: Labels) -> str:
     return "{" + ",".join(f'{name}="{escape(value)}"' for name, value in labels.items()) + "}"
 
 
-# The protobuf format: io.prometheus.client.MetricFamily. A field is its number and type, and then its value.
+# The protobuf format: io.prometheus.client.MetricFamily. A field is encoded as its number and type, then its value.
 
 _VARINT, _DOUBLE, _BYTES = 0, 1, 2
 _KINDS: Final = {"counter": 0, "histogram": 4}
@@ -160,7 +160,7 @@ def _encode_labels(labels: Labels) -> bytes:
 
 
 def native_buckets(times: Histogram) -> tuple[int, dict[int, int]]:
-    """How many times are zero, and how many are in each bucket of a native histogram, ascending."""
+    """The number of zero times, and the counts of a native histogram's buckets, ascending."""
     zeros, counts = 0, dict[int, int]()
     for upper_us, count in times.buckets:
         if not upper_us:
@@ -173,7 +173,7 @@ def native_buckets(times: Histogram) -> tuple[int, dict[int, int]]:
 
 def _encode_native(times: Histogram) -> bytes:
     zeros, counts = native_buckets(times)
-    spans: list[list[int]] = []  # the distance from the end of the one before, and how many buckets follow
+    spans: list[list[int]] = []  # the gap after the previous span, and the number of buckets
     deltas = bytearray()
     end, before = 0, 0
     for index, count in counts.items():
@@ -214,12 +214,12 @@ def _double(number: int, value: float) -> bytes:
 
 
 def _zigzag(value: int) -> int:
-    """A signed number as protobuf's sint64 has it: 0, -1, 1, -2 are 0, 1, 2, 3."""
+    """A signed number in protobuf's sint64 encoding: 0, -1, 1, -2 become 0, 1, 2, 3."""
     return value * 2 if value >= 0 else -value * 2 - 1
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, the lowest first."""
+    """Encode with seven bits per byte, the lowest first."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -1,10 +1,10 @@
 """
-Waits until a socket is readable, or a time has come.
+Waits until a socket is readable, or a deadline.
 
-Made, started and stopped for each wait, as is usual, the two cost a fifth of what a response costs before it is judged. So
-the watcher is left running: between two responses nothing is to be read, and it costs nothing. And since the deadlines of a
-connection only move on, the timer that is there may ring at one that no longer counts: it is then set to the one that
-does.
+Creating, starting and stopping a watcher and a timer for each wait, as usual, costs a fifth of the time of a response
+before it is judged. So the watcher keeps running: between two responses there is nothing to read, so it costs nothing.
+And since the deadlines of a connection only advance, the timer may fire at an old deadline, and is then set to the
+current one.
 """
 
 from __future__ import annotations
@@ -17,35 +17,35 @@ import gevent
 
 class ReadinessWaiter:
     """
-    Lets one greenlet wait for one socket; to be closed before the socket is.
+    Lets one greenlet wait for one socket; must be closed before the socket.
 
     Args:
-        descriptor: The socket's.
+        descriptor: The socket's descriptor.
     """
 
     __slots__ = ("_deadline_ns", "_hub", "_timer", "_waiting", "_watcher", "has_pending_data")
 
     def __init__(self, descriptor: int) -> None:
-        self._hub: Any = gevent.get_hub()  # Any: gevent's, of which there are no types, as of all below
+        self._hub: Any = gevent.get_hub()  # Any: gevent's types, here and below; it has no type annotations
         self._timer: Any = None
-        """None while no timer runs."""
+        """The timer; None while none runs."""
         self._waiting: Any = None
-        """A greenlet."""
+        """The greenlet that waits."""
         self._deadline_ns = 0
         self.has_pending_data: bool = False
-        """Whether something came while nobody waited for it; until somebody waits."""
+        """Whether something came since the last wait."""
         self._watcher: Any = self._hub.loop.io(descriptor, 1)
         self._watcher.start(self._on_readable)
 
     def wait(self, due_ns: int) -> None:
         """
-        Wait until there is something to read.
+        Wait until the socket is readable.
 
         Args:
-            due_ns: By `time.monotonic_ns`; never before that of an earlier wait.
+            due_ns: The deadline by `time.monotonic_ns`; never before that of an earlier wait.
 
         Raises:
-            TimeoutError: It was not there in time.
+            TimeoutError: The socket was not readable in time.
         """
         self._deadline_ns = due_ns
         if self._timer is None:
@@ -60,7 +60,7 @@ class ReadinessWaiter:
             self._waiting = None
 
     def close(self) -> None:
-        """Give watcher and timer back."""
+        """Release watcher and timer."""
         self._watcher.stop()
         self._watcher.close()
         self._stop_timer()
@@ -68,7 +68,7 @@ class ReadinessWaiter:
     def _on_readable(self) -> None:
         if self._waiting is not None:
             self._waiting.switch()
-        else:  # it would ring until somebody reads
+        else:  # it would fire until the bytes are read
             self.has_pending_data = True
             self._watcher.stop()
 
@@ -80,7 +80,7 @@ class ReadinessWaiter:
 
     def _start_timer(self) -> None:
         left_s = max(0.0, (self._deadline_ns - time.monotonic_ns()) / 1e9)
-        # No loop is to go on for its sake: whoever waits does so for the watcher.
+        # It must not keep the loop alive; the watcher does that during a wait.
         self._timer = self._hub.loop.timer(left_s, ref=False)
         self._timer.start(self._on_timer)
 

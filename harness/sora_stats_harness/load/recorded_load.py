@@ -1,8 +1,8 @@
 """
-The figures of a load run from its recording: what `check` prints of it is what the run itself printed.
+Computes the figures of a load run from its recording, so that `check` prints the same as the run itself.
 
-A recording has the times of every exchange, so counts and times are the same, bucket by bucket. It does not have what the
-generator knew of itself: its CPU time, and how late its users woke up.
+A recording has the times of every exchange, so counts and times are the same, bucket by bucket. It does not have the
+generator's own figures: its CPU time, and how late its users woke up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .run_measurements import LoadPlan, RunMeasurements, summarize_recording
 
 
 class RecordedLoad:
-    """Measures what is read of a recording, where that is of one whole load run."""
+    """Measures the exchanges of a recording, if it is of one complete load run."""
 
     def __init__(self) -> None:
         self._measured = RunMeasurements()
@@ -28,13 +28,13 @@ class RecordedLoad:
         self._has_begun = False
 
     def open(self, recordings: RecordingReader) -> None:
-        """Take the plan from the header line, and when it was carried out from the end line."""
+        """Read the plan from the header line, and the times of the run from the end line."""
         ends = [end for _, end in recordings.ends]
         if len(recordings.headers) == len(ends) == 1 and "scenario" in recordings.headers[0].options:
             (self._header,), (self._end,) = recordings.headers, ends
 
     def add(self, exchange: Exchange) -> None:
-        """Count an exchange that was judged."""
+        """Add a judged exchange."""
         began_ns = None if self._end is None else self._end.began_ns
         if self._header is None or began_ns is None:
             return
@@ -46,7 +46,7 @@ class RecordedLoad:
         metrics.record(exchange)
 
     def result(self) -> LoadResult | None:
-        """All figures; None where the files are no recording of a load run from its beginning to its end."""
+        """All figures; None if the files are not the recording of a complete load run."""
         if self._header is None or self._end is None or not self._has_begun:
             return None
         began_ns, ended_ns, began_at_ns = self._end.began_ns, self._end.ended_ns, self._end.began_at_ns

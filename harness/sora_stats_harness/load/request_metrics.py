@@ -1,12 +1,13 @@
 """
-Counts and times of requests, apart by target.
+Collects counts and times of requests, by target.
 
-Response time is from when the schedule wanted the request sent to the arrival of its response, so that a server that stalls
-is not forgiven its queue; service time from when it was sent. What lies between arrival and our reading is the
-receive delay, what lies between schedule and sending its send delay: both are ours, and never the server's.
+Response time is from the scheduled start to the arrival of the response, so that the queue behind a stall counts;
+service time is from the sending. Receive delay is from the arrival to our reading, send delay from the schedule to the
+sending; both are the generator's, never the server's.
 
-A request without a complete response has no response time. It counts beside the others with the time that it waited, so
-that a server that lets requests time out does not look fast. One that our own machine could not send has no time at all.
+A request without a complete response has no response time. It is counted separately with the time that it waited, so
+that a server that lets requests time out does not look fast. A request that our own machine could not send has no time
+at all.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from ..judge.measured_results import FailureCount
 from .histogram import Histogram, merge_histograms
 
 FAILED_WAIT: Final = "failed wait"
-"""How long requests without a complete response waited, from when they were due."""
+"""How long requests without a complete response waited, from their scheduled start."""
 
 TIME_KINDS: Final = ("response", "service", "receive delay", "send delay", FAILED_WAIT)
 
 REQUEST_COUNTS: Final = ("sent", "judged", "errors", "abandoned")
 
 RECENT_WINDOW_S: Final = 10
-"""Over how many of the last seconds a limit is held against errors and latency."""
+"""Over how many of the last seconds abort limits are computed."""
 
 MAX_TIMELINE_INTERVALS: Final = 600
-"""Of the timeline; a longer run has rows of two seconds, of four, and so on."""
+"""The most rows of the timeline; a longer run has rows of two seconds, of four, and so on."""
 
 MIN_RECENT_REQUESTS: Final = 100
-"""Requests that ended in the window before it says anything."""
+"""The least number of requests in that time for a limit to apply."""
 
 
 class TrafficCounts:
-    """What came of the requests for one target in some time, whenever they were due."""
+    """What happened to the requests for one target in a period, by the time of their end."""
 
     __slots__ = ("bytes", "errors", "response", "responses", "server_errors")
 
@@ -52,12 +53,12 @@ class TrafficCounts:
         """Response times, and how long requests without a complete response waited."""
 
     def merge(self, other: TrafficCounts) -> None:
-        """Take in another one."""
+        """Add another one."""
         self.add_counts(other)
         self.response.merge(other.response)
 
     def add_counts(self, other: TrafficCounts) -> None:
-        """Take in all of another one but its times."""
+        """Add the counts of another one, but not its times."""
         self.responses += other.responses
         self.errors += other.errors
         self.server_errors += other.server_errors
@@ -65,18 +66,18 @@ class TrafficCounts:
 
 
 class TimelineInterval:
-    """One second of a run, or several once the timeline has grown long."""
+    """One second of a run, or several if the timeline has become long."""
 
     __slots__ = ("from_s", "targets")
 
     def __init__(self, from_s: int) -> None:
         self.from_s: int = from_s
-        """Since the beginning of the run."""
+        """The seconds since the beginning of the run."""
         self.targets: dict[str, TrafficCounts] = {}
-        """By operation."""
+        """The counts by operation."""
 
     def counts_of(self, target: str) -> TrafficCounts:
-        """What came of the requests for one target; to be added to."""
+        """The counts of one target, to be updated."""
         counts = self.targets.get(target)
         if counts is None:
             counts = self.targets[target] = TrafficCounts()
@@ -84,7 +85,7 @@ class TimelineInterval:
 
     @property
     def together(self) -> TrafficCounts:
-        """All targets."""
+        """The counts of all targets together."""
         whole = TrafficCounts()
         for each in self.targets.values():
             whole.merge(each)
@@ -101,7 +102,7 @@ class TimelineInterval:
     @classmethod
     def deserialize(cls, state: Sequence[Any], *, later_s: int = 0) -> TimelineInterval:  # Any: as above
         """
-        The second whose state was dumped, by a process that began so much later.
+        The interval from a serialized state; `later_s` is how much later the other process began.
 
         Raises:
             KeyError, TypeError, ValueError: It is no such state.
@@ -116,22 +117,22 @@ class TimelineInterval:
         return made
 
     def merge(self, other: TimelineInterval) -> None:
-        """Take in another one."""
+        """Add another one."""
         for name, counts in other.targets.items():
             self.counts_of(name).merge(counts)
 
     def compact(self) -> None:
-        """Take less room, until something more is counted."""
+        """Reduce the memory, until something more is counted."""
         for each in self.targets.values():
             each.response.compact()
 
 
 class RequestMetrics:
     """
-    Counts and times of one process.
+    The counts and times of one process.
 
-    `sent` is counted when a request is sent, the others when its exchange is judged: as soon as nothing is in flight it
-    is their sum. Times are those of complete responses; a request without one is an error, and has a failed wait only.
+    `sent` is counted when a request is sent, the others when its exchange is judged; when no request is open, it is
+    their sum. Times are of complete responses; a request without one is an error, and only has a failed wait.
     """
 
     def __init__(self) -> None:
@@ -140,17 +141,19 @@ class RequestMetrics:
         self.errors: int = 0
         self.abandoned: int = 0
         self.times: dict[str, dict[str, Histogram]] = {}
-        """By operation, then by kind of time."""
+        """The times by operation and kind."""
         self.ready_user_send_delay: Histogram = Histogram()
-        """Send delay of those that had a user waiting for them: the generator's own, as that of a full house is not."""
+        """
+        The send delay of requests for which a user was ready: the generator's own, unlike waiting for a free user.
+        """
         self.turn_delay: Histogram = Histogram()
         """How late users of a closed model woke up for their turns."""
         self.judging_wait: Histogram = Histogram()
-        """How long users waited for responses to be judged; of those that did not wait there is nothing."""
+        """How long users waited for responses to be judged; only of those that had to wait."""
         self.server_errors: Counter[str] = Counter()
-        """By operation, timed responses of status 500 and above."""
+        """Timed responses of status 500 and above, by operation."""
         self._failures: dict[tuple[str, str], tuple[int, str]] = {}
-        """How many errors of each target and code, or status of 500 and above, and the first one's detail."""
+        """The number of errors by target and code (or status of 500 and above), with the first one's detail."""
         self.timeline: list[TimelineInterval] = []
         self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
         self._interval_s = 1
@@ -158,12 +161,10 @@ class RequestMetrics:
         self._began_at_s: float | None = None
         self._timed_from_ns = 0
         self._ended_seconds: dict[str, TrafficCounts] = {}
-        """By operation, what came of all requests but those of the second that is under way; without times."""
+        """The counts by operation for all completed seconds, without times."""
 
     def start(self, now_ns: int, warm_up_ns: int = 0) -> None:
-        """
-        The run begins now; what was sent before, or is before the warm-up is over, is counted and judged, but not timed.
-        """
+        """Begin the run now; requests before the end of the warm-up are counted and judged, but not timed."""
         self._append_to_timeline()
         self.times.clear()
         self.server_errors.clear()
@@ -195,7 +196,7 @@ class RequestMetrics:
             if error is not None:
                 self._add_failures(name, error.code.value, 1, error.detail)
                 if error.code is ErrorCode.LOCAL:
-                    return  # it has waited for nobody
+                    return  # it did not wait for a server
             counts.response.record(received_ns - intended_ns)
             if sent_ns >= self._timed_from_ns:
                 self._times_of(name)[FAILED_WAIT].record(received_ns - intended_ns)
@@ -248,14 +249,14 @@ class RequestMetrics:
         return sorted(rows, key=lambda row: (-row.count, row.target, row.code))
 
     def _interval_at(self, at_s: int) -> TimelineInterval:
-        """The second that is under way; exchanges come in order of receipt."""
+        """The current second; exchanges come in order of receipt."""
         if not self._recent or self._recent[-1].from_s < at_s:
             self._append_to_timeline()
             self._recent.append(TimelineInterval(at_s))
         return self._recent[-1]
 
     def _append_to_timeline(self) -> None:
-        """Put the second that is over into the timeline, and halve that when it has grown long."""
+        """Append the completed second to the timeline, and halve that when it has become long."""
         if not self._recent:
             return
         over = self._recent[-1]
@@ -273,7 +274,9 @@ class RequestMetrics:
                 each.compact()
 
     def traffic_by_target(self) -> dict[str, TrafficCounts]:
-        """What came of all requests by operation, those before the start and in the warm-up included; without times."""
+        """
+        The counts of all requests by operation, including those before the start and in the warm-up; without times.
+        """
         whole: dict[str, TrafficCounts] = {}
         for name, counts in (*self._ended_seconds.items(), *(self._recent[-1].targets.items() if self._recent else ())):
             whole.setdefault(name, TrafficCounts()).add_counts(counts)
@@ -290,20 +293,20 @@ class RequestMetrics:
         return self._began_ns
 
     def counts(self) -> dict[str, int]:
-        """How many; sent is the sum of the others once nothing is in flight."""
+        """The counts; `sent` is the sum of the others when no request is open."""
         return {name: getattr(self, name) for name in REQUEST_COUNTS}
 
     def intervals(self) -> list[TimelineInterval]:
-        """The whole timeline, with the second that is under way."""
+        """The whole timeline, including the current second."""
         return [*self.timeline, *list(self._recent)[-1:]]
 
     def intervals_since(self, from_s: int, *, is_over: bool = False) -> list[TimelineInterval]:
-        """Of the last ten seconds those that are over, from one on; the last one, too, where the run is."""
+        """The completed ones of the last ten seconds, from `from_s` on; also the current one if the run is over."""
         ended = list(self._recent) if is_over else list(self._recent)[:-1]
         return [each for each in ended if each.from_s >= from_s]
 
     def serialize(self, *, timeline: bool = True) -> dict[str, Any]:  # Any: plain values, for a message
-        """Counts and times, and the timeline unless that is not wanted."""
+        """The counts and times, and optionally the timeline."""
         return self.counts() | {
             "times": {
                 name: {kind: each.serialize() for kind, each in kinds.items()} for name, kinds in self.times.items()
@@ -328,8 +331,8 @@ class RequestMetrics:
         Add what another process counted.
 
         Args:
-            state: What `dump` gave there.
-            same_clock: Whether it can be told which of the two began first; else they count as having begun together.
+            state: The result of `serialize` there.
+            same_clock: Whether both have the same clock; otherwise they are assumed to have begun together.
 
         Raises:
             KeyError, TypeError, ValueError: It is no such state.
@@ -361,7 +364,7 @@ class RequestMetrics:
         )
 
     def add_interval(self, second: TimelineInterval) -> None:
-        """Add a second of another process to those by which limits are judged."""
+        """Add a second of another process, for abort limits."""
         for mine in self._recent:
             if mine.from_s == second.from_s:
                 mine.merge(second)
@@ -374,7 +377,7 @@ class RequestMetrics:
         return merge_histograms(kinds[kind] for kinds in self.times.values())
 
     def recent_error_share(self) -> float | None:
-        """The share of requests in the last ten seconds that failed, by error or by a status of 500 and above."""
+        """The share of failed requests in the last ten seconds: errors, or a status of 500 and above."""
         window = [counts for each in self._recent_intervals() for counts in each.targets.values()]
         responses, errors = sum(each.responses for each in window), sum(each.errors for each in window)
         failing = sum(each.server_errors for each in window)
@@ -382,7 +385,7 @@ class RequestMetrics:
 
     def recent_percentile_exceeds(self, percent: float, limit_us: int) -> bool:
         """
-        Whether a percentile of the last ten seconds is larger; never of too few requests.
+        Whether a percentile over the last ten seconds exceeds a limit; False for too few requests.
 
         Requests without a complete response count with the time that they waited.
         """
@@ -399,7 +402,7 @@ class RequestMetrics:
         return [each for each in self._recent if each.from_s > last_s - RECENT_WINDOW_S]
 
     def coarse_timeline(self, at_most: int) -> tuple[int, list[TimelineInterval]]:
-        """The timeline in at most so many rows, and how many seconds each has."""
+        """The timeline in at most this many rows, and the seconds of each row."""
         step_s = self._interval_s
         whole = coarsen_timeline(self.intervals(), step_s)
         while len(whole) > at_most:
@@ -409,7 +412,7 @@ class RequestMetrics:
 
 
 def coarsen_timeline(seconds: Sequence[TimelineInterval], step_s: int) -> list[TimelineInterval]:
-    """The same in rows of so many seconds."""
+    """Merge seconds into rows of `step_s` seconds."""
     rows: list[TimelineInterval] = []
     for each in seconds:
         from_s = each.from_s // step_s * step_s

@@ -1,4 +1,4 @@
-"""The requests that users choose from: about the connections that the last listings named."""
+"""The requests that users choose from, about the connections in the last listings."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MIN_LISTING_READ_INTERVAL_NS: Final = 1_000_000_000
 
 class RequestSource:
     """
-    What a scenario chooses from.
+    Makes the requests that a scenario chooses from.
 
     Args:
         server: Scheme, host and port.
         headers: Sent with every request.
-        weights: How often `random_request` asks for connection, client and all, in proportion to each other.
-        workers: How many processes send, each with a source of its own: together they list as often as one would.
+        weights: The relative frequencies of connection, client and all in `random_request`.
+        workers: How many processes send, each with its own source; together they list as often as one would.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class RequestSource:
 
     @property
     def known_connections(self) -> Sequence[KnownConnection]:
-        """The connections to ask for."""
+        """The connections to request."""
         return self._known
 
     @known_connections.setter
@@ -49,18 +49,20 @@ class RequestSource:
         self._known = known
         self._clients = [each for each in known if each.client_id is not None]
         self._connection_requests: list[PreparedRequest | None] = [None] * len(known)
-        """What asks for each, once it was asked for."""
+        """The prepared request for each, after its first use."""
         if len(self._prepared) > 3 * len(known) + 100:
-            self._prepared.clear()  # most are about connections that have left
+            self._prepared.clear()  # most of them are about connections that have left
 
     def switch_server(self, server: str) -> None:
-        """Ask another server from now on; its ids are other ones."""
+        """Make requests for another server from now on, which has other ids."""
         self._server = server
         self._prepared.clear()
         self.known_connections = ()
 
     def read_listing(self, response: Response) -> None:
-        """Take the ids from a listing; at most once a second, and in a hundredth of the time where listings are large."""
+        """
+        Read the ids in a listing; at most once a second, and for large listings in at most a hundredth of the time.
+        """
         began_ns = time.monotonic_ns()
         if began_ns < self._next_read_ns and self._known:
             return
@@ -70,25 +72,25 @@ class RequestSource:
         self._next_read_ns = now_ns + max(MIN_LISTING_READ_INTERVAL_NS, 100 * (now_ns - began_ns))
 
     def is_listing_due(self, after_s: float) -> bool:
-        """Whether nobody has asked for a listing for so long, since connections come and go."""
+        """Whether the last listing request was this long ago, since connections come and go."""
         return time.monotonic_ns() - self._listed_ns >= after_s * self._workers * 1e9
 
     def listing_request(self, *, local: bool | None = None) -> PreparedRequest:
-        """GetStatsAllConnections."""
+        """A GetStatsAllConnections request."""
         self._listed_ns = time.monotonic_ns()
         return self._prepare(Target.ALL, local=local)
 
     def next_listing_request(self) -> PreparedRequest:
-        """GetStatsAllConnections of the node, and now and then of the whole cluster."""
+        """A GetStatsAllConnections request for the node, and now and then for the whole cluster."""
         self._listings += 1
         return self.listing_request(local=False if self._listings % CLUSTER_LISTING_INTERVAL == 0 else None)
 
     def connection_request(self) -> PreparedRequest:
-        """GetStatsConnection of any known connection; a listing while none is known."""
+        """A GetStatsConnection request for any known connection; a listing while none is known."""
         requests = self._connection_requests
         if not requests:
             return self.listing_request()
-        place = int(random.random() * len(requests))  # noqa: S311  # no secret
+        place = int(random.random() * len(requests))  # noqa: S311  # not a secret
         prepared = requests[place]
         if prepared is None:
             known = self._known[place]
@@ -98,15 +100,15 @@ class RequestSource:
         return prepared
 
     def client_request(self) -> PreparedRequest:
-        """GetStatsClient of any known client; a listing while none is known."""
+        """A GetStatsClient request for any known client; a listing while none is known."""
         if not self._clients:
             return self.listing_request()
-        known = random.choice(self._clients)  # noqa: S311  # no secret
+        known = random.choice(self._clients)  # noqa: S311  # not a secret
         return self._prepare(Target.CLIENT, channel_id=known.channel_id, client_id=known.client_id)
 
     def random_request(self) -> PreparedRequest:
-        """One of the three at random, by the weights; a listing while nobody is known."""
-        drawn = random.random()  # noqa: S311  # no secret
+        """A request for a random target, by the weights; a listing while no connection is known."""
+        drawn = random.random()  # noqa: S311  # not a secret
         connection, client = self._weights
         if drawn < connection:
             return self.connection_request()
@@ -124,7 +126,10 @@ class RequestSource:
 
 
 def _cumulative_weights(weights: Mapping[str, float]) -> tuple[float, float]:
-    """Up to which number drawn from 0 to 1 a connection is asked for, and up to which a client."""
+    """
+    The thresholds for a random number from 0 to 1: below the first a connection is requested, below the second a
+    client.
+    """
     connection, client, everything = (weights.get(name, 0.0) for name in ("connection", "client", "all"))
     whole = connection + client + everything
     return connection / whole, (connection + client) / whole

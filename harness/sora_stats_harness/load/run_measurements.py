@@ -1,7 +1,7 @@
 """
 All figures of a load run, and their form in verdict.json.
 
-Several processes hand in their measures as plain values; the sum is what one process would have measured.
+Several processes send their measurements as plain values; the sum is what one process would have measured.
 """
 
 from __future__ import annotations
@@ -34,46 +34,46 @@ if TYPE_CHECKING:
 MAX_TIMELINE_ROWS: Final = 600
 
 CONNECT_LABEL: Final = "(connecting)"
-"""In place of a target, for what belongs to none."""
+"""Stands for a target, for times of connecting."""
 
 BUSY_CPU_SHARE: Final = 0.9
-"""Share of a core from which on a generator has none to spare."""
+"""From this share of a core on, the generator is the bottleneck."""
 
 MAX_LOST_SHARE: Final = 0.1
-"""Share of the users' time, or of their interval, that may be lost to the generator."""
+"""The share of the users' time, or of their interval, that may be lost to the generator."""
 
 NOTICEABLE_DELAY_US: Final = 1000
-"""Delays of our own below this are never called a bottleneck."""
+"""The generator's own delays below this are never called a bottleneck."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadPlan:
-    """What was to be sent, as far as a summary tells it."""
+    """The plan of a run, as far as its summary needs it."""
 
     scenario: str
     model: Literal["open", "closed"] = "closed"
-    """Whether requests were due by a schedule, or by the responses before."""
+    """Whether requests were due by a schedule, or by the previous responses."""
     planned_per_s: float | None = None
-    """Where there is no schedule, how much was to be sent; None if that cannot be told."""
+    """The planned rate without a schedule; None if unknown."""
     users: int | None = None
-    """None if that cannot be told."""
+    """None if unknown."""
     processes: int = 1
 
 
 @dataclass(slots=True)
 class RunMeasurements:
-    """All figures of a run, or of one process of it."""
+    """All figures of a run, or of one of its processes."""
 
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
     traffic: TransportStats = field(default_factory=TransportStats)
     lasted_s: float = 0.0
-    """Until no more was sent."""
+    """The time until the last request was sent."""
     scheduled: int | None = None
-    """Requests that the schedule had due by then."""
+    """How many requests the schedule had due by then."""
     cpu_share: float = 0.0
-    """Of one core; of several processes the busiest's."""
+    """The used share of a core; for several processes that of the busiest one."""
     processes: int = 0
-    """How many have been added."""
+    """How many processes were added."""
 
     def serialize(self) -> dict[str, Any]:  # Any: plain values
         """The state as plain values, for a message."""
@@ -101,11 +101,11 @@ class RunMeasurements:
         self.processes += 1
 
     def add_metrics(self, metrics: RequestMetrics) -> None:
-        """Add what was worked out for a process that never told."""
+        """Add the metrics that were computed for a process that never reported."""
         self.metrics.add_serialized(metrics.serialize())
 
     def bottleneck(self, plan: LoadPlan) -> str | None:
-        """Say how the generator held the run up; None where it did not."""
+        """Say how the generator limited the run; None if it did not."""
         metrics = self.metrics
         unsent = [each for each in metrics.failure_counts() if each.whose == "generator"]
         if unsent:
@@ -129,7 +129,7 @@ class RunMeasurements:
         return None
 
     def to_load_summary(self, plan: LoadPlan, slos: Sequence[SloResult] = ()) -> LoadResult:
-        """Sum up for verdict.json."""
+        """The summary for verdict.json."""
         metrics, lasted_s = self.metrics, max(self.lasted_s, 0.001)
         return LoadResult(
             scenario=plan.scenario,
@@ -158,7 +158,7 @@ class RunMeasurements:
 
 
 def summarize_recording(measured: RunMeasurements, plan: LoadPlan, began_at_s: float) -> LoadResult:
-    """The summary of a run whose exchanges alone are known, not its connections."""
+    """The summary of a run of which only the exchanges are known, not the connections."""
     return msgspec.structs.replace(
         measured.to_load_summary(plan),
         began_at=format_wall_time(began_at_s),
@@ -169,20 +169,20 @@ def summarize_recording(measured: RunMeasurements, plan: LoadPlan, began_at_s: f
 
 
 class RunStopwatch:
-    """How long a process sent, and what share of a core it took; of several tests in a row together."""
+    """Measures how long a process sent, and its share of a core; several tests in a row are added."""
 
     def __init__(self) -> None:
         self._lasted_s = self._cpu_s = 0.0
         self._since: tuple[float, float] | None = None
 
     def start(self, begins_ns: int | None = None) -> None:
-        """Sending begins, now or at a given time; nothing where it has begun."""
+        """Start, now or at a given time; no effect if it is running."""
         if self._since is None:
             began_s = time.monotonic() if begins_ns is None else begins_ns / 1e9
             self._since = began_s, time.process_time()
 
     def stop(self, ended_ns: int | None = None) -> None:
-        """No more is sent, from now on or since a given time."""
+        """Stop, now or at a given time."""
         if self._since is not None:
             ended_s = time.monotonic() if ended_ns is None else ended_ns / 1e9
             self._lasted_s += max(0.0, ended_s - self._since[0])
@@ -190,7 +190,7 @@ class RunStopwatch:
             self._since = None
 
     def measures(self, session: LoadSession) -> RunMeasurements:
-        """All that a process measured."""
+        """All measurements of a process."""
         return RunMeasurements(
             metrics=session.metrics,
             traffic=session.traffic,
@@ -207,7 +207,7 @@ def format_wall_time(at_s: float) -> str:
 
 
 def summarize_traffic(metrics: RequestMetrics, lasted_s: float) -> list[TargetTraffic]:
-    """What came of the requests for each target."""
+    """The traffic of each target."""
     return [
         TargetTraffic(
             target=name,
@@ -223,9 +223,9 @@ def summarize_traffic(metrics: RequestMetrics, lasted_s: float) -> list[TargetTr
 
 def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
     """
-    The times of all targets together, where there are several, and of each.
+    The times of all targets together, if there are several, and of each target.
 
-    Where a request failed there is a second row of response times, with the time that such requests waited.
+    If a request failed there is a second row of response times, which includes the time that such requests waited.
     """
     by_target = dict(sorted(metrics.times.items()))
     if len(by_target) > 1:
@@ -237,7 +237,7 @@ def summarize_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
 
 
 def summarize_step_latencies(metrics: RequestMetrics) -> list[LatencyDistribution]:
-    """The same of one of many steps, without buckets, which many steps would add up."""
+    """The same for one of many steps, without buckets, to save space."""
     return [msgspec.structs.replace(each, buckets=[]) for each in summarize_latencies(metrics)]
 
 
@@ -273,12 +273,12 @@ def _latency_entry(target: str, kind: str, times: Histogram, *, includes_failure
 
 
 def carried_percentile(times: Histogram, percent: float) -> int | None:
-    """A percentile in microseconds; None where there are too few times for it."""
+    """A percentile in microseconds; None if there are too few times for it."""
     return times.percentile(percent) if is_percentile_carried(times.count, percent) else None
 
 
 def build_timeline(metrics: RequestMetrics) -> list[TimelineRow]:
-    """The run by second, or by several; response times and failed waits, warm-up included."""
+    """The timeline in rows of a second or several, with response times and failed waits, warm-up included."""
     step_s, seconds = metrics.coarse_timeline(MAX_TIMELINE_ROWS)
     return [
         TimelineRow(

@@ -1,9 +1,9 @@
 """
-The samples of each connection over time, thinned out: for machines whose clocks cannot be compared.
+Keeps samples of each connection over time, thinned out, to compare machines whose clocks can't be compared.
 
-Whether a counter fell between a response that one machine saw and one that another saw only the server's timestamps can
-tell. The last samples alone do not show a counter that fell and rose again between two responses seen elsewhere. So each
-judge's newest samples are noted every second, and all that were noted are compared in the end.
+Only the server's timestamps can show that a counter fell between responses to different machines. The last samples
+alone do not show a counter that fell and rose again between two responses to another machine. So each judge's newest
+samples are noted every second, and all of these are compared at the end.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from ..judge.pipeline import Judge
 NOTE_INTERVAL_S: Final = 1.0
 
 MAX_SAMPLES: Final = 4000
-"""Samples that are kept, some 2 KB each; where there are more, those that are kept are further apart."""
+"""How many samples are kept, at some 2 KB each; if there are more, the kept ones are further apart."""
 
 MAX_CONNECTIONS: Final = 2000
-"""The first by their ids, so that all judges keep the same ones."""
+"""How many connections are kept: the first ones by id, so that all judges keep the same ones."""
 
 MAX_STEP_SAMPLES: Final = 500
-"""That are sent after each step of a search, the first by their connections' ids: a megabyte."""
+"""How many samples are sent after each step of a search, the first ones by id: a megabyte."""
 
 MAX_EVIDENCE_BYTES: Final = 4 << 20
-"""Bodies of responses that are kept as evidence; of others only the counters are."""
+"""How many response bodies are kept as evidence; of other samples only the counters are kept."""
 
 
 class NotedSample(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,11 +40,11 @@ class NotedSample(msgspec.Struct, frozen=True, kw_only=True):
     server: str
     stamp_ns: int
     blocks: list[list[int] | None]
-    """Counters, -1 where one was absent or unsound."""
+    """The counters, -1 for one that was absent or unusable."""
     exchange: tuple[str, int]
-    """Run and number of the exchange that it was in."""
+    """The run and number of its exchange."""
     target: str | None = None
-    """What that asked for."""
+    """The target of its request."""
 
 
 class SampleTrail:
@@ -52,7 +52,7 @@ class SampleTrail:
     The samples of one judge.
 
     Args:
-        judge: Whose newest samples are noted.
+        judge: The judge whose newest samples are noted.
     """
 
     def __init__(self, judge: Judge) -> None:
@@ -60,9 +60,11 @@ class SampleTrail:
         self._samples: dict[str, list[NotedSample]] = {}
         self._count = 0
         self._distance_ns = 0
-        """Between the timestamps of two samples of a connection that are kept, at least; the last one is always."""
+        """
+        The least distance between the timestamps of two kept samples of a connection; the last one is always kept.
+        """
         self._evidence: dict[tuple[str, tuple[str, int]], Exchange] = {}
-        """By connection and the exchange's key, the exchange with that connection's own bytes."""
+        """The exchange with a connection's own bytes, by connection and the exchange's key."""
         self._evidence_bytes = 0
         self._noting: Any = None  # Any: gevent has no types
 
@@ -71,7 +73,7 @@ class SampleTrail:
         self._noting = gevent.spawn(self._note_for_ever)
 
     def stop(self) -> None:
-        """Note the last samples."""
+        """Stop, and note the last samples."""
         if self._noting is not None:
             self._noting.kill()
         self.note()
@@ -82,7 +84,7 @@ class SampleTrail:
             self.note()
 
     def note(self) -> None:
-        """Note the newest sample of each connection, where it is newer than what is known."""
+        """Note the newest sample of each connection, if it is newer than the last one noted."""
         for each in sorted(self.judge.last_samples(), key=lambda each: (each.connection_id, each.stamp_ns)):
             known = self._samples.get(each.connection_id)
             if known is None:
@@ -97,7 +99,7 @@ class SampleTrail:
             self._thin_out()
 
     def newest_since(self, since_ns: int) -> dict[str, NotedSample]:
-        """By connection, the newest samples of responses that were asked for since then; their evidence is kept."""
+        """The newest sample of each connection that was requested since then; their evidence is kept."""
         self.note()
         samples = sorted(self.judge.last_samples(), key=lambda each: (each.connection_id, each.stamp_ns))
         newest = {each.connection_id: _note_sample(each) for each in samples if each.exchange.sent_ns >= since_ns}
@@ -125,11 +127,11 @@ class SampleTrail:
         self._count = sum(len(known) for known in self._samples.values())
 
     def samples(self) -> dict[str, list[NotedSample]]:
-        """By connection, the earliest first."""
+        """The samples of each connection, the earliest first."""
         return self._samples
 
     def evidence(self) -> Iterator[tuple[str, Exchange]]:
-        """Of the exchanges that they were in, those that were kept, each with the connection whose bytes it has."""
+        """The kept exchanges of these samples, each with the connection whose bytes it has."""
         return ((connection_id, exchange) for (connection_id, _), exchange in self._evidence.items())
 
 
@@ -145,7 +147,7 @@ def _note_sample(sample: LastSample) -> NotedSample:
 
 
 def _append_sample(known: list[NotedSample], sample: NotedSample, distance_ns: int) -> int:
-    """Append a sample, in place of the last one where that is too near to the one before; by how many there are more."""
+    """Append a sample; it replaces the last one if that is too close to the one before. Returns the number added."""
     if len(known) > 1 and known[-1].stamp_ns < known[-2].stamp_ns + distance_ns:
         known[-1] = sample
         return 0

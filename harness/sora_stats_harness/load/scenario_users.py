@@ -1,4 +1,4 @@
-"""The scenarios as Locust's users, for the command line and for locustfiles."""
+"""The scenarios as Locust user classes, for the command line and for locustfiles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .sora_user import SoraUser
 
 
 def _make_user_class(name: str, scenario: Scenario) -> type[SoraUser]:
-    """A class of users that send what the scenario chooses, such as `ScrapeClusterUser`."""
+    """Make the user class of a scenario, such as `ScrapeClusterUser`."""
 
     class ScenarioUser(SoraUser):
         targets = frozenset(TARGET_BY_NAME[each] for each in scenario.shares)
@@ -32,16 +32,16 @@ def _make_user_class(name: str, scenario: Scenario) -> type[SoraUser]:
 SCENARIO_USERS: Final[Mapping[str, type[SoraUser]]] = {
     name: _make_user_class(name, scenario) for name, scenario in SCENARIOS.items()
 }
-"""The users of each scenario."""
+"""The user class of each scenario."""
 
 
 class SpikeLoadShape(LoadTestShape):
-    """`spike` under plain Locust, which has no rates: five times the users for the third fifth of the run time."""
+    """The load shape of `spike` under plain Locust, which has no rates: five times the users in the third fifth."""
 
     use_common_options = True
 
     def tick(self) -> tuple[int, float] | None:
-        """How many users there are to be, and how many of them may be started a second."""
+        """The current number of users, and how many may be started per second."""
         given = None if self.runner is None else self.runner.environment.parsed_options
         users, lasts_s = (given.num_users or 1, given.run_time or 60) if given is not None else (1, 60)
         elapsed_s = self.get_run_time()

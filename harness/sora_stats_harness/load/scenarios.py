@@ -1,7 +1,7 @@
 """
-The scenarios, as data: how each chooses its next request, and which targets that asks for.
+The scenarios as data: how each chooses its next request, and the shares of its targets.
 
-Nothing is imported here, since `--help` reads this table; `scenario_users` makes Locust's users of it.
+This module imports nothing heavy, since `--help` reads the table; `scenario_users` makes Locust's users from it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from .request_source import RequestSource
 
 RELIST_INTERVAL_S: Final = 2.0
-"""Where the mix gave no listing for so long, one is sent."""
+"""If the mix had no listing for this long, one is sent."""
 
 CLUSTER_LISTING_INTERVAL: Final = 3
-"""Every so-many-th listing of the mix is one of the whole cluster, so that a fault there shows."""
+"""Every n-th listing of the mix is for the whole cluster, so that faults there are found."""
 
 SOAK_USER_INTERVAL_S: Final = 1.0
 
 MIX: Final = {"connection": 0.7, "client": 0.29, "all": 0.01}
-"""The shares of the targets where `--weights` has no others."""
+"""The default shares of the targets."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,17 +32,17 @@ class Scenario:
     """One scenario."""
 
     does: str
-    """In a few words, for the users in Locust."""
+    """A short description, for Locust's users."""
     choose: Callable[[RequestSource], PreparedRequest]
-    """Gives the next request."""
+    """Chooses the next request."""
     shares: Mapping[str, float]
-    """The shares of the targets, by the names that `--weights` has; ids looked up on the side don't count."""
+    """The shares of the targets, by their names in `--weights`; look-ups of ids don't count."""
     is_mixed: bool = False
-    """Whether `--weights` decides on the shares."""
+    """Whether `--weights` changes the shares."""
     user_interval_s: float = 0.1
-    """From one request of a user to its next under plain Locust."""
+    """The time from a user's request to its next, under plain Locust."""
     is_steady: bool = True
-    """Whether the rate stays what it is, so that `capacity` can set it."""
+    """Whether the rate is constant, so that `capacity` can set it."""
 
 
 def _choose_mixed(requests: RequestSource) -> PreparedRequest:
@@ -73,7 +73,7 @@ SCENARIOS: Final = {
         shares={"all": 1.0},
     ),
     "spike": Scenario(
-        does="as mixed, and for a fifth of the time five times as much: does the server recover?",
+        does="as mixed, with five times the load for a fifth of the time: does the server recover?",
         choose=_choose_mixed,
         shares=MIX,
         is_mixed=True,
@@ -93,13 +93,13 @@ SCENARIOS: Final = {
         shares={"connection": 1.0},
     ),
 }
-"""Each scenario by the name that the command line has for it."""
+"""Each scenario by its name on the command line."""
 
 STEADY_SCENARIOS: Final = tuple(name for name, scenario in SCENARIOS.items() if scenario.is_steady)
 
 
 def find_locustfile(scenario: str) -> Path | None:
-    """A scenario's file for plain Locust: in the package where it was installed, else in the checkout; not all have one."""
+    """A scenario's file for plain Locust, in the installed package or the checkout; None if the scenario has none."""
     here = Path(__file__).resolve().parent
     places = (folder / "locustfiles" / f"{scenario}.py" for folder in (here, here.parents[2]))
     return next((place for place in places if place.is_file()), None)

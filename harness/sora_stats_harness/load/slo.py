@@ -1,7 +1,7 @@
 """
-Reads service level objectives and abort limits, as people write them.
+Parses service level objectives and abort limits.
 
-The grammar, blanks aside:
+The grammar, without blanks:
 
     slo      = [ target ":" ] ( quantile "<" time | "errors" "<" share )
     limit    = quantile ">" time | "errors" ">" share
@@ -10,9 +10,9 @@ The grammar, blanks aside:
     time     = number ( "us" | "ms" | "s" )
     share    = number "%"
 
-Times are response times, from when a request was due. Without a target an SLO is on all requests together. For an SLO a
-request without a complete response is slower than any time; for an abort limit it took as long as it waited. A response
-of status 500 and above is an error.
+Times are response times, from when a request was due. Without a target an SLO is about all requests together. For an
+SLO a request without a complete response is slower than any time; for an abort limit it took as long as it waited. A
+response of status 500 and above is an error.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Slo:
 
     @property
     def allowed_share(self) -> float:
-        """Which share of the requests may be slower than the limit, or errors."""
+        """The share of requests that may be slower than the limit, or errors."""
         return self.errors if self.errors is not None else 1 - (self.quantile or 0) / 100
 
     @property
@@ -52,20 +52,20 @@ class Slo:
         """
         How many requests decide it in a capacity search.
 
-        With three times as many as one violation is allowed in, a server that violates it a little is found to in 19 of
-        20 windows (the rule of three).
+        With three times as many requests as allow one violation, a server that violates it slightly is detected in 19
+        of 20 windows (the rule of three).
         """
         return max(10, round(3 / self.allowed_share)) if self.allowed_share > 1e-6 else 1000
 
     @property
     def requests_carrying(self) -> int:
-        """How many requests it takes for one of them to be allowed to be slower: p99 is a figure of 100 or more."""
+        """The least number of requests that allows one to be slower: p99 needs 100."""
         return round(1 / self.allowed_share) if self.allowed_share > 1e-6 else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AbortLimit:
-    """When a run ends itself: a share of errors, or a quantile of response time, over the last ten seconds."""
+    """When a run aborts itself: a share of errors, or a quantile of response time, over the last ten seconds."""
 
     text: str
     quantile: float | None = None
@@ -73,7 +73,7 @@ class AbortLimit:
     errors: float | None = None
 
     def is_exceeded(self, metrics: RequestMetrics) -> bool:
-        """Whether it is exceeded; never on fewer than a hundred requests."""
+        """Whether the limit is exceeded; False for fewer than a hundred requests."""
         if self.errors is not None:
             share = metrics.recent_error_share()
             return share is not None and share > self.errors
@@ -87,11 +87,11 @@ def parse_slo(text: str, where: str = "--slo") -> Slo:
     Read an SLO.
 
     Args:
-        text: As the grammar has it.
-        where: What to call its place in an error message.
+        text: A text of the grammar.
+        where: What to call its origin in an error message.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not an SLO.
 
     >>> parse_slo("GetStatsAllConnections:p99 < 800ms").limit_us
     800000
@@ -101,7 +101,9 @@ def parse_slo(text: str, where: str = "--slo") -> Slo:
     plain = text.replace(" ", "")
     parts = _match(plain, "<")
     if parts is None:
-        raise UsageError(f"{where}: {text!r} is no SLO: give p99<50ms, GetStatsAllConnections:p99<800ms or errors<0.1%")
+        raise UsageError(
+            f"{where}: {text!r} is not an SLO: give p99<50ms, GetStatsAllConnections:p99<800ms or errors<0.1%"
+        )
     target = parts[1]
     if target is not None and target not in TARGET_OF_OPERATION:
         near = suggest_nearest(target, TARGET_OF_OPERATION)
@@ -119,7 +121,7 @@ def parse_abort_limit(text: str) -> AbortLimit:
     Read a limit: `errors>5%`, `p99>10s`.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not a limit.
 
     >>> parse_abort_limit("p99>50ms").limit_us
     50000
@@ -127,7 +129,7 @@ def parse_abort_limit(text: str) -> AbortLimit:
     plain, where = text.replace(" ", ""), "--abort-when"
     parts = _match(plain, ">")
     if parts is None or parts[1] is not None:
-        raise UsageError(f"{where}: {text!r} is no limit: give errors>5% or p99>10s")
+        raise UsageError(f"{where}: {text!r} is not a limit: give errors>5% or p99>10s")
     quantile, limit_us, errors = _read_values(parts, text, where)
     if errors is not None and errors >= 1:
         raise UsageError(f"{where}: {text!r}: no share is above that")
@@ -142,7 +144,7 @@ def _match(plain: str, comparison: str) -> re.Match[str] | None:
 
 
 def _read_values(parts: re.Match[str], text: str, where: str) -> tuple[float | None, int | None, float | None]:
-    """Quantile, time in microseconds, and share of errors; those that do not stand there are None."""
+    """The quantile, the time in microseconds, and the share of errors; None for those that are missing."""
     what, value, unit = parts[2], float(parts[4]), parts[5]
     if what == "errors":
         return None, None, value / 100
@@ -153,10 +155,10 @@ def _read_values(parts: re.Match[str], text: str, where: str) -> tuple[float | N
 
 
 def shortest_limit_us(slos: tuple[Slo, ...]) -> int | None:
-    """The shortest time of any; None where none is on time."""
+    """The shortest time of all SLOs; None if none has a time."""
     return min((each.limit_us for each in slos if each.limit_us is not None), default=None)
 
 
 def longest_limit_us(slos: tuple[Slo, ...]) -> int | None:
-    """The longest time of any; None where none is on time."""
+    """The longest time of all SLOs; None if none has a time."""
     return max((each.limit_us for each in slos if each.limit_us is not None), default=None)

@@ -1,8 +1,9 @@
 """
-Decides what became of each SLO in a load run: met, violated, or not checked.
+Decides the status of each SLO in a load run: met, violated, or not checked.
 
-An SLO is judged as a window of a capacity search is: by what was due, with requests that have no complete response slower
-than any time. A figure that the number of requests can't carry, or in which the generator had a part, decides nothing.
+An SLO is judged like a window of a capacity search: by the requests that were due, where those without a complete
+response count as slower than any time. It is not checked if there are too few requests for the figure, or the generator
+affected it.
 """
 
 from __future__ import annotations
@@ -22,14 +23,14 @@ from .run_measurements import RunMeasurements
 from .slo import Slo
 
 MIN_REQUESTS: Final = 10
-"""Requests below which not even a plain violation is believed."""
+"""With fewer requests, not even an obvious violation counts."""
 
 MIN_ERRORS: Final = 2
-"""Errors of too few requests that show a violation: a single one may be chance."""
+"""How many errors among too few requests show a violation; a single one may be chance."""
 
 
 def judge_slos(slos: Sequence[Slo], measured: RunMeasurements) -> list[SloResult]:
-    """Judge each SLO by what was measured after the warm-up."""
+    """Judge each SLO by the measurements after the warm-up."""
     if not slos:
         return []
     window = _whole_run(measured)
@@ -41,7 +42,7 @@ def judge_slos(slos: Sequence[Slo], measured: RunMeasurements) -> list[SloResult
 
 
 def end_with_slos(ending: RunEnding, results: Sequence[SloResult]) -> RunEnding:
-    """Let the verdict depend on SLOs: a violated one fails, and one that was not checked leaves it inconclusive."""
+    """Add the SLOs to the ending: a violated one fails the verdict, an unchecked one makes it inconclusive."""
     violated = [each for each in results if each.status == "violated"]
     unchecked = [each for each in results if each.status == "not_checked"]
     return replace(
@@ -63,7 +64,9 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
     services = {name: kinds["service"] for name, kinds in metrics.times.items()}
     errors = {name: kinds[FAILED_WAIT].count for name, kinds in metrics.times.items()}
     complete = merge_histograms(times.values())
-    is_open = measured.scheduled is not None  # else times count from the sending: the generator has no part in them
+    is_open = (
+        measured.scheduled is not None
+    )  # otherwise times count from the sending, and the generator doesn't affect them
     unsent = max(0, (measured.scheduled or 0) - metrics.sent)
     return LoadWindow(
         rate=0.0,
@@ -81,14 +84,14 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
 
 
 def _judge_slo(slo: Slo, window: LoadWindow, unsent: int) -> SloResult:
-    """Judge an SLO by what was sent; what the generator could not send might have violated it."""
+    """Judge an SLO by the requests that were sent; those that the generator could not send might have violated it."""
     requests = window.requests_for(slo)
     status: SloStatus = "violated" if violated_slos(window, [slo]) else "met"
     reason = None
     if not requests:
         reason = f"no {slo.target or 'request'} was sent"
     elif requests < slo.requests_carrying and not _is_plainly_violated(slo, window, requests):
-        reason = f"{requests:,} requests are too few, it takes {slo.requests_carrying:,}"
+        reason = f"{requests:,} requests are too few, {slo.requests_carrying:,} are needed"
     elif status == "violated":
         reason = void_reason(window, [slo])
     elif unsent and unsent >= slo.allowed_share * (requests + unsent) - 1e-9:
@@ -104,7 +107,9 @@ def _judge_slo(slo: Slo, window: LoadWindow, unsent: int) -> SloResult:
 
 
 def _is_plainly_violated(slo: Slo, window: LoadWindow, requests: int) -> bool:
-    """Whether too few requests violate even what they can carry: p90 of ten, where the SLO is on p99."""
+    """
+    Whether too few requests violate even the quantile that they allow, such as p90 of ten requests for an SLO on p99.
+    """
     if requests < MIN_REQUESTS:
         return False
     if slo.errors is not None:
@@ -113,7 +118,7 @@ def _is_plainly_violated(slo: Slo, window: LoadWindow, requests: int) -> bool:
 
 
 def _carried_quantile(requests: int) -> float:
-    """The highest quantile that so many requests carry."""
+    """The highest quantile for this number of requests."""
     return 100 - 100 / requests
 
 

@@ -1,7 +1,7 @@
 """
-The Locust user that all scenarios are made of.
+The Locust user that all scenarios are based on.
 
-Locust starts and stops users, and shows their requests; how a request is sent, timed and judged is the session's.
+Locust starts and stops users, and shows their requests; the session sends, times and judges the requests.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from .prepared_request import PreparedRequest
 from .request_source import RequestSource
 
 TASK_LENGTH_NS: Final = 100_000_000
-"""How long a user goes on before Locust may look after it."""
+"""How long a user continues before it returns to Locust."""
 
 _SESSION_CREATION_LOCK: Final = Semaphore()
 
 
 class SoraUser(User):
     """
-    One user: takes its turn, sends what its scenario chooses, and tells Locust.
+    One user: waits for its turn, sends the request that its scenario chooses, and reports it to Locust.
 
-    A scenario of one's own is a subclass with a `choose`; see docs/LOAD.md.
+    Your own scenario is a subclass with a `choose` method; see docs/LOAD.md.
     """
 
     abstract = True
 
     targets: ClassVar[frozenset[Target] | None] = None
-    """The targets by which a run is judged; None for those that were asked. Ids looked up on the side don't count."""
+    """The targets of the run's scope; None for those that were requested. Look-ups of ids don't count."""
 
     interval_s: ClassVar[float] = 0.1
-    """From one sending of a user to its next, unless `--sora-interval` says it."""
+    """The time from a user's request to its next, unless `--sora-interval` is given."""
 
     def choose(self, requests: RequestSource) -> PreparedRequest:
-        """The next request: any of the three targets by the run's weights, unless a scenario has a way of its own."""
+        """Choose the next request; by default any of the three targets, by the run's weights."""
         return requests.random_request()
 
     def on_start(self) -> None:
-        """Take a connection, and wait for the start."""
+        """Make a connection, and wait for the start."""
         self._session = get_or_create_session(self.environment)
         self._connection = self._session.new_connection()
         self._timer = PreciseTimer()
@@ -59,7 +59,7 @@ class SoraUser(User):
         self._turn_ns = self._session.first_send_ns()
 
     def on_stop(self) -> None:
-        """Leave it, where there was one."""
+        """Close the connection, if there is one."""
         if not hasattr(self, "_timer"):
             return
         self._connection.close()
@@ -67,7 +67,7 @@ class SoraUser(User):
 
     @task
     def send_requests(self) -> None:
-        """Send requests, each when it is due, for a while: what Locust does between two tasks takes its time."""
+        """Send requests when they are due, for a while, since Locust's work between two tasks takes time."""
         session = self._session
         until_ns = time.monotonic_ns() + TASK_LENGTH_NS
         while True:
@@ -93,7 +93,7 @@ class SoraUser(User):
 
 
 def locust_request_reporter(environment: Any) -> Callable[[Exchange, str | None], None]:  # Any: locust.env.Environment
-    """What tells Locust's tables, charts and files of each exchange; those that we gave up are none of the server's."""
+    """A function that reports each exchange to Locust's tables, charts and files, except those that we gave up."""
     fire = environment.events.request.fire
 
     def show(exchange: Exchange, failed: str | None) -> None:
@@ -115,12 +115,12 @@ def locust_request_reporter(environment: Any) -> Callable[[Exchange, str | None]
 
 
 class RequestFailed(Exception):
-    """What Locust's failure table shows of an exchange."""
+    """The text that Locust's failure table shows for an exchange."""
 
 
 def get_or_create_session(environment: Any) -> LoadSession:  # Any: locust.env.Environment, to which we add an attribute
-    """The session of a Locust environment: made by the command `load`, or on the spot under plain Locust."""
-    with _SESSION_CREATION_LOCK:  # it looks the server's name up, and meanwhile other users begin
+    """The session of a Locust environment: made by the command `load`, or here under plain Locust."""
+    with _SESSION_CREATION_LOCK:  # the name look-up lets other users begin meanwhile
         session = getattr(environment, "sora_session", None)
         if session is None:
             session = start_locust_session(environment)
@@ -131,6 +131,6 @@ def get_or_create_session(environment: Any) -> LoadSession:  # Any: locust.env.E
     return session
 
 
-# Both have to be there before Locust reads its command line and makes its runner.
+# Both must be registered before Locust reads its command line and makes its runner.
 events.init_command_line_parser.add_listener(add_locust_options)
 events.init.add_listener(set_up_distributed)

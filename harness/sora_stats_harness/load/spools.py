@@ -1,9 +1,9 @@
 """
-Spools: what each worker of this machine saw, on disk, and judged together after they have ended.
+Writes each local worker's exchanges to a file, its spool, and judges all spools together at the end.
 
-A counter that falls may be seen by one worker before and by another after. So each of them writes every exchange to a
-file, its spool, and at the end all spools are read side by side, in order of receipt on the clock that the processes of a
-machine share, by the very code that judges recordings.
+One worker may see a counter before it falls, and another one after. So each worker writes every exchange to its spool,
+and at the end all spools are read in order of receipt, on the clock that the processes of a machine share, by the same
+code that judges recordings.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from .sample_trail import NOTE_INTERVAL_S, SampleTrail
 
 MAX_QUEUED_EXCHANGES: Final = 200_000
 MAX_QUEUED_BYTES: Final = 256 << 20
-"""What may wait to be written: order across workers is lost from where a spool breaks off."""
+"""The limits of what may wait to be written; if a spool ends early, the order across workers is lost from there on."""
 
 MAX_SPOOL_BYTES: Final = 1 << 40
-"""Of a spool; the disk is full before."""
+"""The size limit of a spool, which no disk reaches."""
 
 
 class WorkerSpool:
@@ -44,9 +44,9 @@ class WorkerSpool:
     The spool of one worker.
 
     Args:
-        folder: The master's.
-        index: The worker's.
-        number: Of the test, where a worker takes part in several in a row.
+        folder: The master's folder.
+        index: The worker's index.
+        number: The number of the test, if a worker takes part in several in a row.
     """
 
     def __init__(self, folder: Path, index: int, number: int = 1) -> None:
@@ -60,7 +60,7 @@ class WorkerSpool:
         subject_kind: Literal["server", "simulator"] = "server",
         secrets: Secrets = NO_SECRETS,
     ) -> Callable[[Exchange, bool], None] | None:
-        """Create the file; gives what takes exchanges, or None where there can be no file, which `close` then says."""
+        """Create the file; returns the function that takes exchanges, or None if that fails, which `close` reports."""
         recorder = RecordingWriter(
             self._path,
             RecordedRun(
@@ -85,11 +85,11 @@ class WorkerSpool:
 
     @property
     def path(self) -> str:
-        """The file."""
+        """The path of the file."""
         return str(self._path)
 
     def close(self) -> str | None:
-        """Write what waits; why the file is not whole, where it is not."""
+        """Write everything that waits; returns why the file is incomplete, or None."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
             recorder.close()
@@ -99,21 +99,21 @@ class WorkerSpool:
 
 class SpoolFolder:
     """
-    Where spools lie while a run lasts; a context. It is gone afterwards, unless something in it could not be judged.
+    The folder of the spools during a run; a context. It is removed at the end, unless something could not be judged.
 
     Args:
-        beside: The recording that is made of them, so that they are found if everything is killed; None for a temporary
-            folder.
-        say: Is told where they are, if they stay.
+        beside: The recording that is made from the spools, which are put beside it to be found after a kill; None for a
+        temporary folder.
+        say: Called with the place of the spools, if they stay.
 
     Raises:
-        UsageError: It cannot be made.
+        UsageError: The folder cannot be made.
     """
 
     def __init__(self, beside: str | None, say: Callable[[str], object]) -> None:
         self._say = say
         self.is_kept = False
-        """Whether it stays in any case."""
+        """Whether the folder stays in any case."""
         if beside is None:
             self.path: Path = Path(tempfile.mkdtemp(prefix="sora-harness-"))
             return
@@ -137,17 +137,17 @@ class SpoolFolder:
 
 @dataclass(frozen=True, slots=True)
 class JudgingRules:
-    """What a run is judged by."""
+    """What the judges of a run need."""
 
     edition: Edition
     check_files: Sequence[str] = ()
-    """With checks of the user's own."""
+    """Files with the user's own checks."""
     tear_s: float | None = None
-    """As the judge takes it."""
+    """How far apart the server stamps a response and reads its counters; None if unknown."""
     severity: Severity = DEFAULT_SEVERITY
 
     def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
-        """A judge of its own, which shows every judged exchange to the observer."""
+        """Make a judge that shows every judged exchange to the observer."""
         return Judge(
             self.edition,
             observer=observer,
@@ -161,10 +161,10 @@ class SpoolJudge:
     Judges spools.
 
     Args:
-        rules: To judge by.
-        reported: Indexes of the workers whose counts are known; those of all others are taken from their spools.
+        rules: The rules to judge by.
+        reported: Indexes of the workers that reported counts; those of all others are taken from their spools.
         began_ns: When the run began, for the timeline of the others.
-        observer: Is shown every exchange in order: the recorder.
+        observer: Called with every exchange in order, to record it.
     """
 
     def __init__(
@@ -179,15 +179,15 @@ class SpoolJudge:
         self._observer = observer
         self.judge: Judge = rules.make_judge(self._on_judged)
         self.trail: SampleTrail = SampleTrail(self.judge)
-        """For comparison with what workers on other machines saw."""
+        """The samples to compare with workers on other machines."""
         self._noted_ns = 0
         self.unreported_metrics: RequestMetrics = RequestMetrics()
-        """What those measured that never reported."""
+        """The metrics of workers that never reported."""
         self.unreported_metrics.start(began_ns)
         self.exchanges_by_worker: dict[int, int] = {}
-        """Exchanges in the spools, by the index of their worker."""
+        """The number of exchanges in the spools, by the index of their worker."""
         self.unreadable: list[str] = []
-        """Spools in which nothing can be read, and why."""
+        """Unreadable spools, and why they are."""
 
     def _on_judged(self, exchange: Exchange) -> None:
         index = exchange.seq >> WORKER_SEQUENCE_BITS
@@ -203,10 +203,10 @@ class SpoolJudge:
 
     def judge_spools(self, paths: Iterable[Path], tick: Callable[[], None] = lambda: None) -> FileCheckResult | None:
         """
-        Judge spools together; one in which nothing can be read is passed over, and stands in `unreadable`.
+        Judge spools together; an unreadable one is skipped, and noted in `unreadable`.
 
         Returns:
-            None where there is nothing to judge.
+            The result; None if there is nothing to judge.
 
         Raises:
             HarnessError: A spool changed while it was read.
@@ -226,7 +226,7 @@ class SpoolJudge:
 
 def open_spool(path: Path) -> OpenedFile | None:
     """
-    Open a spool; None where it is empty, as of a worker that died before it had anything to write.
+    Open a spool; None if it is empty, as of a worker that died before it wrote anything.
 
     Raises:
         RecordingError: Nothing in it can be read.
@@ -235,7 +235,7 @@ def open_spool(path: Path) -> OpenedFile | None:
         return None
     (file,) = open_files([str(path)])
     if file.kind is not FileKind.RECORDING:
-        raise RecordingError(f"{path} is no recording")
-    if file.edition is None:  # the header line is not there: is anything?
+        raise RecordingError(f"{path} is not a recording")
+    if file.edition is None:  # the header line is missing: check whether there is anything
         open_recordings([file.store])
     return file

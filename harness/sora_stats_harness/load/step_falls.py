@@ -1,8 +1,8 @@
 """
-Counters that fell from one step to the next, between what one worker saw and what another one did.
+Finds counters that fell from one worker's samples in a step to another worker's in a later step.
 
-Nothing of a step is sent before all of the step before has ended. So what a worker saw in the one came before what any
-other sees in the next, on whichever machines they are and whatever their clocks say.
+No request of a step is sent before the previous step has ended completely. So what a worker saw in a step came before
+what any other worker sees in the next one, on whichever machines they are and whatever their clocks show.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ class StepFall:
     """A counter that fell, and the samples that show it."""
 
     finding: Finding
-    """Without its evidence, which the workers keep until the end."""
+    """The finding without its evidence, which the workers keep until the end."""
     early: NotedSample
     late: NotedSample
 
 
 class StepFallFinder:
     """
-    Remembers what each worker saw last of each connection.
+    Remembers the last sample of each connection that each worker saw.
 
     Args:
-        edition: Whose counters are compared.
+        edition: The edition whose counters are compared.
     """
 
     def __init__(self, edition: Edition) -> None:
@@ -42,10 +42,10 @@ class StepFallFinder:
 
     def add_step(self, samples: Mapping[int, Mapping[str, NotedSample]]) -> list[StepFall]:
         """
-        Compare what was seen in a step with what other workers had seen in the steps before.
+        Compare the samples of a step with those of other workers in earlier steps.
 
         Args:
-            samples: By worker and connection, the newest of the step.
+            samples: The newest samples of the step, by worker and connection.
         """
         falls = [
             fall
@@ -76,7 +76,7 @@ class StepFallFinder:
                         message=f"{'.'.join(path)} fell by {before - after}",
                         expected=f"at least {before}",
                         actual=str(after),
-                        fault="fell",  # as the check has it: it is the same finding
+                        fault="fell",  # the same words as the check's, so that it is the same finding
                         exchanges=(),
                     )
                     yield StepFall(finding=finding, early=early, late=late)

@@ -1,8 +1,8 @@
 """
-A load run as a CSV file, written while it goes on: a row a second for all targets together, and one for each.
+Writes a load run to a CSV file during the run: a row per second for all targets together, and one for each target.
 
-The report's timeline has at most 600 rows, so those of a long run stand for several seconds. Here each second has its own,
-by the wall clock, also one in which nothing came: that is what a stall looks like.
+The report's timeline has at most 600 rows, so a row of a long run stands for several seconds. Here each second has its
+own rows, by the wall clock, also one without responses, which is how a stall looks.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ COLUMNS: Final = (
     *(f"p{percent:g}_ms" for percent in _PERCENTILES),
     "max_ms",
 )
-"""Times are response times, and how long requests without a complete response waited; empty where a second has too few."""
+"""Times are response times, or how long requests without a complete response waited; empty if there are too few."""
 
 
 class TimelineCsv:
     """
-    The file; a context.
+    The CSV file; a context.
 
     Args:
-        path: It is overwritten.
+        path: The file, which is overwritten.
 
     Raises:
         UsageError: It cannot be written.
@@ -54,7 +54,7 @@ class TimelineCsv:
     def __init__(self, path: str) -> None:
         self._path = path
         self.problem: str | None = None
-        """Why the file ends before the run; None where it does not."""
+        """Why the file ends before the run; None if it does not."""
         self._began_at_s = 0.0
         self._next_s = 0
         try:
@@ -76,14 +76,14 @@ class TimelineCsv:
         try:
             self._file.close()
         except OSError:
-            pass  # what could not be written was said when it was
+            pass  # a failed write was reported before
 
     def begin(self, began_ns: int) -> None:
-        """Take the time of second 0, by the monotonic clock."""
+        """Set the time of second 0, by the monotonic clock."""
         self._began_at_s = time.time() + (began_ns - time.monotonic_ns()) / 1e9
 
     def add(self, seconds: Sequence[TimelineInterval]) -> None:
-        """Write seconds that are over, in their order, and those before them in which nothing came."""
+        """Write completed seconds in order, and the empty ones before them."""
         rows: list[Sequence[object]] = []
         for each in seconds:
             while self._next_s < each.from_s:
@@ -116,6 +116,6 @@ class TimelineCsv:
             return
         try:
             self._writer.writerows(rows)
-            self._file.flush()  # somebody may be following it
+            self._file.flush()  # a reader may follow the file
         except OSError as error:
             self.problem = f"{self._path} ends before the run: {error.strerror or error}"

@@ -1,6 +1,4 @@
-"""
-What all connections of a process did, in sum: bytes, connections, and times to connect.
-"""
+"""Totals over all connections of a process: bytes, connections, and times to connect."""
 
 from __future__ import annotations
 
@@ -16,25 +14,27 @@ RECEIVE_BYTES: Final = 256 * 1024
 
 @dataclass(slots=True)
 class TransportStats:
-    """What all connections of a run did, in sum."""
+    """The totals over all connections of a run, and the memory that they share."""
 
     sent_bytes: int = 0
     received_bytes: int = 0
     connects: int = 0
     idle_closes: int = 0
-    """Requests that met a kept-alive connection which the server was closing."""
+    """How many requests met a kept-alive connection that the server was closing."""
     unsolicited: int = 0
-    """Idle connections on which bytes came that nobody had asked for."""
+    """How many idle connections received unrequested bytes."""
     buffered_body_bytes: int = 0
-    """Of all bodies being read now."""
+    """The bytes of all bodies that are being read."""
     receive_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(RECEIVE_BYTES)))
     """
-    Into which all of them receive, since none runs between another's receiving and its parsing: a piece of memory for
-    each receipt, large enough for any, has its pages fetched and given back every time: measured, almost half of what an
-    response costs before it is judged.
+    The buffer that all connections receive into; no other connection runs between receiving and parsing. A new buffer
+    for each receipt would have its pages allocated and freed every time, almost half of what a response costs before it
+    is judged.
     """
     clock_converter: stamps.ClockConverter = field(default_factory=stamps.ClockConverter)
-    """Of all of them: the distance between the clocks is measured anew every 100 ms, and some are used less often."""
+    """
+    Shared by all connections: it measures the offset of the clocks every 100 ms, and some connections are used rarely.
+    """
     connect_times: Histogram = field(default_factory=Histogram)
     """Times to connect, without TLS: never part of service time."""
     tls_times: Histogram = field(default_factory=Histogram)
@@ -47,7 +47,7 @@ class TransportStats:
 
     def add_serialized(self, state: Mapping[str, Any]) -> None:  # Any: as above
         """
-        Add what another process did.
+        Add the totals of another process.
 
         Raises:
             KeyError, TypeError, ValueError: It is no such state.
@@ -59,4 +59,4 @@ class TransportStats:
 
 
 _SUMMED_STATS: Final = ("sent_bytes", "received_bytes", "connects", "idle_closes", "unsolicited")
-"""Of `TransportStats` what adds up."""
+"""The fields of `TransportStats` that are summed."""

@@ -1,8 +1,8 @@
 """
-A worker: a process with users of its own, which does what a master orders and reports what came of it.
+A worker: a process with its own users, which follows a master's orders and reports the results.
 
-Locust connects it to the master, and starts and stops its users. Every exchange is judged here, and written to a spool as
-well where the master is on the same machine: there all workers' exchanges are judged together, in order.
+Locust connects it to the master, and starts and stops its users. The worker judges every exchange. If the master is on
+the same machine it also writes every exchange to a spool, so that all workers' exchanges are judged together, in order.
 """
 
 from __future__ import annotations
@@ -64,23 +64,23 @@ from .worker_results import make_worker_result
 PROGRESS_INTERVAL_S: Final = 0.5
 
 STANDING_UP_INTERVAL_S: Final = 0.05
-"""The same until the run has begun: the master waits for all users to be ready."""
+"""The same before the run has begun, while the master waits for all users to be ready."""
 
 MASTER_SILENCE_TURNS: Final = 20
 """
-So many times in a row, each `PROGRESS_INTERVAL_S` after the last, nothing new was heard of the master: it is gone, and
-nobody would end the load. Turns are counted and not seconds, so that a worker that was stopped blames itself.
+After so many intervals of `PROGRESS_INTERVAL_S` without a sign of the master it counts as gone, since nothing would end
+the load. Intervals are counted instead of seconds, so that a worker that was itself stopped doesn't blame the master.
 """
 
 FLUSH_TIMEOUT_MS: Final = 2000
-"""How long the last reports may take to go out."""
+"""How long the last reports may take to be sent."""
 
 MIN_STALL_S: Final = 1.0
-"""A process whose loop did not run for so long was stopped, or had something else to do."""
+"""If the loop did not run for this long, the process was stopped or blocked."""
 
 
 class WorkerInterrupt:
-    """Whether whatever is being waited for is no longer wanted: what an `InterruptHandler` is where signals come."""
+    """A worker's counterpart of `InterruptHandler`: says whether to stop waiting."""
 
     def __init__(self) -> None:
         self.is_interrupted = self.gives_up = False
@@ -91,14 +91,14 @@ class LoadWorker:
     Follows the orders of a master.
 
     Args:
-        environment: Locust's, with a worker's runner.
+        environment: Locust's environment, with a worker's runner.
     """
 
     def __init__(self, environment: Any) -> None:  # Any: Locust's own types are not checked
         self._environment = environment
         self._runner = environment.runner
         self.leaves: bool = False
-        """Whether it goes by itself, and not because its master says so."""
+        """Whether it leaves by itself, not because its master says so."""
         self._signals = 0
         self._interrupt = WorkerInterrupt()
         self._orders: Queue = Queue()
@@ -128,7 +128,7 @@ class LoadWorker:
             self._orders.put(order)
 
     def run(self) -> None:
-        """Follow orders until the run is over; for a greenlet of its own."""
+        """Follow orders until the run is over; runs in its own greenlet."""
         reporting = gevent.spawn(self._report_progress)
         try:
             while not isinstance(order := self._orders.get(), DrainOrder):
@@ -148,7 +148,7 @@ class LoadWorker:
             self._session.drain()
 
     def leave(self, *, give_up: bool = False) -> None:
-        """Go without being told to: nothing more is sent, and what was seen is reported."""
+        """Leave without an order: stop sending, and report what was seen."""
         self.leaves = True
         self._interrupt.is_interrupted = True
         order = DrainOrder(give_up=give_up)
@@ -156,7 +156,7 @@ class LoadWorker:
         self._orders.put(order)
 
     def obey_signal(self, number: int) -> None:
-        """Its own user ends it: the second signal gives up what is in flight, and the third ends the process."""
+        """Handle a signal to this worker: the second one gives up open requests, and the third ends the process."""
         self._signals += 1
         if self._signals >= FORCED_INTERRUPT_COUNT:
             end_process_at_signal(number, None)
@@ -175,7 +175,7 @@ class LoadWorker:
             case EndStepOrder():
                 self._report(self._end_step(order))
             case _:
-                raise HarnessError(f"an order that has no meaning now: {order!r}")
+                raise HarnessError(f"an order that is invalid now: {order!r}")
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
@@ -274,7 +274,7 @@ class LoadWorker:
         drain_users(self._runner, session, lambda: self._interrupt.gives_up)
         self._stopwatch.stop(session.drained_ns)
         if self._runner.user_count:
-            self._runner.stop()  # whoever was given up
+            self._runner.stop()  # in case open requests were given up
         session.judge.judge_pending()
         self._report(self._progress(session, is_over=True))
         assert self._trail is not None, "made with the session"
@@ -330,11 +330,12 @@ def run_worker(
     Args:
         master_host: Where the master listens.
         master_port: Its port.
-        parent: The master's process, where it has started this one: then signals are its business, and its end is ours.
-        say: Is told once there is a master.
+        parent: The master's process, if it has started this one: then the master handles signals, and this process ends
+            with it.
+        say: Called with a message once there is a master.
 
     Returns:
-        The exit code: that of an interrupted run where the worker went by itself.
+        The exit code: that of an interrupted run if the worker left by itself.
 
     Raises:
         UsageError: There is no master.
@@ -359,7 +360,7 @@ def run_worker(
     worker = LoadWorker(environment)
     for number in SIGNALS:
         if parent is not None:
-            signal.signal(number, signal.SIG_IGN)  # a whole group gets them; the master says what follows
+            signal.signal(number, signal.SIG_IGN)  # the whole process group gets them; the master decides
         elif signal.getsignal(number) is not signal.SIG_IGN:
             gevent.signal_handler(number, worker.obey_signal, number)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
@@ -370,16 +371,16 @@ def run_worker(
         worker.leave()
     if worker.leaves:
         working.join()
-        runner.greenlet.kill()  # it would read from what is closed
+        runner.greenlet.kill()  # it would read from a closed connection
         runner.client.close(linger=FLUSH_TIMEOUT_MS)
         runner.client.socket.context.term()
     for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)  # all is said
+        signal.signal(number, signal.SIG_IGN)  # everything was sent
     return ExitCode.INCONCLUSIVE if worker.leaves else ExitCode.PASS
 
 
 def _wait_for_end(runner: Any, worker: LoadWorker) -> bool:  # Any: a Locust runner
-    """Wait until the master says that the run is over, or the worker is to leave; gives whether the master is still there."""
+    """Wait until the run is over or the worker has to leave; returns whether the master is still there."""
     heard, silent = None, 0
     while not worker.leaves and not runner.greenlet.join(timeout=PROGRESS_INTERVAL_S) and len(runner.greenlet):
         silent = silent + 1 if runner.last_heartbeat_timestamp == heard else 0
@@ -390,7 +391,7 @@ def _wait_for_end(runner: Any, worker: LoadWorker) -> bool:  # Any: a Locust run
 
 
 def main() -> int:
-    """What a master starts: host, port and its own process are the arguments."""
+    """The entry point of a process that a master starts, with host, port and the master's process as arguments."""
     host, port, parent = sys.argv[1:]
     return run_worker(host, int(port), parent=int(parent))
 

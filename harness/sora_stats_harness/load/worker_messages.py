@@ -1,8 +1,8 @@
 """
-What master and workers send to each other, on top of Locust's own messages.
+The messages between master and workers, in addition to Locust's own.
 
-The master sends orders and a worker sends reports, as JSON inside of one type of Locust's custom messages each. A worker
-follows its orders one after the other, but for `HaltOrder` and `DrainOrder`, which count at once.
+The master sends orders and a worker sends reports, as JSON in one custom Locust message type each. A worker follows its
+orders one after the other, except `HaltOrder` and `DrainOrder`, which take effect at once.
 """
 
 from __future__ import annotations
@@ -27,37 +27,39 @@ REPORT_MESSAGE: Final = "sora_report"
 
 
 class _Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
-    """Is told from the others by the name of its class."""
+    """The base of all messages, which are identified by the names of their classes."""
 
 
 # -- orders -----------------------------------------------------------------------------------------------------------
 
 
 class PrepareOrder(_Message, frozen=True, kw_only=True):
-    """Get ready for a run: look up the server, ask it who is there, and let users stand up when Locust says so."""
+    """Prepare a run: look up the server, request a listing, and let users start when Locust says so."""
 
     spec: LoadSpec
-    """The worker's own share."""
+    """The worker's share of the load."""
     index: int
     workers: int
     run: str
     edition_text: str | None
-    """Where the edition is a file of the master's, what is in it."""
+    """The content of the edition's file, if it is a file on the master's machine."""
     server: str
     addresses: tuple[SocketAddress, ...]
-    """The server's, or its proxy's, as the master's machine sees them; a worker elsewhere looks them up itself."""
+    """
+    The server's or the proxy's addresses, as looked up by the master; a worker on another machine does its own look-up.
+    """
     route: Route
     subject_kind: Literal["server", "simulator"]
     secrets: tuple[str, ...]
     clock: str
-    """The master's."""
+    """The master's clock."""
     spool_folder: str
     patience_s: float | None = None
-    """Where rates are ordered step by step: how long a request may take after its window."""
+    """For load in steps: how long a request may take after its window."""
     limits: tuple[str, ...] = ()
-    """At which a step is broken off."""
+    """The abort limits of a step."""
     tolerance: Tolerance = Tolerance()
-    """What may be found without a step failing."""
+    """The findings that don't fail a step."""
 
     @property
     def share(self) -> WorkerShare:
@@ -66,14 +68,14 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
 
 
 class StartOrder(_Message, frozen=True, kw_only=True):
-    """Begin at a time of the master's clock; on another machine so long after this arrives."""
+    """Begin at a time of the master's clock; on another machine, `lead_ns` after this order arrives."""
 
     begins_ns: int
     lead_ns: int
 
 
 class StepOrder(_Message, frozen=True, kw_only=True):
-    """Let requests fall due at a rate of all workers together."""
+    """Schedule requests at a rate for all workers together."""
 
     rate: float
     begins_ns: int
@@ -87,17 +89,17 @@ class WindowOrder(_Message, frozen=True, kw_only=True):
 
 
 class HaltOrder(_Message, frozen=True, kw_only=True):
-    """The window that is being waited for is no longer wanted."""
+    """Stop waiting for the current window."""
 
 
 class EndStepOrder(_Message, frozen=True, kw_only=True):
-    """Let nothing more fall due, and wait for what is in flight; at once where the run is over."""
+    """Schedule no more requests, and wait for the open ones; don't wait if the run is over."""
 
     at_once: bool
 
 
 class DrainOrder(_Message, frozen=True, kw_only=True):
-    """Send no more, and report all; without waiting for what is in flight where that is given up."""
+    """Stop sending, wait for open requests unless they are given up, and report everything."""
 
     give_up: bool
 
@@ -109,7 +111,7 @@ Order = PrepareOrder | StartOrder | StepOrder | WindowOrder | HaltOrder | EndSte
 
 
 class HelloReport(_Message, frozen=True, kw_only=True):
-    """A worker is there."""
+    """A worker has connected."""
 
     pid: int
     host: str
@@ -118,58 +120,58 @@ class HelloReport(_Message, frozen=True, kw_only=True):
 
     @classmethod
     def of_this_process(cls) -> HelloReport:
-        """This process's own."""
+        """The report of this process."""
         return cls(pid=os.getpid(), host=socket.gethostname(), clock=monotonic_clock_id(), version=__version__)
 
 
 class ReadyReport(_Message, frozen=True, kw_only=True):
-    """It is prepared; or there is no server that responds."""
+    """The worker is prepared, or the server does not respond."""
 
     no_server: str | None
 
 
 class ProgressReport(_Message, frozen=True, kw_only=True):
-    """Where it stands; sent all the while, so that it is known to be there."""
+    """The worker's progress; sent regularly, so that the master knows that it is alive."""
 
     standing: int = 0
-    """Users that are ready to send."""
+    """How many users are ready to send."""
     counts: dict[str, int] = {}
     intervals: list[Any] = []  # Any: as TimelineInterval.serialize gives them
     through_s: int = 0
-    """All seconds of the run before this one have been reported."""
+    """All seconds of the run before this one were reported."""
 
 
 class WindowReport(_Message, frozen=True, kw_only=True):
-    """A window; or the limit at which the step was broken off, with what was seen by then; or neither, if halted."""
+    """A window; or the limit at which the step was aborted, with the window so far; or neither, if halted."""
 
     window: dict[str, Any] | None  # Any: as serialize_window gives it
     aborted: str | None = None
 
 
 class StepReport(_Message, frozen=True, kw_only=True):
-    """A step is over."""
+    """The result of a step."""
 
     findings: tuple[str, ...]
     metrics: dict[str, Any]  # Any: as RequestMetrics.serialize gives them
     outage: str | None
     index: int
     samples: dict[str, NotedSample] = {}
-    """The newest of the step by connection, where there are other workers to compare them with."""
+    """The step's newest sample of each connection, if there are other workers to compare with."""
 
 
 class WorkerResult(_Message, frozen=True, kw_only=True):
-    """All that a worker did and saw; its last report."""
+    """Everything that a worker did and saw; its last report."""
 
     index: int
     server: str
     is_on_masters_machine: bool
     measures: dict[str, Any]  # Any: as RunMeasurements.serialize gives them
     judged: str
-    """What its own judge found, as `encode_worker_report` gives it."""
+    """The result of its own judge, from `encode_worker_report`."""
     spool: str | None
-    """The file that it wrote every exchange to."""
+    """The path of its spool."""
     spool_problem: str | None
-    """Why that file is missing or not whole."""
+    """Why the spool is missing or incomplete."""
     outage: str | None
     notes: tuple[str, ...]
     in_flight: int
@@ -177,7 +179,7 @@ class WorkerResult(_Message, frozen=True, kw_only=True):
 
 
 class FailedReport(_Message, frozen=True, kw_only=True):
-    """It cannot go on."""
+    """The worker can't continue."""
 
     reason: str
 
@@ -186,16 +188,16 @@ Report = HelloReport | ReadyReport | ProgressReport | WindowReport | StepReport 
 
 
 def encode_message(message: msgspec.Struct) -> bytes:
-    """A message as it is sent."""
+    """Encode a message."""
     return msgspec.json.encode(message)
 
 
 def decode_order(data: bytes) -> Order:
     """
-    An order.
+    Decode an order.
 
     Raises:
-        msgspec.MsgspecError: It is none, as of a master of another version.
+        msgspec.MsgspecError: It is not an order, as from a master of another version.
     """
     order: Order = msgspec.json.decode(data, type=Order)
     return order
@@ -203,15 +205,15 @@ def decode_order(data: bytes) -> Order:
 
 def decode_report(data: bytes) -> Report:
     """
-    A report.
+    Decode a report.
 
     Raises:
-        msgspec.MsgspecError: It is none, as of a worker of another version.
+        msgspec.MsgspecError: It is not a report, as from a worker of another version.
     """
     report: Report = msgspec.json.decode(data, type=Report)
     return report
 
 
 def local_begin_ns(begins_ns: int, lead_ns: int, *, same_clock: bool) -> int:
-    """When to begin by the own clock."""
+    """The time to begin on this process's clock."""
     return begins_ns if same_clock else time.monotonic_ns() + lead_ns

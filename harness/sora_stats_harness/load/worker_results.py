@@ -1,9 +1,8 @@
 """
-Judges what several workers saw, and makes one verdict of it.
+Judges what several workers saw together, as the basis of one verdict.
 
-Where workers share the master's machine and their spools are whole, their exchanges are judged together, in order. What
-another worker found is added to that: its own judge has seen all that it saw, and the server's timestamps order what
-passed between it and the others.
+If workers are on the master's machine and their spools are complete, their exchanges are judged together, in order. The
+results of other workers' own judges are added, and the server's timestamps order samples between these and the others.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from .spools import JudgingRules, SpoolJudge, WorkerSpool, open_spool
 from .worker_messages import WorkerResult
 
 MIN_TOLD_STALL_S: Final = 1.0
-"""Workers that did not run for so long are named."""
+"""Workers that did not run for this long are named."""
 
 
 def make_worker_result(
@@ -36,13 +35,13 @@ def make_worker_result(
     stalled_s: float = 0.0,
 ) -> WorkerResult:
     """
-    Sum up what a worker did.
+    Make the result of a worker.
 
     Args:
-        session: Its users' own; nothing is in flight.
-        measures: What it measured.
-        spool: Closed here; None on another machine than the master's.
-        trail: Ended here.
+        session: Its session; no request is open.
+        measures: Its measurements.
+        spool: Its spool, which is closed here; None on another machine than the master's.
+        trail: Its samples; recording them stops here.
         stalled_s: The longest time for which the process did not run.
     """
     problem = None if spool is None else spool.close()
@@ -64,24 +63,24 @@ def make_worker_result(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JudgedWorkers:
-    """What all workers of a run come to."""
+    """The judged results of all workers of a run."""
 
     judge: JudgeResultSource
     measures: RunMeasurements
     reasons: tuple[str, ...]
-    """Why the run is not what it was to be."""
+    """Why the run was not carried out as planned."""
     notes: tuple[str, ...]
     interrupted: bool
-    """Whether the judging was, not the run."""
+    """Whether the judging was interrupted, not the run."""
     outage: str | None
-    """Which server stopped responding, so that what it would have sent is unknown."""
+    """The server that stopped responding, in words; None if none did."""
     has_unread_spools: bool
-    """Whether a spool holds what could not be judged."""
+    """Whether a spool contains something that could not be judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerNames:
-    """How a person knows the workers, by their indexes."""
+    """The workers' names for people, by index."""
 
     names: dict[int, str]
 
@@ -99,15 +98,15 @@ def judge_workers(
     tick: Callable[[], None] = lambda: None,
 ) -> JudgedWorkers:
     """
-    Judge all that workers saw.
+    Judge everything that workers saw.
 
     Args:
-        rules: To judge by.
-        results: Of the workers that reported.
-        folder: With the spools of those on this machine, also of those that never reported.
-        names: Of all workers.
-        observer: Is shown every exchange of the spools in order: the recorder.
-        tick: Called at every line. If it raises `CheckStopped`, what was seen by then is what was judged.
+        rules: The rules to judge by.
+        results: The results of the workers that reported.
+        folder: The spools of workers on this machine, also of those that never reported.
+        names: The names of all workers.
+        observer: Called with every exchange of the spools in order, to record it.
+        tick: Called at every line. If it raises `CheckStopped`, only what was read by then is judged.
     """
     measures = RunMeasurements()
     for result in results:
@@ -151,7 +150,7 @@ def _outage_text(spools: SpoolJudge, apart: Sequence[WorkerResult]) -> str | Non
 
 
 def _workers_without_spool(results: Sequence[WorkerResult], names: WorkerNames) -> tuple[list[WorkerResult], list[str]]:
-    """Those whose own judges are to be believed, since there is no whole spool; and what went wrong with theirs."""
+    """The workers whose own judges are used, since their spools are missing or incomplete; and why these are."""
     apart, reasons = [], []
     for result in results:
         problem = result.spool_problem
@@ -163,14 +162,14 @@ def _workers_without_spool(results: Sequence[WorkerResult], names: WorkerNames) 
         if result.spool is None or problem is not None:
             apart.append(result)
         if problem is not None:
-            reasons.append(f"{names[result.index]} has no whole spool: {problem}")
+            reasons.append(f"the spool of {names[result.index]} is incomplete: {problem}")
     return apart, reasons
 
 
 def _incomplete_spools(
     results: Collection[WorkerResult], exchanges_by_worker: dict[int, int], names: WorkerNames
 ) -> list[str]:
-    """Which spools hold another number of exchanges than their workers sent."""
+    """The spools whose number of exchanges differs from what their workers sent."""
     reasons = []
     for result in results:
         sent, seen = result.measures["metrics"]["sent"], exchanges_by_worker.get(result.index, 0)

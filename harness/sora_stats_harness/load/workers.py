@@ -1,9 +1,9 @@
 """
-The master's side of several workers: starts them or waits for them, sends orders, and names those that fail.
+The master's control of workers: starts them or waits for them, sends orders, and names those that fail.
 
-Locust's master connects the workers and tells them how many users to have. Whether a worker is alive is not left to
-Locust's heartbeat, which takes one for dead that is busy for three seconds: a process that we started is dead when the
-system says so, and one on another machine when nothing was heard of it for half a minute.
+Locust's master connects the workers and tells them how many users to have. Locust's heartbeat is not used, since it
+considers a worker dead that is busy for three seconds. A process that we started is dead when the system says so, and
+one on another machine when it has been silent for half a minute.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ from .worker_plan import WorkerPlan
 from .worker_results import WorkerNames
 
 START_TIMEOUT_S: Final = 60.0
-"""How long a process may take until it is ready to send."""
+"""How long a process may take to become ready."""
 
 RESULT_TIMEOUT_S: Final = 30.0
 """How long a worker may take from the end of sending to its result, beyond the longest exchange."""
 
 SILENCE_TIMEOUT_S: Final = 30.0
-"""A worker on another machine of which nothing was heard for so long is taken for dead."""
+"""A worker on another machine that is silent for this long counts as dead."""
 
 EXIT_TIMEOUT_S: Final = 5.0
 
 START_LEAD_NS: Final = 200_000_000
-"""Between the word to begin and the beginning: memory is tidied meanwhile, and users take their first turns."""
+"""The time between the order to begin and the beginning, for garbage collection and the users' first turns."""
 
 POLL_S: Final = 0.02
 
@@ -77,14 +77,14 @@ class _Worker:
     client_id: str | None = None
     hello: HelloReport | None = None
     has_share: bool = False
-    """Whether it was told what to do: one that was not has nothing to report."""
+    """Whether it got a share of the work; if not, it has nothing to report."""
     progress: ProgressReport | None = None
     result: WorkerResult | None = None
     trouble: str | None = None
-    """Why nothing more is to be expected of it."""
+    """Why nothing more is expected from it."""
     heard_s: float = field(default_factory=time.monotonic)
     reports: list[Report] = field(default_factory=list)
-    """Those that somebody waits for."""
+    """The reports that are waited for."""
 
     @property
     def name(self) -> str:
@@ -97,7 +97,7 @@ class _Worker:
         return self.trouble is None and self.result is None
 
     def find_trouble(self) -> str | None:
-        """What became of one that is active: its process ended, or a remote one is not heard of any more."""
+        """What happened to an active worker: its process ended, or a remote one has become silent; None if nothing."""
         if self.process is not None:
             if (status := self.process.poll()) is None:
                 return None
@@ -108,23 +108,23 @@ class _Worker:
         return None
 
     def give_up(self, trouble: str) -> None:
-        """Expect nothing more of it, and end its process if that is ours."""
+        """Expect nothing more from it, and end its process if we started it."""
         self.trouble = trouble
         if self.process is not None:
             self.process.kill()
 
 
 class _Master(MasterRunner):
-    """Locust's master without its heartbeat: it would give the users of a busy worker to the others."""
+    """Locust's master without its heartbeat, which would move the users of a busy worker to the others."""
 
     def heartbeat_worker(self) -> NoReturn:
-        """Do nothing, for as long as there is a master."""
+        """Do nothing, as long as there is a master."""
         while True:
             gevent.sleep(3600)
 
 
 class _ReportedSeconds:
-    """The seconds of all workers together, until they are taken."""
+    """Collects the seconds of all workers, until they are taken."""
 
     def __init__(self) -> None:
         self._seconds: dict[int, TimelineInterval] = {}
@@ -138,19 +138,19 @@ class _ReportedSeconds:
 
 class Workers:
     """
-    All workers of a run; a context: those that were started here end with it.
+    All workers of a run; a context, at whose end the ones started here end.
 
     Args:
-        plan: How many, and where from.
-        should_stop: Whether the user has had enough; ends every wait but that for results.
+        plan: How many there are, and where they come from.
+        should_stop: Whether the user interrupted; ends every wait except that for results.
     """
 
     def __init__(self, plan: WorkerPlan, *, should_stop: Callable[[], bool]) -> None:
         self.plan = plan
         self.watch: Callable[[], None] = lambda: None
-        """Is called all the while."""
+        """Called repeatedly during waits."""
         self.live_metrics: RequestMetrics = RequestMetrics()
-        """The last seconds of all workers, by which limits are judged."""
+        """The last seconds of all workers, for abort limits."""
         self._seconds = _ReportedSeconds()
         self._should_stop = should_stop
         self._is_draining = False
@@ -164,7 +164,7 @@ class Workers:
         environment = Environment(user_classes=[], catch_exceptions=False)
         try:
             self._runner = environment.runner = _Master(environment, self.plan.bind_host, self.plan.bind_port)
-        except (RPCError, SystemExit):  # Locust ends the process where the port is taken
+        except (RPCError, SystemExit):  # Locust would end the process if the port is taken
             raise UsageError(
                 f"port {self.plan.bind_port} of {self.plan.bind_host} can't be listened on: is it in use?"
             ) from None
@@ -190,30 +190,30 @@ class Workers:
         finally:
             _kill_processes(self._workers)
 
-    # -- what is known ------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------------------------------
 
     @property
     def names(self) -> WorkerNames:
-        """How a person knows them."""
+        """The workers' names for people."""
         return WorkerNames(names={worker.index: worker.name for worker in self._workers})
 
     @property
     def results(self) -> list[WorkerResult]:
-        """Of those that have reported, in the order of their indexes."""
+        """The results of workers that have reported, by index."""
         return [worker.result for worker in self._workers if worker.result is not None]
 
     def counts(self) -> dict[str, int]:
-        """What all have counted, as they last said."""
+        """The sum of the last reported counts."""
         progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
         return {name: sum(counts.get(name, 0) for counts in progress) for name in REQUEST_COUNTS}
 
     def take_seconds(self, *, is_over: bool) -> list[TimelineInterval]:
-        """The seconds that all workers which are alive have reported and nobody has taken; all where the run is over."""
+        """The seconds that all living workers have reported and that were not taken before; all if the run is over."""
         reported = [each.progress.through_s if each.progress else 0 for each in self._workers if each.is_active]
         return self._seconds.take(math.inf if is_over else min(reported, default=0))
 
     def sent_by_silent(self) -> dict[str, int]:
-        """What those had sent that have no result, as they last said; by their names."""
+        """For workers without a result, how many requests they had sent by their last report, by name."""
         return {
             worker.name: 0 if worker.progress is None else worker.progress.counts.get("sent", 0)
             for worker in self._workers
@@ -222,26 +222,26 @@ class Workers:
 
     @property
     def has_active(self) -> bool:
-        """Whether any of them is still at work."""
+        """Whether any worker is still active."""
         return bool(self._active())
 
     def trouble(self) -> str | None:
-        """Which workers failed, and how; None where none did."""
+        """Which workers failed, and how; None if none did."""
         self._check_processes()
         troubles = [f"{worker.name} {worker.trouble}" for worker in self._workers if worker.trouble is not None]
         return "; ".join(troubles) or None
 
-    # -- the way of a run ---------------------------------------------------------------------------------------------
+    # -- the course of a run ------------------------------------------------------------------------------------------
 
     def prepare(self, order: PrepareOrder) -> str | None:
         """
-        Wait until all workers are there and have a share of the work.
+        Wait until all workers have connected, and give each its share of the work.
 
         Args:
-            order: With the whole of it.
+            order: The order for all of them together.
 
         Returns:
-            Why the run can't begin; None where it can, or where the user has had enough.
+            Why the run can't begin; None if it can, or if the user interrupted.
         """
         if (problem := self._wait_for_hello()) is not None or self._should_stop():
             return problem
@@ -259,7 +259,7 @@ class Workers:
         return self.trouble() or no_server
 
     def stand_up(self, scenario: str, users: int) -> str | None:
-        """Have Locust start the users, and wait until all are ready; gives what `prepare` gives."""
+        """Let Locust start the users, and wait until all are ready; returns the same as `prepare`."""
         self._runner.environment.user_classes = [SCENARIO_USERS[scenario]]
         gevent.spawn(self._runner.start, users, users)
 
@@ -271,18 +271,18 @@ class Workers:
         return self.trouble() or problem
 
     def start(self) -> int:
-        """Have all begin at one time, which is given."""
+        """Let all workers begin at the same time, which is returned."""
         begins_ns = time.monotonic_ns() + START_LEAD_NS
         self.order(StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
         return begins_ns
 
     def drain(self) -> None:
-        """Have nothing more sent, and everything reported."""
+        """Order all workers to stop sending, and to report everything."""
         self._is_draining = True
         self.order(DrainOrder(give_up=False))
 
     def wait_for_results(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
-        """Wait for the result of each worker that is alive; one that has none in time is ended, and named."""
+        """Wait for the result of each living worker; one without a result in time is ended, and named."""
         until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
         gave_up = False
         for worker in self._active():
@@ -299,7 +299,7 @@ class Workers:
             gevent.sleep(POLL_S)
 
     def order(self, order: msgspec.Struct) -> None:
-        """Send an order to all that are there."""
+        """Send an order to all active workers."""
         for worker in self._workers:
             if worker.is_active:
                 self._send(worker, order)
@@ -313,16 +313,17 @@ class Workers:
         halt_at: Callable[[ReportType], bool] = lambda report: False,
     ) -> list[ReportType]:
         """
-        Wait for the next report of a kind from each worker; others are passed over.
+        Wait for the next report of a kind from each worker; other reports are skipped.
 
         Args:
-            kind: Which.
-            timeout_s: Whoever has not reported by then is ended.
-            heed: Whether the user's wish and the failure of a worker end the wait; else it is for those that are left.
-            halt_at: Whether a report has the others halted.
+            kind: The kind of report.
+            timeout_s: A worker that has not reported by then is ended.
+            heed: Whether an interrupt or the failure of a worker ends the wait; if not, it continues for the remaining
+                ones.
+            halt_at: Whether a report halts the other workers.
 
         Returns:
-            What came, in the order of the workers.
+            The reports, in the order of the workers.
         """
         got: dict[int, ReportType] = {}
         until_s = time.monotonic() + timeout_s
@@ -349,7 +350,7 @@ class Workers:
     def _start_process(self, worker: _Worker) -> None:
         command = [sys.executable, "-m", "sora_stats_harness.load.worker", self.plan.bind_host]
         command += [str(self._runner.server.port), str(os.getpid())]
-        # It inherits the mask, and imports Locust with signals blocked: a terminal's Ctrl-C reaches it as well.
+        # It inherits the signal mask, and imports Locust with signals blocked, since a terminal's Ctrl-C reaches it as well.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             worker.process = subprocess.Popen(  # noqa: S603  # our own command
@@ -395,7 +396,7 @@ class Workers:
             worker.reports.append(report)
 
     def _worker_of(self, client_id: str, report: Report) -> _Worker | None:
-        """Who sent a report; None where it is one too many."""
+        """The worker that sent a report; None if there are too many workers."""
         if not isinstance(report, HelloReport):
             return self._by_client.get(client_id)
         for worker in self._workers:

@@ -1,1 +1,1 @@
-"""The conformance prober: which requests are sent to a server, and how, so that every requirement can be observed."""
+"""The conformance prober: decides which requests to send to a server, and sends them, to observe every requirement."""

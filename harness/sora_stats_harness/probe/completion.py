@@ -1,8 +1,9 @@
 """
 Decides when a conformance run has seen enough.
 
-A fixed time would make the verdict depend on the machine: a slow one gets through fewer requests, and what it didn't get
-to see leaves the verdict inconclusive. So rounds are counted instead, and the requirements that they showed.
+With a fixed time the verdict would depend on the machine: a slow one sends fewer requests, and requirements that it
+didn't observe would leave the verdict inconclusive. So rounds are counted instead, and the requirements that they
+showed.
 """
 
 from __future__ import annotations
@@ -17,20 +18,20 @@ from ..judge.verdict import JudgeResult
 from .conformance_plan import ConformancePlan
 
 MIN_ROUNDS: Final = 2
-"""Every kind of request has been sent after two rounds, the wrong ones both alone and beside others."""
+"""After two rounds every kind of request was sent, the wrong ones both alone and together with others."""
 
 MAX_IDLE_ROUNDS: Final = 3
-"""Rounds in a row that show no further requirement; what is missing then can't be seen on this server."""
+"""After so many rounds without a new requirement, the missing ones can't be observed on this server."""
 
 MAX_IDLE_ROUNDS_WITHOUT_TRAFFIC: Final = 1
-"""The same where all that is missing needs traffic that the server may not have, which leaves no verdict inconclusive."""
+"""The same if all missing ones need traffic that the server may not have; these don't make a verdict inconclusive."""
 
 
 class ConformanceJudge(ExchangeOpener, Protocol):
-    """What a conformance run needs of a judge."""
+    """The part of a judge that a conformance run uses."""
 
     def result(self) -> JudgeResult:
-        """What was counted until now."""
+        """The result so far."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +42,7 @@ class WeakRequirement:
     operation: str
     checked: int
     share: float
-    """The share to be excluded."""
+    """The share of faults to exclude."""
 
     @property
     def needed(self) -> int:
@@ -49,17 +50,18 @@ class WeakRequirement:
         return checks_needed(self.share)
 
     def describe(self, elapsed_s: float) -> str:
-        """Say what is short, and for how much longer a run would have to go on."""
+        """Say how many checks are missing, and how much longer a run would take."""
         left_s = elapsed_s * (self.needed / self.checked - 1)
         left = f"{left_s / 60:.0f} min" if left_s >= 120 else f"{left_s:.0f} s"
         return (
-            f"too weak for {self.share * 100:g} %: {self.requirement.id} of {self.operation} was held against {self.checked:,} "
+            f"too weak for {self.share * 100:g} %: {self.requirement.id} of {self.operation} was checked on "
+            f"{self.checked:,} "
             f"{self.requirement.unit}, and {self.needed:,} are needed: about {left} more"
         )
 
 
 class CompletionTracker:
-    """Follows which of a plan's requirements have been observed."""
+    """Tracks which of a plan's requirements were observed."""
 
     def __init__(self, plan: ConformancePlan, judge: ConformanceJudge) -> None:
         self._plan = plan
@@ -71,9 +73,10 @@ class CompletionTracker:
 
     def weakest(self) -> WeakRequirement | None:
         """
-        The MUST and the target that are furthest from the plan's `until`; None where all exclude that share.
+        The MUST and the target that are furthest from the plan's `until`; None if all exclude that share.
 
-        Only those count that this server shows. Wrong requests are left out: they are a fixed set, each sent a few times.
+        Only requirements that this server shows count. Wrong requests are left out: they are a fixed set, each sent a
+        few times.
         """
         until = self._plan.until
         if until is None:
@@ -95,7 +98,8 @@ class CompletionTracker:
         Count a round.
 
         Returns:
-            Whether enough was seen: each expected requirement, or all that the server shows, and each as often as asked for.
+            Whether enough was seen: each expected requirement, or all that the server shows, each as often as the plan
+            demands.
         """
         result = self._judge.result()
         observed = {id for id, count in result.checked.items() if count}

@@ -1,4 +1,4 @@
-"""The plan of a conformance run, and what follows from it before the first request: what the run can observe."""
+"""The plan of a conformance run, and what such a run can observe."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from .discovery import KnownConnection
 from .wrong_requests import LARGE_BODY_ROW, build_wrong_requests
 
 SERVER_RATE: Final = 50.0
-"""Requests a second at most against a server that we did not start, unless the user asks for more."""
+"""The default limit of requests per second to a server that we did not start."""
 
 SIMULATOR_RATE: Final = 400.0
-"""Against our own simulator; each request takes a connection, and ports run out at some 470 a second."""
+"""The same for our own simulator; each request takes a connection, and ports run out at some 470 a second."""
 
 SERVER_BYTES_PER_S: Final = 16e6
-"""Bytes of bodies a second at most from a server that we did not start."""
+"""The limit of body bytes per second from a server that we did not start."""
 
 SIMULATOR_BYTES_PER_S: Final = 64e6
 
 MAX_CONCURRENCY: Final = 32
 
 DEFAULT_MAX_DURATION_S: Final = 60.0
-"""A run that has not seen enough by then ends all the same, unless its least time is longer."""
+"""After this time a run ends even if it has not seen enough, unless its minimum time is longer."""
 
 RESERVED_HEADERS: Final = frozenset(
     {
@@ -49,18 +49,18 @@ RESERVED_HEADERS: Final = frozenset(
         "upgrade",
     }
 )
-"""What each request sets as it needs it; another value would have it read as something else."""
+"""Headers that each request sets itself; another value would change its meaning."""
 
 
 def run_time_limit_s(duration_s: float, max_duration_s: float | None) -> float:
-    """How long a run takes at most that takes `duration_s` at least."""
+    """The longest time of a run that takes at least `duration_s`."""
     return max(duration_s, DEFAULT_MAX_DURATION_S) if max_duration_s is None else max_duration_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformancePlan:
     """
-    What a run is to do.
+    What a run does.
 
     `nodes` are further nodes of the cluster that `server` belongs to. `given_connections` are asked for instead of those
     that a listing shows. A run takes at least `duration_s`, and goes on until it has seen enough, for `max_duration_s`
@@ -89,10 +89,10 @@ class ConformancePlan:
         Refuse a plan that cannot be carried out.
 
         Raises:
-            UsageError: No target, nothing to ask for, or a number out of range.
+            UsageError: There is no target or nothing to request, or a number is out of range.
         """
         if not 1 <= self.concurrency <= MAX_CONCURRENCY:
-            raise UsageError(f"--concurrency must be 1 to {MAX_CONCURRENCY}: conform is no load test")
+            raise UsageError(f"--concurrency must be 1 to {MAX_CONCURRENCY}: conform is not a load test")
         if not (self.duration_s > 0 and self.rate > 0):
             raise UsageError("the duration must be more than 0 seconds")
         if self.time_limit_s < self.duration_s:
@@ -104,7 +104,7 @@ class ConformancePlan:
                 raise UsageError(f"the header {name} is set by the harness itself and cannot be given")
         if Target.ALL not in self.targets and not self.given_connections:
             raise UsageError(
-                "without GetStatsAllConnections nothing tells which connections there are: "
+                "without GetStatsAllConnections the connections are unknown: "
                 "give --channel-id with --connection-id or --client-id"
             )
         if Target.ALL not in self.targets and self.nodes:
@@ -118,25 +118,27 @@ class ConformancePlan:
 
     @property
     def servers(self) -> tuple[str, ...]:
-        """Every node, the one that was named first at the front."""
+        """All nodes, beginning with the server."""
         return (self.server, *self.nodes)
 
     @property
     def time_limit_s(self) -> float:
-        """How long the run takes at most."""
+        """The longest time that the run takes."""
         return run_time_limit_s(self.duration_s, self.max_duration_s)
 
     def expected_requirements(self) -> frozenset[str]:
-        """The requirements above INFO that a run by this plan can observe, if the server has what they need."""
+        """
+        The requirements above INFO that a run by this plan can observe, if the server has the traffic that they need.
+        """
         return frozenset(id for id in self.scope.requirement_ids() if REQUIREMENTS[id].level >= Level.HABIT)
 
     @property
     def scope(self) -> RunScope:
-        """What a run by this plan can observe."""
+        """The scope of a run by this plan."""
         return RunScope(observes=self.observed_needs(), excluded=self.excluded_requirements())
 
     def observed_needs(self) -> frozenset[RequiredCapability]:
-        """What a run by this plan can see."""
+        """The capabilities of a run by this plan."""
         needs = set(OBSERVED_BY_CLIENTS)
         if self.send_wrong_requests:
             needs.add(RequiredCapability.PROBES)
@@ -147,7 +149,7 @@ class ConformancePlan:
         return frozenset(needs)
 
     def excluded_requirements(self) -> frozenset[str]:
-        """Requirements that the targets left out put out of scope."""
+        """Requirements that are out of scope because targets are left out."""
         ids: set[str] = set()
         if Target.CONNECTION not in self.targets:
             ids.add(ASKED.id)

@@ -1,12 +1,12 @@
 """
-Runs the conformance probe: sends requests in such an order that every requirement can be observed.
+Runs a conformance plan: sends requests in such an order that every requirement can be observed.
 
-Relations need samples of one connection that don't overlap, one before and one after. The order of counters needs
-responses that arrived before the next request was sent, `counter.timestamp_order` needs overlapping ones. A connection's
-presence needs a listing before and after. A cluster's nodes are asked between two responses about the whole cluster. A
-round does all of these in turn, and the run repeats rounds until it has seen enough.
+Relations need consecutive samples of one connection that don't overlap. The order of counters needs responses that
+arrived before the next request was sent, `counter.timestamp_order` needs overlapping ones. A connection's presence
+needs a listing before and after. A cluster's nodes are asked between two responses about the whole cluster. A round
+does all of these in turn, and the run repeats rounds until it has seen enough.
 
-This is no load test: the rate towards a server that somebody else started is low, and known in advance.
+This is not a load test: the rate for a server that we did not start is low, and stated in advance.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ from .prober import Prober
 from .wrong_requests import build_wrong_requests
 
 CONNECTIONS_PER_ROUND: Final = 16
-"""Connections that a round asks for one by one; the next round takes the next ones."""
+"""How many connections a round requests one by one; the next round takes the next ones."""
 
 CONNECTIONS_IN_FIRST_ROUND: Final = 4
-"""The same for the first round, so that it is over soon."""
+"""The same for the first round, so that it ends soon."""
 
 SEQUENTIAL_SAMPLES: Final = 3
-"""Samples of each of them that do not overlap."""
+"""How many samples of each that do not overlap."""
 
 MAX_KNOWN_CONNECTIONS: Final = 10_000
-"""Connections of one server that the run remembers to ask for."""
+"""How many connections of one server the run remembers."""
 
 _MAX_LISTING_BYTES_IN_FLIGHT: Final = 64 * 1024 * 1024
 _EMPTY_ROUND_PAUSE_S: Final = 0.25
@@ -49,7 +49,7 @@ _PROGRESS_INTERVAL_S: Final = 0.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformanceProgress:
-    """How far a run is."""
+    """The progress of a run."""
 
     elapsed_s: float
     exchanges: int
@@ -59,14 +59,14 @@ class ConformanceProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformanceResult:
-    """How a run ended: interrupted by its user, aborted for a reason, or complete; `notes` are facts worth knowing."""
+    """How a run ended: interrupted by the user, aborted for a reason, or complete; `notes` are facts worth knowing."""
 
     interrupted: bool = False
     aborted: str | None = None
     broken: str | None = None
     """Which fault of the harness ended it."""
     weak: str | None = None
-    """Which requirement the run's end left short of the plan's `until`."""
+    """The requirement that did not reach the plan's `until` before the end."""
     exchanges: int = 0
     errors: int = 0
     notes: tuple[str, ...] = ()
@@ -86,12 +86,12 @@ def run_conformance(
     watch: Callable[[ConformanceProgress], None] = lambda status: None,
 ) -> ConformanceResult:
     """
-    Probe until enough was seen, within the plan's times, and wait for what is in flight.
+    Probe until enough was seen, within the plan's times, and wait for open requests.
 
     Args:
         judge: Judges every exchange; the caller finishes it.
         prober: Sends the requests; it is closed at the end.
-        interrupt: A signal ends the run at once; exchanges in flight end as abandoned.
+        interrupt: A signal ends the run at once; open exchanges end as abandoned.
         watch: Called four times a second, in this thread.
 
     Raises:
@@ -144,7 +144,7 @@ class _ConformanceRun:
         self._offset = 0
         self._rounds = 0
         self._unusable = 0
-        """Responses to listing requests in a row that hold no list."""
+        """How many listing requests in a row got a response without a list."""
         self._aborted: str | None = None
         self._notes: set[str] = set()
 
@@ -177,7 +177,7 @@ class _ConformanceRun:
     # The rounds.
 
     async def run_rounds(self) -> None:
-        """Repeat the rounds until enough was seen, or a server turns out to be of no use."""
+        """Repeat the rounds until enough was seen, or a server turns out to be unusable."""
         with suppress(RunEnded):
             while not self._sender.have_all_responded():
                 await self._discover()
@@ -214,7 +214,7 @@ class _ConformanceRun:
         return requests
 
     async def _send_cluster_listings(self, number: int) -> None:
-        """Ask every node between two requests about the whole cluster, none overlapping."""
+        """Ask every node between two requests about the whole cluster, without overlap."""
         if Target.ALL not in self._plan.targets:
             return
         servers = self._plan.servers
@@ -235,7 +235,7 @@ class _ConformanceRun:
         await self._sender.send([*mixed, *besides], in_flight)
 
     def _overlapping_listings(self, in_flight: int) -> list[Request]:
-        """Listings for a third of the requests, fewer where together they would take too much memory."""
+        """Make a third of the requests listings, or fewer if they would take too much memory together."""
         if Target.ALL not in self._plan.targets:
             return []
         fit = max(1, _MAX_LISTING_BYTES_IN_FLIGHT // max(1, self._listing_bytes))
@@ -250,7 +250,7 @@ class _ConformanceRun:
         plan = self._plan
         return build_wrong_requests(plan.server, headers=plan.headers, targets=plan.targets, large=large)
 
-    # The connections to ask for.
+    # The connections to request.
 
     async def _discover(self) -> None:
         if Target.ALL in self._plan.targets:
@@ -259,7 +259,7 @@ class _ConformanceRun:
             await self._query_given()
 
     async def _list_connections(self) -> None:
-        """List every node's connections, for `identity.present` as well: it needs one listing before and one after."""
+        """List every node's connections, also for `identity.present`, which needs one listing before and one after."""
         if Target.ALL not in self._plan.targets:
             return
         for server in self._plan.servers:
@@ -284,12 +284,12 @@ class _ConformanceRun:
         if not self._plan.given_connections:
             if len(found) > MAX_KNOWN_CONNECTIONS:
                 self._notes.add(
-                    f"more than {MAX_KNOWN_CONNECTIONS} connections: only that many were asked for one by one"
+                    f"more than {MAX_KNOWN_CONNECTIONS} connections: only that many were requested one by one"
                 )
             self._known[server] = found[:MAX_KNOWN_CONNECTIONS]
 
     async def _query_given(self) -> None:
-        """Ask for the given connections; a response may tell the ids that weren't given."""
+        """Request the given connections; a response may supply the ids that weren't given."""
         known: dict[KnownConnection, None] = {}
         for given in self._plan.given_connections:
             found: list[KnownConnection] = []

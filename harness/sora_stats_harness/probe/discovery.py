@@ -1,8 +1,8 @@
 """
-Finds the connections to ask for in responses.
+Finds connections to request in responses.
 
-Only the three ids are read, with a decoder that skips the rest: whether a response is sound is the judge's to find, here
-it only has to be of use. What cannot be asked for again is left out.
+Only the three ids are read, with a decoder that skips the rest: judging the response is the judge's task. Connections
+that can't be requested again are left out.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ import msgspec
 from ..api.exchange import Response
 
 _MAX_ID_BYTES: Final = 1024
-"""Four times what is documented: nobody shall make us send megabytes."""
+"""The longest id: four times the documented limit, so that no server makes us send megabytes."""
 
 _MAX_OBJECTS: Final = 1_000_000
-"""More than 20,000 connections have; a body of nothing but `{}` would take gigabytes to decode."""
+"""The largest body that is read, enough for 20,000 connections; a body of many `{}` would take gigabytes to decode."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownConnection:
-    """A connection to ask for, at the server that listed it; an id is None as long as nobody told it."""
+    """A connection to request from the server that listed it; an id is None as long as it is unknown."""
 
     server: str
     channel_id: str
@@ -32,7 +32,7 @@ class KnownConnection:
 
 
 class _DiscoveredIds(msgspec.Struct):
-    """What is read of a connection."""
+    """The ids of a connection."""
 
     channel_id: Any = msgspec.UNSET  # Any: whatever the server put there
     client_id: Any = msgspec.UNSET

@@ -1,8 +1,8 @@
 """
-Diagnoses what stands at a URL, from at most three polite requests: in ten lines, what is wrong and what to do next.
+Diagnoses what is at a URL, from at most three polite requests: in ten lines, what is wrong and what to do next.
 
-The first request is a listing, as every run begins with one. What is told here decides nothing: the judge does that. But
-where a run ends before it saw anything of Sora, these lines are all that a person needs.
+The first request is a listing, as in every run. The diagnosis doesn't decide anything; the judge does that. But if a
+run ends before it saw anything of Sora, these lines are all that a person needs.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .discovery import KnownConnection, connections_in_response
 from .edition_detection import describe_nearness
 
 GATEWAY_STATUSES: Final = frozenset({502, 503, 504})
-"""A gateway's way to say that the server behind it does not respond."""
+"""Statuses with which a gateway says that the server behind it does not respond."""
 
 PROXY_HEADERS: Final = ("via", "x-cache", "cf-ray", "x-served-by", "x-varnish", "x-amz-cf-id", "age")
 PROXY_SERVERS: Final = re.compile(
     r"nginx|openresty|envoy|haproxy|caddy|cloudflare|varnish|apache|traefik|squid|awselb|kong|litespeed", re.IGNORECASE
 )
-"""Names in the header Server of what stands in front of servers."""
+"""Names in the header Server of software in front of servers."""
 
 _TITLE: Final = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
 _MAX_TEXT: Final = 120
@@ -37,33 +37,33 @@ _INCOMPLETE_ADVICE: Final = {
     ErrorCode.PROTOCOL: "check host and port: what listens there does not speak HTTP as Sora does",
     ErrorCode.TOO_LARGE: "check host and port: no list of connections is that large",
 }
-"""What to do where no complete response came, though something did."""
+"""What to do if an incomplete response came."""
 
 _CUT_ADVICE: Final = "look at the server's log, and at what stands in between: the response began, and did not end"
 
 Ask = Callable[[Request], Exchange | None]
-"""Sends one request; None where the user has had enough."""
+"""Sends one request; returns None if the user interrupted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """What keeps a run from beginning."""
+    """What prevents a run from starting."""
 
     row: str
-    """The row of the diagnosis in which it stands."""
+    """The row of the diagnosis that shows it."""
     text: str
     advice: str
     ends_early: bool = True
-    """Whether a run would see nothing of Sora; else its findings say more than a diagnosis."""
+    """Whether a run would see nothing of Sora; if it sees something, its findings say more than a diagnosis."""
     is_empty: bool = False
-    """Whether nobody is connected, and nothing else is wrong."""
+    """Whether the only problem is that nobody is connected."""
     may_pass: bool = False
-    """Whether a server that is starting has it."""
+    """Whether it may go away, since a server that is starting has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Visit:
-    """A server as one listing shows it."""
+    """What one listing shows of a server."""
 
     server: str
     command: str
@@ -75,7 +75,7 @@ class Visit:
 
     @property
     def connections(self) -> list[KnownConnection]:
-        """Those in the listing."""
+        """The connections in the listing."""
         response = self.listing.response
         return [] if response is None else connections_in_response(self.server, response) or []
 
@@ -86,7 +86,7 @@ class Visit:
 
     @property
     def reason(self) -> str:
-        """Why nothing was seen of Sora, as a verdict has it."""
+        """Why nothing was seen of Sora, for the verdict's reason."""
         error = self.listing.error
         if error is not None:
             return f"{self.server} gives no complete response: {error.code.value}: {error.detail}"
@@ -108,11 +108,11 @@ class Visit:
 
 def visit_server(listing: Exchange, ask: Ask, *, command: str, peer: Peer = NO_PEER, proxy: str | None = None) -> Visit:
     """
-    Say what a listing shows, and what is wrong.
+    Interpret a listing, and find what is wrong.
 
     Args:
-        listing: Was asked for, in whatever way.
-        ask: Asks the same host in the other scheme, once, where the first one got no response.
+        listing: The exchange of a request for a listing.
+        ask: Sends one request by the other scheme, if the first one got no response.
         command: What to type next, without the URL.
         proxy: The proxy that the user named.
     """
@@ -130,10 +130,10 @@ def visit_server(listing: Exchange, ask: Ask, *, command: str, peer: Peer = NO_P
 
 def diagnose(visit: Visit, *, about: Sequence[Exchange] = (), pace: str | None = None) -> dict[str, str]:
     """
-    Put a visit into rows, ten at most; the last one says what to type next.
+    Format a visit as at most ten rows; the last one says what to type next.
 
     Args:
-        about: Of requests about one connection.
+        about: Exchanges of requests about one connection.
         pace: What `conform` would send.
     """
     problem, response = visit.problem, visit.listing.response
@@ -167,7 +167,7 @@ def diagnose(visit: Visit, *, about: Sequence[Exchange] = (), pace: str | None =
 
 def other_scheme(server: str) -> str:
     """
-    The same host and port by the other scheme.
+    The same host and port with the other scheme.
 
     >>> other_scheme("https://127.0.0.1:3000")
     'http://127.0.0.1:3000'
@@ -193,7 +193,7 @@ def requests_about(visit: Visit) -> list[Request]:
     ]
 
 
-# What is wrong.
+# Problems.
 
 
 def _transport_problem(listing: Exchange, ask: Ask, command: str, *, is_connected: bool) -> Problem:
@@ -336,7 +336,7 @@ def _credentials_problem(listing: Exchange, command: str) -> Problem | None:
     return None
 
 
-# The rows where nothing is.
+# The rows if nothing is wrong.
 
 
 def _credential_names(request: Request) -> str:

@@ -1,8 +1,8 @@
 """
-`--edition auto`: finds the edition that a server's responses are nearest to, before anything is judged.
+`--edition auto`: finds the edition that a server's responses match best, before anything is judged.
 
-One listing is enough, or the first responses in the files. Where there is no response to compare, the default edition is
-used, and a note says so. `load.edition_probe` does the same over a connection of load's kind.
+One listing is enough, or the first responses in the files. Without a response to compare, the default edition is used,
+and a note says so. `load.edition_probe` does the same over load's kind of connection.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 AUTO_EDITION: Final = "auto"
 
 MAX_RESPONSES_READ: Final = 100
-"""Of a recording, how many responses are looked at."""
+"""How many responses of a recording are compared."""
 
 MAX_DETECTION_BODY_BYTES: Final = 64 << 20
-"""A body beyond this is not looked into."""
+"""A larger body is not parsed."""
 
 
 def detect_by_server(
@@ -35,10 +35,10 @@ def detect_by_server(
     Args:
         server: As `normalize_server_url` gives it.
         prober: Sends the request; it is closed at the end.
-        interrupt: Gives the request up at once.
+        interrupt: A signal gives up the request at once.
 
     Returns:
-        The edition's name, and a line that says how near it is.
+        The edition's name, and a line that says how well it matches.
     """
     from ..api.exchange import Target, make_valid_request
     from .single_request import ask_once
@@ -48,14 +48,14 @@ def detect_by_server(
 
 
 def nearest_to_exchange(exchange: Exchange | None) -> tuple[str, list[str]]:
-    """The edition that the response of one exchange is nearest to, and a line that says how near it is."""
+    """The edition that matches an exchange's response best, and a line that says how well."""
     response = exchange.response if exchange is not None else None
     found = response is not None and response.complete and response.status == 200
     return _nearest_edition([response.body] if response is not None and found else [])
 
 
 def detect_by_files(files: Sequence[OpenedFile]) -> tuple[str, list[str]]:
-    """The edition that the first responses in some files are nearest to, and a line that says how near it is."""
+    """The edition that matches the first responses in some files best, and a line that says how well."""
     return _nearest_edition(body for file in files for body in _file_bodies(file))
 
 
@@ -103,13 +103,13 @@ def _nearest_edition(bodies: Iterable[bytes]) -> tuple[str, list[str]]:
             continue
         samples += [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, dict)]
     if not samples:
-        return DEFAULT_EDITION, [f"--edition auto: there was no response to tell by, so {DEFAULT_EDITION} was taken"]
+        return DEFAULT_EDITION, [f"--edition auto: there was no response to compare, so {DEFAULT_EDITION} was used"]
     name, distance = find_nearest_edition(samples)
     return name, [f"--edition auto: the responses are like {describe_distance(name, distance)}"]
 
 
 def describe_nearness(body: bytes) -> str:
-    """Say which edition a listing is nearest to, and how near."""
+    """Say which edition matches a listing best, and how well."""
     from ..judge.drift import find_nearest_edition
 
     if len(body) > MAX_DETECTION_BODY_BYTES:

@@ -2,7 +2,7 @@
 Judges files instead of a server: recordings of the harness or of sorastats, and single bodies.
 
 A file's kind follows from its content, never from its name. Each kind can show different things, so the scope of the
-verdict differs: a bare body has no order, a line of sorastats no HTTP. Where several kinds are checked together, a
+verdict differs: a bare body has no order, a line of sorastats no HTTP. If several kinds are checked together, a
 requirement is in scope if one of them can show it.
 """
 
@@ -42,22 +42,22 @@ _NEEDS_MET_WITHOUT_HTTP: Final = frozenset({RequiredCapability.BODIES, RequiredC
 _NEEDS_MET_BY_BODIES: Final = frozenset({RequiredCapability.BODIES, RequiredCapability.BYTES})
 
 _NOT_APPLICABLE_TO_SORASTATS: Final = frozenset({PRESENT.id, LISTED.id, ORDER.id, OFFSET.id, FROZEN.id})
-"""It asks for listings alone, and its times are those of writing, on a clock that may be set."""
+"""The scope of sorastats: it requests only listings, and its times are those of writing, on a clock that may be set."""
 
 _REQUIREMENT_OF_TARGET: Final = {
     Target.CONNECTION: ASKED.id,
     Target.CLIENT: CLIENT.id,
     Target.ALL: PRESENT.id,
 }
-"""The requirement that can't be seen where a target was never requested."""
+"""The requirement that can't be observed if a target was never requested."""
 
 _UTF8_BOM: Final = b"\xef\xbb\xbf"
 
 MAX_SNIFFED_LINES: Final = 5
-"""Lines that are read to find out a file's kind; the first may be damaged."""
+"""How many lines are read to find a file's kind; the first ones may be damaged."""
 
 MAX_SNIFFED_BYTES: Final = 4096
-"""Bytes of them in which the beginning of a body is looked for."""
+"""In how many bytes of them the beginning of a body is looked for."""
 
 
 _OTHER_FILES: Final = tuple(
@@ -73,7 +73,7 @@ _OTHER_FILES: Final = tuple(
         (rb"<\?xml|<testsuite", "an XML document"),
     )
 )
-"""How files begin that people take for recordings, and what they are."""
+"""The beginnings of files that people mistake for recordings, with what they are."""
 
 
 class FileKind(Enum):
@@ -100,7 +100,7 @@ class CheckStopped(Exception):  # a request, not an error
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileCheckResult:
-    """A judge that has judged files, and what the files say of their runs; takes the judge's place in a verdict."""
+    """A judge that has judged files, with facts about their runs; it replaces the judge in a verdict."""
 
     judge: Judge
     subject: str
@@ -111,32 +111,35 @@ class FileCheckResult:
     damaged: int
     truncated: bool
     interrupted: bool
-    """Whether the check was interrupted, not a run that is checked."""
+    """Whether the check itself was interrupted, not a recorded run."""
     ends: tuple[tuple[str, RecordingEnd], ...]
     """End lines of runs, each with the name of its file."""
     simulator: bool
     """Whether a header line names the simulator as the subject."""
     untimed: frozenset[str]
-    """Runs whose clock is not to be judged."""
+    """Runs whose clock must not be judged."""
 
     @property
     def subject_kind(self) -> SubjectKind:
-        """What responded, by responses and header lines."""
+        """The kind of subject, according to responses and header lines."""
         return "simulator" if self.simulator else self.judge.subject_kind
 
     @property
     def was_interrupted(self) -> bool:
-        """Whether a run was interrupted by its user."""
+        """Whether the user interrupted a run."""
         return any(end.interrupted for _, end in self.ends)
 
     @property
     def ending(self) -> RunEnding:
-        """How the check ended, and the runs that it checked."""
+        """How the check and the recorded runs ended."""
         return RunEnding(interrupted=self.interrupted or self.was_interrupted, aborted=self.abort_reasons)
 
     @property
     def abort_reasons(self) -> str | None:
-        """Why runs aborted, as they recorded it; else, where none was interrupted, which server stopped responding."""
+        """
+        The recorded reasons why runs aborted; without any, and if none was interrupted, which server stopped
+        responding.
+        """
         if reasons := list(dict.fromkeys(end.aborted for _, end in self.ends if end.aborted is not None)):
             return "; ".join(reasons)
         outage = self.judge.outage
@@ -144,7 +147,7 @@ class FileCheckResult:
 
     @property
     def early_endings(self) -> list[str]:
-        """Which runs ended before their time, one line each."""
+        """The runs that ended early, one line each."""
         texts = []
         for name, end in self.ends:
             how = ["was interrupted"] if end.interrupted else []
@@ -154,7 +157,7 @@ class FileCheckResult:
         return texts
 
     def finish(self) -> None:
-        """Finish the judge; once."""
+        """Finish the judge; only the first call has an effect."""
         self.judge.finish()
 
     def result(self) -> JudgeResult:
@@ -183,14 +186,15 @@ class FileCheckResult:
 
 def open_files(files: Sequence[str], target: Target | None = None) -> list[OpenedFile]:
     """
-    Open files, and find out their kinds.
+    Open files, and find their kinds.
 
     Args:
         files: Paths, or `-` for the standard input. One that is named twice is opened once.
-        target: Of bodies, if the user named it; then any file that is no recording is a body.
+        target: The target of bodies, if the user named it; then any file that is not a recording is a body.
 
     Raises:
-        RecordingError: One is missing, unreadable, empty or a folder, or neither a recording nor the beginning of a JSON
+        RecordingError: One is missing, unreadable, empty or a folder, or neither a recording nor the beginning of a
+        JSON
             body.
     """
     for file in files:
@@ -202,7 +206,7 @@ def open_files(files: Sequence[str], target: Target | None = None) -> list[Opene
 
 def _report_hint(folder: Path) -> str:
     own = (folder / "verdict.json").is_file()
-    return f"; it is that of a run, which `sora-harness report {folder}` shows" if own else ""
+    return f"; it is the folder of a run, which `sora-harness report {folder}` shows" if own else ""
 
 
 def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str, list[str]]:
@@ -244,16 +248,18 @@ def _classify_file(store: InputFile, target: Target | None) -> OpenedFile:
         raise RecordingError(f"{store.name} is {'damaged: nothing in it can be read' if gaps else 'empty'}")
     start = start.removeprefix(_UTF8_BOM).lstrip()
     if start.startswith((b'{"format":"sora-harness/recording', b'{"v":', b'{"seq":')):
-        return OpenedFile(store=store, kind=FileKind.RECORDING)  # cut short within its first line: the reader says so
+        return OpenedFile(
+            store=store, kind=FileKind.RECORDING
+        )  # cut short within its first line: the reader reports that
     if target is None:
         for pattern, what in _OTHER_FILES:
             if pattern.match(start):
                 raise RecordingError(
-                    f"{store.name} is no recording and no response, but {what.format(name=store.name)}"
+                    f"{store.name} is neither a recording nor a response, but {what.format(name=store.name)}"
                 )
     if target is None and not start.startswith((b"{", b"[")):
         raise RecordingError(
-            f"{store.name} is neither a recording nor JSON; to judge it as a response's body, name its --target"
+            f"{store.name} is neither a recording nor JSON; to judge it as a response's body, give its --target"
         )
     return OpenedFile(store=store, kind=FileKind.BODY)
 
@@ -275,7 +281,7 @@ def judge_files(
         judge: For the edition to judge by; the caller finishes it.
         target: Of single bodies; if None an object is GetStatsConnection's, anything else GetStatsAllConnections'.
         tick: Called at every line; it may raise `CheckStopped`.
-        opened: Is shown the recordings before their first exchange is judged.
+        opened: Called with the recordings before their first exchange is judged.
 
     Raises:
         RecordingError: A recording is of another version, or changed while it was read.
@@ -332,12 +338,12 @@ def _guess_target(body: bytes) -> Target:
 
 
 def _recorded_nodes(headers: Sequence[RecordingHeader]) -> frozenset[str]:
-    """The nodes that a run was told to ask; its header has them among its options."""
+    """The nodes that a run was told to request, from the options in its header."""
     return frozenset(node for header in headers for node in _string_list(header.options.get("nodes")))
 
 
 def _recorded_scope(recordings: RecordingReader) -> RunScope:
-    """What the runs could see: as their headers tell, else as their exchanges show."""
+    """What the runs could see, according to their headers or else their exchanges."""
     scopes = [scope for header in recordings.headers if (scope := _header_scope(header)) is not None]
     if scopes and len(scopes) == len(recordings.headers):
         return _merge_scopes(scopes)
@@ -368,7 +374,7 @@ def _string_list(value: object) -> list[str]:
 
 
 def _merge_scopes(scopes: Sequence[RunScope]) -> RunScope:
-    """The scope of several files: whatever one of them can show."""
+    """The combined scope of several files."""
     observes = frozenset[RequiredCapability]().union(*(scope.observes for scope in scopes))
     shown = frozenset[str]().union(*(scope.requirement_ids() for scope in scopes))
     return RunScope(observes=observes, excluded=RunScope(observes=observes).requirement_ids() - shown)

@@ -1,13 +1,13 @@
 """
 Generates requests, valid and wrong, and finds the smallest ones at which a server fails.
 
-The fixed wrong requests show how a server refuses what its authors thought of. What crashes servers is what nobody
-thought of: a NUL in an id, a lone quote, a number in place of an object. So requests are drawn from the strategies and
-sent one after the other. No response may have a status of 5xx, and each body must be JSON or empty. After the first
-failure Hypothesis makes the request smaller for as long as it still fails in the same way. Then the search goes on:
-`request_class` tells what is of the same kind, which is not sent again.
+The fixed wrong requests show how a server refuses what its authors thought of. But servers crash on what nobody thought
+of: a NUL in an id, a lone quote, a number in place of an object. So requests are drawn from the strategies and sent one
+after the other. No response may have a status of 5xx, and each body must be JSON or empty. After a failure Hypothesis
+makes the request smaller as long as it still fails in the same way. Then the search continues: `request_class`
+identifies requests of the same kind, which are not sent again.
 
-The strategies draw the three statistics targets alone, and this module adds the invented ones; nothing else can be sent.
+The strategies draw only the three statistics targets, and this module adds the invented ones; nothing else can be sent.
 """
 
 from __future__ import annotations
@@ -50,26 +50,26 @@ if TYPE_CHECKING:
     from ..simulator.strategies import WireRequest
 
 MAX_SHRINK_REQUESTS: Final = 500
-"""Requests that are sent at most to make a failing one smaller."""
+"""The most requests that are sent to make a failing one smaller."""
 
 MAX_SHRINK_S: Final = 60.0
-"""And how long that may take: each of them may run into the time-out."""
+"""The longest time for that: each of them may run into the time-out."""
 
 _ERRORS_UNRELATED_TO_REQUEST: Final = frozenset(
     {ErrorCode.REFUSED, ErrorCode.UNREACHABLE, ErrorCode.DNS, ErrorCode.TLS, ErrorCode.ABANDONED, ErrorCode.LOCAL}
 )
-"""The server never read the request, or the harness gave up."""
+"""Errors that say nothing about the request: the server never read it, or the harness gave up."""
 
 
 MAX_FAILURES: Final = 10
-"""Kinds of requests that fail, after which the search ends: by then somebody has enough to mend."""
+"""The search ends after so many kinds of failing requests: these are enough to fix first."""
 
 KNOWN_TO_FAIL: Final = (
     (Target.CONNECTION, b'"\xff"'),
     (Target.CLIENT, b'"\xff"'),
     (Target.ALL, b'{"local":"\xff"}'),
 )
-"""What servers were seen to fail at: these are sent first, so that the search looks for something else."""
+"""Requests at which servers are known to fail. They are sent first, so that the search looks for something else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,25 +79,25 @@ class FuzzFailure:
     smallest: Request
     """The smallest of the kind."""
     violated: str
-    """What it violates: a requirement, or the code of a transport error."""
+    """The violated requirement, or the code of a transport error."""
     reproduced: bool
-    """Whether it failed again when it was sent once more."""
+    """Whether it failed again when it was repeated."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FuzzResult:
-    """What became of the generated requests."""
+    """The result of sending generated requests."""
 
     sent: int
-    """How many of them were sent."""
+    """How many were sent."""
     passed_over: int = 0
-    """How many were not, since they are of a kind that had failed."""
+    """How many were skipped, since their kind had failed before."""
     shrinking: int = 0
-    """How many more were sent to make the failing ones smaller."""
+    """How many further requests were sent to make the failing ones smaller."""
     failures: tuple[FuzzFailure, ...] = ()
     """In the order in which they were found."""
     end_reason: str | None = None
-    """Why the search ended early, if it did."""
+    """Why the search ended early; None if it did not."""
 
 
 def require_hypothesis() -> None:
@@ -108,7 +108,7 @@ def require_hypothesis() -> None:
         UsageError: It isn't; says how to get it.
     """
     try:
-        import hypothesis  # noqa: F401  # only to see whether it is there
+        import hypothesis  # noqa: F401  # only to check that it is installed
     except ImportError:
         raise UsageError("--fuzz needs Hypothesis: pip install hypothesis") from None
 
@@ -118,9 +118,9 @@ class FuzzPlan:
     """What to generate, and where to send it."""
 
     target: ConformancePlan
-    """Names the server, the targets, the headers and the rate."""
+    """Defines the server, the targets, the headers and the rate."""
     count: int
-    """How many requests."""
+    """How many requests to send."""
     seed: int
     """The same seed, harness and Hypothesis give the same requests."""
 
@@ -134,13 +134,13 @@ def run_fuzz(
     watch: Callable[[int], None] = lambda sent: None,
 ) -> FuzzResult:
     """
-    Send generated requests; of each kind that fails, find the smallest, and go on with others.
+    Send generated requests; find the smallest of each kind that fails, and continue with other kinds.
 
     Args:
         judge: Judges every exchange, the smallest failing one before all others that fail.
         prober: Sends the requests; it is closed at the end.
         interrupt: A signal ends the search.
-        watch: Called after each request with how many were sent.
+        watch: Called after each request with the number sent so far.
 
     Raises:
         UsageError: Hypothesis is not installed.
@@ -155,14 +155,14 @@ def run_fuzz(
 
 
 async def _close_prober(prober: Prober) -> None:
-    """Close it in the loop that it belongs to."""
+    """Close the prober in its own event loop."""
     async with prober:
         pass
 
 
 @contextmanager
 def _temporary_hypothesis_home() -> Iterator[None]:
-    """Keep the files that Hypothesis writes out of the current folder."""
+    """Keep the files of Hypothesis out of the current folder."""
     from hypothesis import configuration
 
     with tempfile.TemporaryDirectory(prefix="sora-harness-") as folder:
@@ -170,11 +170,11 @@ def _temporary_hypothesis_home() -> Iterator[None]:
         try:
             yield
         finally:
-            configuration.set_hypothesis_home_dir(None)  # the default again
+            configuration.set_hypothesis_home_dir(None)  # restores the default
 
 
 def generated_requests(targets: Collection[Target]) -> SearchStrategy[WireRequest]:
-    """Give requests of these targets, valid and wrong, and some of invented targets; all of them may be sent."""
+    """A strategy for requests of these targets, valid and wrong, and some of invented targets; all may be sent."""
     from hypothesis import strategies as st
 
     from ..simulator.strategies import WireRequest, request_bodies, valid_requests, wrong_requests
@@ -187,16 +187,16 @@ def generated_requests(targets: Collection[Target]) -> SearchStrategy[WireReques
     chosen = [target for target in Target if target in targets]
     valid = [valid_requests(target) for target in chosen]
     kinds = [*valid, *valid, *(wrong_requests(target) for target in chosen), invented]
-    # `one_of` would merge the parts of these kinds, and the many ways to be wrong would crowd out the valid requests
+    # a plain `one_of` would merge the alternatives of both, and the many wrong ones would crowd out the valid requests
     return st.sampled_from(kinds).flatmap(lambda kind: kind)
 
 
 class _SearchEnded(BaseException):  # not an Exception: Hypothesis would take it for a failing example
-    """Nothing more is to be sent."""
+    """Raised to end the search."""
 
 
 class _RequestFailed(Exception):
-    """The response to a request violates what is due to every caller."""
+    """A request got a 5xx status, a body that is neither JSON nor empty, or no complete response."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,18 +251,18 @@ class _FuzzSearch:
         self._sent = self._passed_over = self._shrinking = 0
         self._failures: list[FuzzFailure] = []
         self._classes: list[RequestFeatures] = []
-        """Of each failure that was reproduced, what makes a request one of its kind."""
+        """The features of each kind whose failure was reproduced."""
         self._passed: set[RequestFeatures] = set()
-        """What requests were like that did not fail."""
+        """The features of requests that did not fail."""
         self._violated: str | None = None
         self._smallest: WireRequest | None = None
         self._fails_as_well: dict[WireRequest, bool] = {}
-        """What was tried while the failing request was made smaller, and whether it failed in the same way."""
+        """The requests tried while the failing one was made smaller, and whether each failed in the same way."""
         self._shrunk_before = 0
         self._until_s = 0.0
 
     def run(self, count: int, seed: int) -> FuzzResult:
-        """Search until so many requests were drawn, and have all deferred exchanges judged."""
+        """Search until `count` requests were drawn, then judge all deferred exchanges."""
         end_reason: str | None = None
         try:
             self._wait_until_responding()
@@ -270,7 +270,7 @@ class _FuzzSearch:
             while (drawn := self._sent + self._passed_over) < count:
                 self._search(count - drawn, seed + len(self._failures))
                 if self._smallest is None:
-                    break  # all was drawn that there is
+                    break  # every possible request was drawn
                 self._settle()
                 if len(self._failures) >= MAX_FAILURES:
                     raise _SearchEnded(f"{MAX_FAILURES} kinds of requests fail, which is enough")
@@ -288,7 +288,7 @@ class _FuzzSearch:
         )
 
     def _try_what_is_known(self) -> None:
-        """Send what servers were seen to fail at; where this one fails, its like is passed over from now on."""
+        """Send the requests at which servers are known to fail; if one fails, its kind is skipped from now on."""
         from ..simulator.strategies import WireRequest
 
         for target, body in KNOWN_TO_FAIL:
@@ -304,7 +304,7 @@ class _FuzzSearch:
             self._settle()
 
     def _settle(self) -> None:
-        """Send the smallest failing request once more, and note what is of its kind."""
+        """Repeat the smallest failing request, and note its kind."""
         wire, violated = self._smallest, self._violated
         assert wire is not None, "one has failed"
         assert violated is not None, "one has failed"
@@ -330,7 +330,7 @@ class _FuzzSearch:
         @hypothesis.settings(
             max_examples=count,
             phases=(hypothesis.Phase.generate, hypothesis.Phase.shrink),
-            suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a slow machine is no reason not to look
+            suppress_health_check=[hypothesis.HealthCheck.too_slow],  # a slow machine must not end the search
             database=None,
             deadline=None,
             report_multiple_bugs=False,
@@ -345,7 +345,7 @@ class _FuzzSearch:
             look()
 
     def _fails_the_same(self, wire: WireRequest) -> bool:
-        """Whether a request fails, or, once one has, whether this one fails as that did."""
+        """Whether a request fails; after a failure, whether this one fails in the same way."""
         features = request_features(wire)
         if any(each <= features for each in self._classes):
             self._passed_over += self._violated is None
@@ -366,7 +366,7 @@ class _FuzzSearch:
         if self._violated is not None:
             self._fails_as_well[wire] = fails
         if fails:
-            self._smallest = wire  # at the end Hypothesis asks for the smallest once more
+            self._smallest = wire  # at the end Hypothesis repeats the smallest one
         else:
             self._passed.add(features)
         if not self._opener.responded:
@@ -374,7 +374,7 @@ class _FuzzSearch:
         return fails
 
     def _wait_until_responding(self) -> None:
-        """See that the server responds at all, by a request without a target."""
+        """Check that the server responds at all, with a request without a target."""
         from ..simulator.strategies import WireRequest
 
         for _ in range(MAX_FAILURES_BEFORE_GIVING_UP):
@@ -385,16 +385,17 @@ class _FuzzSearch:
         raise _SearchEnded(f"{self._plan.server} gives no complete response")
 
     def _send_and_check(self, wire: WireRequest) -> str | None:
-        """Send a request; gives what its response violates."""
+        """Send a request; returns what its response violates."""
         self._runner.exchange(self._opener, self._build_request(wire), self._plan)
         return self._opener.violated
 
     def _build_request(self, wire: WireRequest) -> Request:
         """
-        Turn a generated request into one of the judge's.
+        Convert a generated request into one for the judge.
 
-        A valid listing is judged like any other. A request that names ids which no connection has is judged by what is
-        due to every caller: no 5xx, and JSON or an empty body.
+        A valid listing is judged like any other. A request with ids that no connection has is only judged by the rules
+        for every
+        request: no 5xx, and a body that is JSON or empty.
         """
         values = [value for name, value in wire.headers if name.lower() == TARGET_HEADER]
         listing = wire.wrong is None and values == [Target.ALL.value]
@@ -414,17 +415,17 @@ class _FuzzSearch:
 
 class _DeferringExchangeOpener:
     """
-    Opens exchanges at the judge, and defers those that failed until the smallest of them is known.
+    Opens exchanges at the judge, but defers failed ones until the smallest of them is known.
 
-    An entry of the verdict shows the first finding of its kind, so the smallest request must be judged first. Completing
-    an exchange late only widens its interval.
+    An entry of the verdict shows the first finding of its kind, so the smallest request must be judged first.
+    Completing an exchange late only widens its interval.
     """
 
     def __init__(self, judge: ExchangeOpener) -> None:
         self._judge = judge
         self.deferred: list[tuple[OpenExchange, Exchange]] = []
         self.violated: str | None = None
-        """What the last response violated."""
+        """What the last response violated; None if nothing."""
         self.responded = False
         """Whether the last request had a complete response."""
 
@@ -433,7 +434,7 @@ class _DeferringExchangeOpener:
         return _DeferrableExchange(self, request, self._judge.begin_exchange(request, intended_ns))
 
     def judge_deferred(self, smallest: Sequence[Request]) -> None:
-        """Have the deferred exchanges judged, the smallest requests first."""
+        """Judge the deferred exchanges, those of the smallest requests first."""
         places = {id(pair): len(smallest) for pair in self.deferred}
         for pair in self.deferred:
             if pair[1].request in smallest:
@@ -456,7 +457,7 @@ class _DeferrableExchange:
         arrived_ns: int | None = None,
         faults: tuple[FramingFault, ...] = (),
     ) -> Exchange:
-        """Have the exchange judged, or defer one that failed."""
+        """Judge the exchange, or defer it if it failed."""
         shown = Exchange(
             run="",
             seq=0,
@@ -479,12 +480,12 @@ class _DeferrableExchange:
 
 
 def _violated_requirement(exchange: Exchange) -> str | None:
-    """What a response violates that is due to every caller: a requirement's id, or why there is no complete response."""
+    """The violated rule among those for every request, as a requirement's id; or why there is no complete response."""
     request, response, error = exchange.request, exchange.response, exchange.error
     if error is not None:
         return None if error.code in _ERRORS_UNRELATED_TO_REQUEST else error.code.value
     if response is None or (request.target is not None and response.status == 200):
-        return None  # the latter is judged in every respect anyway
+        return None  # the other findings of such a response are judged as well
     probe = msgspec.structs.replace(request, probe=refusals.NO_5XX.id)
     _, violations = refusals.check_probe_response(msgspec.structs.replace(exchange, request=probe))
     return violations[0].requirement.id if violations else None

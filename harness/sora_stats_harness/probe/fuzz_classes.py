@@ -1,6 +1,4 @@
-"""
-Which made-up requests are of one kind: what those that fail alike have in common.
-"""
+"""Finds the kind of a failing made-up request: the features that all requests failing in the same way share."""
 
 from __future__ import annotations
 
@@ -14,14 +12,14 @@ if TYPE_CHECKING:
     from ..simulator.strategies import WireRequest
 
 RequestFeatures = frozenset[str]
-"""What a request is like, in words."""
+"""The features of a request, in words."""
 
 _ARGUMENTS: Final = frozenset({"channel_id", "client_id", "connection_id", "local"})
 _LONG_BYTES: Final = 255
 
 
 def request_features(wire: WireRequest) -> RequestFeatures:
-    """Where a request goes, and what its body is: the types in it, and the kinds of characters."""
+    """Where a request goes, and what its body contains: types, and kinds of characters."""
     return frozenset(_features(wire))
 
 
@@ -29,15 +27,15 @@ def request_class(
     smallest: WireRequest, tried: Mapping[WireRequest, bool], passed: Collection[RequestFeatures]
 ) -> RequestFeatures:
     """
-    What makes a request one of those that fail as the smallest does.
+    The features that identify requests which fail like the smallest one.
 
     Args:
         smallest: The smallest request that fails.
         tried: Whether each of the requests that led to it failed in the same way.
-        passed: What requests were like that did not fail.
+        passed: The features of requests that did not fail.
 
     Returns:
-        All that the failing ones have in common; where some request with just that has passed, all that the smallest has.
+        The features that the failing ones share; if some request with these has passed, all features of the smallest.
     """
     own = request_features(smallest)
     common = own.intersection(*(request_features(wire) for wire, fails in tried.items() if fails))

@@ -1,4 +1,4 @@
-"""The settings of the gate itself: how long it probes, how fast, and what it asks for; for `conform` and for pytest."""
+"""The settings of the gate: how long it probes, how fast, and which requests it sends; for `conform` and for pytest."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from .conformance_plan import (
 from .discovery import KnownConnection
 
 MAX_RATE: Final = 1000.0
-"""What may be asked for: `load` is for more."""
+"""The highest rate; for more there is `load`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateSettings:
-    """What a run of the gate is to do; the server and its headers are settings of every run."""
+    """What a run of the gate does; the server and its headers are settings of every run."""
 
     duration_s: float
     max_duration_s: float | None
     until: float | None
-    """The share of faults that each MUST is to have excluded, with 95 %."""
+    """The share of faults that each MUST has to exclude, with 95 % confidence."""
     targets: frozenset[Target]
     nodes: tuple[str, ...]
     """Other nodes of the cluster."""
     connections: tuple[GivenConnection, ...]
-    """Asked for instead of those in a listing."""
+    """Requested instead of those in a listing."""
     valid_only: bool
     large_request: bool
     concurrency: int
@@ -50,8 +50,8 @@ class GateSettings:
         Make the plan of a run.
 
         Args:
-            servers: The nodes; those of the settings count where the first one is the only one.
-            simulated: Whether they are our own simulator's.
+            servers: The nodes; if there is only one, those of the settings are added.
+            simulated: Whether they are nodes of our own simulator.
 
         Raises:
             UsageError: The settings contradict each other.
@@ -88,7 +88,7 @@ def parse_target(text: str) -> Target:
     Read the name of an operation.
 
     Raises:
-        UsageError: There is none of that name.
+        UsageError: There is no such operation.
     """
     name = text.strip()
     if name not in TARGET_OF_OPERATION:
@@ -103,10 +103,10 @@ def parse_gate_rate(text: str) -> float:
     Read how many requests a second may be sent.
 
     Raises:
-        UsageError: It is no rate, or that of a load test.
+        UsageError: It is not a rate, or too high for the gate.
     """
     if (rate := parse_rate(text)) > MAX_RATE:
-        raise UsageError(f"{text!r} must be at most {MAX_RATE:g} requests/s: the gate is no load test")
+        raise UsageError(f"{text!r} must be at most {MAX_RATE:g} requests/s: the gate is not a load test")
     return rate
 
 
@@ -115,6 +115,6 @@ def parse_node(text: str) -> str:
     Read the URL of a node.
 
     Raises:
-        UsageError: It is none.
+        UsageError: It is not the URL of a server.
     """
     return normalize_server_url(text, "the node's URL")

@@ -2,8 +2,8 @@
 Takes Ctrl-C, SIGTERM and SIGHUP as requests to stop a run, not as exceptions.
 
 An interrupted run still reports a verdict about what it saw. An exception at an arbitrary line could leave a judge or a
-report half done, so while a command works, SIGINT, SIGTERM and SIGHUP only set a flag and call a callback. The third
-signal ends the process of a command at once; elsewhere it raises the usual KeyboardInterrupt.
+report in an inconsistent state, so while a command works, SIGINT, SIGTERM and SIGHUP only set a flag and call a
+callback. The third signal ends the process of a command at once; elsewhere it raises the usual KeyboardInterrupt.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any, Final, NoReturn, Self
 from ..api.errors import ExitCode
 
 ABANDONING_INTERRUPT_COUNT: Final = 2
-"""With the signal of this number requests in flight are given up."""
+"""The signal of this number gives up open requests."""
 
 FORCED_INTERRUPT_COUNT: Final = 3
 """The signal of this number ends the process at once."""
@@ -28,14 +28,14 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 class InterruptHandler:
     """
-    A context in which signals set `is_interrupted`; outside of the main thread it changes nothing.
+    A context in which signals set `is_interrupted`; it has no effect outside of the main thread.
 
-    The handlers that were there before come back at the end. A signal that is ignored, as `nohup` has it, stays so.
+    The previous handlers are restored at the end. A signal that is ignored, as under `nohup`, stays ignored.
 
     Args:
         ends_process:
-            Whether the process ends with the context, as that of a command does: then signals are ignored from there on.
-            The verdict stands by then, and another signal would only take its exit code away.
+            Whether the process ends after the context, as that of a command does: then signals are ignored from there
+            on. The verdict is decided by then, and another signal would only replace its exit code.
     """
 
     def __init__(self, *, ends_process: bool = False) -> None:
@@ -61,11 +61,14 @@ class InterruptHandler:
 
     @property
     def gives_up(self) -> bool:
-        """Whether signals insist, so that requests in flight are not waited for."""
+        """Whether there were enough signals to give up open requests."""
         return self._count >= ABANDONING_INTERRUPT_COUNT
 
     def set_callback(self, call: Callable[[], object] | None) -> None:
-        """Have `call` called when a signal comes, at once if one has; None for nobody. It runs in the main thread."""
+        """
+        Set the function to call on a signal, or None; it is called at once if a signal came already. Runs in the main
+        thread.
+        """
         self._call = call
         if call is not None and self.is_interrupted:
             call()
@@ -87,7 +90,8 @@ class InterruptHandler:
 
 def end_process_at_signal(number: int, frame: FrameType | None) -> NoReturn:
     """
-    Say that the process was interrupted, and end it: no exception at an arbitrary line, and nothing that could hang.
+    Say that the process was interrupted, and end it, without an exception at an arbitrary line or anything that could
+    hang.
 
     An exception while Locust replaces modules can leave locks behind that are never released.
     """
@@ -96,7 +100,7 @@ def end_process_at_signal(number: int, frame: FrameType | None) -> NoReturn:
 
 
 def end_process_at_signals() -> None:
-    """Have signals end the process until a command is ready to report; one that is ignored stays so."""
+    """Let signals end the process until a command is ready to report; an ignored signal stays ignored."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, end_process_at_signal)

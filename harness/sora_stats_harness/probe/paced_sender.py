@@ -1,8 +1,8 @@
 """
-Sends a plan's requests, in turn or several at a time, at the plan's rate and within the plan's time.
+Sends a plan's requests, one or several at a time, at the plan's rate and within the plan's time.
 
 It counts each server's failures. A server that never responds is given up after a few requests. One that has responded
-and falls silent may be restarting, so it is asked until the plan's least time is over.
+before may be restarting, so requests continue until the plan's minimum time is over.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .conformance_plan import ConformancePlan
 from .prober import Prober
 
 MAX_FAILURES_BEFORE_GIVING_UP: Final = 3
-"""Requests in a row without a complete response after which a server counts as silent."""
+"""After so many requests in a row without a complete response, a server counts as silent."""
 
 FAILURE_PAUSE_S: Final = 0.3
 """The least pause after a request that got no complete response."""
 
 
 class RunEnded(Exception):
-    """Nothing more is to be sent: the run's time is over, or a server never responds."""
+    """Raised when the run's time is over, or a server never responds."""
 
 
 class PacedSender:
@@ -38,12 +38,12 @@ class PacedSender:
         self._started_s = self._loop.time()
         self._responded: set[str] = set()
         self._silent: Counter[str] = Counter()
-        """By server, exchanges without a complete response since the last one with it."""
+        """By server, the exchanges since its last complete response."""
         self._last_error: dict[str, str] = {}
         self._paid_s = 0.0
-        """Seconds that were waited because of large bodies."""
+        """How many seconds were waited because of large bodies."""
         self.may_end = False
-        """Whether the run has seen enough: it ends with the plan's least time, no longer with its time limit."""
+        """Whether the run has seen enough: then it ends at the plan's minimum time instead of its time limit."""
         self.exchanges: int = 0
         self.errors: int = 0
 
@@ -54,10 +54,10 @@ class PacedSender:
 
     @property
     def left_s(self) -> float:
-        """Seconds until the run ends, as things stand; negative after that."""
+        """Seconds until the planned end of the run; negative after it."""
         if self.may_end or self._is_silent():
             return self._plan.duration_s - self.elapsed_s
-        # a large server is asked more slowly, not less
+        # a large server gets its requests more slowly, not fewer of them
         paid_s = self._paid_s if self._plan.max_duration_s is None else 0.0
         return self._plan.time_limit_s + paid_s - self.elapsed_s
 
@@ -82,7 +82,7 @@ class PacedSender:
             The exchanges, in order of receipt.
 
         Raises:
-            RunEnded: Nothing more is to be sent; what was in flight has come back.
+            RunEnded: The run has ended; open requests have completed.
         """
         queue = iter(requests)
         exchanges: list[Exchange] = []
@@ -96,7 +96,7 @@ class PacedSender:
                 exchange = await self._prober.send(self._judge, request)
                 exchanges.append(exchange)
                 self._count_exchange(exchange)
-                pause_s = in_flight / self._plan.rate  # so that all workers together keep the rate
+                pause_s = in_flight / self._plan.rate  # so that all tasks together keep the rate
                 await self._sleep_until(
                     started_s + (pause_s if exchange.error is None else max(pause_s, FAILURE_PAUSE_S))
                 )
@@ -118,7 +118,7 @@ class PacedSender:
         return self.left_s <= 0 or self._is_silent(never_responded=True)
 
     def _is_silent(self, *, never_responded: bool = False) -> bool:
-        """Whether a server doesn't respond: at the moment, or ever since the beginning."""
+        """Whether a server doesn't respond: at the moment, or since the beginning."""
         return any(
             count >= MAX_FAILURES_BEFORE_GIVING_UP and not (never_responded and server in self._responded)
             for server, count in self._silent.items()

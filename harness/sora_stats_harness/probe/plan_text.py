@@ -1,4 +1,4 @@
-"""Says what a conformance run will send, before it does: requests and bytes a second, and the wrong requests."""
+"""Describes what a conformance run will send: requests and bytes per second, and the wrong requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROUNDS_WITH_WRONG_REQUESTS: Final = 2
 
 
 def count_wrong_requests(plan: ConformancePlan) -> int:
-    """How many requests of a run are wrong on purpose."""
+    """The number of requests of a run that are wrong on purpose."""
     if not plan.send_wrong_requests:
         return 0
     return ROUNDS_WITH_WRONG_REQUESTS * len(build_wrong_requests(plan.server, targets=plan.targets)) + (
@@ -23,9 +23,9 @@ def count_wrong_requests(plan: ConformancePlan) -> int:
 
 def estimate_bytes_per_s(plan: ConformancePlan, listing_bytes: int, connections: int) -> float:
     """
-    Bytes of bodies a second that a run receives at most, from what one listing takes.
+    The most body bytes per second that a run receives, estimated from one listing.
 
-    A round asks for some connections one by one, lists all of them a few times, and does both at the same time.
+    A round requests some connections one by one, lists all of them a few times, and does both at the same time.
     """
     each = listing_bytes / max(1, connections)
     singles = SEQUENTIAL_SAMPLES * min(CONNECTIONS_PER_ROUND, connections) + 2 * plan.concurrency
@@ -36,10 +36,10 @@ def estimate_bytes_per_s(plan: ConformancePlan, listing_bytes: int, connections:
 
 def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None = None) -> str:
     """
-    Say what a run sends.
+    Describe what a run sends.
 
     Args:
-        listing: The bytes of one, and how many connections are in it; None where nobody has asked yet.
+        listing: The size of one listing in bytes, and its number of connections; None if unknown.
     """
     if listing is None:
         traffic = f"at most {_megabytes(plan.bytes_per_s)} MB/s"

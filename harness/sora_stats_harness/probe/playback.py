@@ -1,8 +1,8 @@
 """
 Makes a simulator respond from a recording, for `simulate --play`.
 
-The simulator knows nothing of recordings, as it knows nothing of the judge. So this module reads them and passes on what
-the simulator needs as plain data. Bodies go to a temporary file: a recording of an hour doesn't fit into memory.
+The simulator doesn't depend on recordings, just as it doesn't depend on the judge. So this module reads them and passes
+plain data to the simulator. Bodies go to a temporary file: a recording of an hour doesn't fit into memory.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ class RecordedPlayback:
 @contextmanager
 def open_playback(files: Sequence[str]) -> Iterator[RecordedPlayback]:
     """
-    Read recordings of the harness or of sorastats, for as long as the context lasts.
+    Read recordings of the harness or of sorastats while the context lasts.
 
     Args:
         files: Paths; several are files of one run, or runs that are played one after the other.
 
     Raises:
-        RecordingError: One is missing, damaged beyond use or no recording, or none holds a response.
+        RecordingError: One is missing, unusable or not a recording, or none contains a response.
     """
-    opened = open_files(files, Target.ALL)  # given a target, any file that is no recording counts as a body
+    opened = open_files(files, Target.ALL)  # with a target, any file that is not a recording would count as a body
     for file in opened:
         if file.kind is FileKind.BODY:
-            raise RecordingError(f"{file.store.name} is no recording: there is nothing to play")
+            raise RecordingError(f"{file.store.name} is not a recording: there is nothing to play")
     names = ", ".join(file.store.name for file in opened)
     with tempfile.TemporaryFile(prefix="sora-harness-") as spool:
         reader = _PlaybackReader(opened, spool)
@@ -57,12 +57,12 @@ def open_playback(files: Sequence[str]) -> Iterator[RecordedPlayback]:
         except OSError as error:
             raise RecordingError(f"{names} cannot be played: {error.strerror or error}") from None
         if not player.responses:
-            raise RecordingError(f"{names} holds no complete response to a valid request: there is nothing to play")
+            raise RecordingError(f"{names} contains no complete response to a valid request: there is nothing to play")
         yield RecordedPlayback(player=player, notes=tuple(reader.notes()))
 
 
 class _PlaybackReader:
-    """Reads responses out of files, their bodies into a temporary file."""
+    """Reads responses from files, with their bodies going to a temporary file."""
 
     def __init__(self, files: Sequence[OpenedFile], spool: IO[bytes]) -> None:
         stores = [file.store for file in files if file.kind is FileKind.RECORDING]
@@ -70,7 +70,7 @@ class _PlaybackReader:
         self._sorastats = [SorastatsReader(file.store) for file in files if file.kind is FileKind.SORASTATS]
         self._spool = spool
         self._nodes: dict[str, dict[str, int]] = {}
-        """By run, its servers in the order in which they first responded."""
+        """Each run's servers, in the order of their first response."""
         self._clocks: dict[tuple[str, str], int] = {}
         self._skipped: Counter[str] = Counter()
 
@@ -91,7 +91,7 @@ class _PlaybackReader:
     def _make_response(self, exchange: Exchange) -> PlayableResponse | None:
         response, request = exchange.response, exchange.request
         if request.target is None or request.probe is not None:
-            return None  # the simulator refuses wrong requests itself
+            return None  # the simulator itself refuses wrong requests
         if response is None or exchange.error is not None or not response.complete:
             self._skipped["requests without a complete response, left out"] += 1
             return None

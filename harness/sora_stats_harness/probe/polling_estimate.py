@@ -1,8 +1,8 @@
 """
-Estimates what a planned polling will cost, from five requests: safe for a server that is in use.
+Estimates what a planned polling will cost, from five requests, which is safe for a server in use.
 
-The requests go one after the other, with pauses in between, and are judged like all others. `load --scenario scrape`
-verifies the estimate.
+The requests are sent one after the other, with pauses, and are judged like all others. `load --scenario scrape` can
+verify the estimate.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ MIN_PAUSE_S: Final = 1.0
 """The least pause between the end of an exchange and the next request."""
 
 PAUSE_TO_DURATION_RATIO: Final = 4
-"""The pause is this many times as long as the exchange took, so that the server is busy a fifth of the time at most."""
+"""The pause is this many times as long as the exchange, so that the server is busy at most a fifth of the time."""
 
 ESTIMATE_SCOPE: Final = RunScope(observes=OBSERVED_BY_CLIENTS, excluded={ASKED.id, CLIENT.id, PRESENT.id, LISTED.id})
 """What a few requests for all connections can show."""
@@ -57,8 +57,8 @@ def measure_requests(
     Send a request five times, with pauses in between; once where that brings no list of connections.
 
     Args:
-        prober: Sends; it is closed at the end.
-        interrupt: A signal ends it at once.
+        prober: Sends the requests; it is closed at the end.
+        interrupt: A signal ends this at once.
         watch: Called with the number of each request, before it is sent.
     """
     return asyncio.run(_measure_requests(request, judge, prober, interrupt, watch))
@@ -110,7 +110,7 @@ def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -
     Estimate what a polling costs.
 
     Args:
-        exchanges: Of requests for all connections, in the order of sending.
+        exchanges: Exchanges of requests for all connections, in the order of sending.
 
     Returns:
         None if there is no complete response of status 200.

@@ -1,12 +1,12 @@
 """
-The prober: sends one request over a connection of its own and brings back the bytes, or why there are none.
+The prober: sends each request over a new connection, and returns the bytes, or why there are none.
 
-It stands directly on a transport of httpx's kind, without httpx's client: a client would add cookies, redirects,
-authentication and proxies from the environment, none of which a probe may have. One deadline spans the whole exchange,
-since headers that drip outlast a time-out for a single read.
+It uses an httpx transport directly, without httpx's client, which would add cookies, redirects, authentication and
+proxies from the environment; a probe must have none of these. One deadline spans the whole exchange, since headers that
+arrive byte by byte would outlast a time-out for a single read.
 
-A server that misbehaves is never an exception here. Only the harness's own mistakes are: a target that may not be sent,
-a header that can't be written, a URL that is none.
+A server that misbehaves never causes an exception here. Only wrong use of the harness does: a target that must not be
+sent, a header that can't be written, an invalid URL.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ from .transport import READER_EXTENSION, OneConnectionTransport
 
 class Prober:
     """
-    Sends requests, each over a connection of its own, and gives each exchange to a judge; an async context manager.
+    Sends requests, each over a new connection, and passes each exchange to a judge; an async context manager.
 
     Args:
-        timeout_s: For the whole exchange, from connecting to the last byte.
+        timeout_s: The time-out for the whole exchange, from connecting to the last byte.
         route: How servers are reached.
 
     Raises:
@@ -53,15 +53,15 @@ class Prober:
         await self._transport.aclose()
 
     def peer(self, server: str) -> Peer:
-        """What the last connection to a server told."""
+        """What is known of the last connection to a server."""
         return self._transport.peer(server)
 
     async def send(self, judge: ExchangeOpener, request: Request, intended_ns: int | None = None) -> Exchange:
         """
-        Send a request, wait for its response, and have the exchange judged.
+        Send a request, wait for its response, and judge the exchange.
 
-        The time of sending is taken before connecting, which widens the interval and never narrows it. A cancelled call
-        ends its exchange as `abandoned`.
+        The time of sending is recorded before connecting, which widens the interval but never narrows it. If the call
+        is cancelled, its exchange ends as `abandoned`.
 
         Raises:
             RequestRefusedError: The request may not be sent.
@@ -85,7 +85,7 @@ class Prober:
             async with asyncio.timeout(self._timeout_s):
                 await self._transport.handle_async_request(message)
         except (TimeoutError, httpx.TransportError):
-            # Nothing happens where the reader is over: then it has the reason, or only the closing was slow.
+            # No effect if the reader is over: then it has the reason, or only closing was slow.
             reader.give_up(reader.too_late(self._timeout_s))
 
 

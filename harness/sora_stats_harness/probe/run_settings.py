@@ -1,11 +1,11 @@
 """
-The settings of a run: which server it asks and how it judges, read from options, environment and configuration.
+The settings of a run: which server it tests and how it judges, from options, environment and configuration.
 
 The command line, the pytest plugin and the configuration name the same settings. `SETTINGS` has a row for
-each, and every value goes through it; so a mistake is refused in the same words everywhere, before anything is sent.
-Options win over the environment, the environment over the configuration, and the configuration over the default.
-`resolve_settings` is the one place where they meet: a server gets the same headers, certificates, time-out and edition
-whoever named it, and a simulator never gets what is meant for a server.
+each, and parses every value; so a mistake is refused in the same words everywhere, before anything is sent. Options win
+over the environment, the environment over the configuration, and the configuration over the default. `resolve_settings`
+combines them: a server gets the same headers, certificates, time-out and edition wherever it was named, and a simulator
+never gets what is meant for a server.
 """
 
 from __future__ import annotations
@@ -53,17 +53,17 @@ class SettingSources:
     """Where the settings of a run come from."""
 
     options: Mapping[str, Any] = field(default_factory=dict)  # Any: a text, a truth value, or several texts
-    """The options that were given, by `_Setting.option` with `_` for `-`; None or empty where one was not given."""
+    """The given options, by `_Setting.option` with `_` for `-`; None or empty for one that was not given."""
     option_prefix: str = "--"
-    """What stands before an option's name in error messages."""
+    """The prefix of option names in error messages."""
     config_file: Path | None = None
-    """The configuration that the user named; None where it is looked for."""
+    """The configuration that the user named; None to search for one."""
     folder: Path | None = None
-    """Where to look for it; the current one if None."""
+    """The folder to search; the current one if None."""
     asks_server: bool = True
-    """Whether there is a server at all: `check` reads files, and a test may have a simulator of its own."""
+    """Whether there is a server at all: `check` reads files, and a test may have its own simulator."""
     urls: Sequence[NamedUrl] = ()
-    """Where a URL may be named besides the configuration, the winning one first."""
+    """The places that may name a URL besides the configuration, in order of precedence."""
 
     def with_url(self, url: str, origin: str) -> SettingSources:
         """The same sources with a URL that wins over all others."""
@@ -75,42 +75,42 @@ class RunSettings:
     """The settings of one run; all of them are valid."""
 
     url: str | None
-    """The server; None where none was named, or `simulator`: only then may a simulator stand in."""
+    """The server; None if none was named, or `simulator` was: only then a simulator is used."""
     names_simulator: bool
-    """Whether `simulator` was named in the place of a URL."""
+    """Whether `simulator` was named instead of a URL."""
     edition: str
     severity: Severity
-    """From which level on a finding fails, and what each requirement weighs."""
+    """The level from which on findings fail, and the levels that the user set."""
     require: tuple[str, ...]
     checks: tuple[str, ...]
-    """Files with checks of the user's own."""
+    """Files with the user's own checks."""
     headers: tuple[str, ...]
-    """Header lines, still with their references to secrets; for a simulator only those of the command line."""
+    """Header lines with unresolved references to secrets; for a simulator only those of the command line."""
     ca_file: str | None
     insecure: bool
     client_cert: str | None
     client_key: str | None
     proxy: str | None
-    """As it was given, still a reference where it is one."""
+    """The proxy as given, which may be a reference to a variable."""
     timeout_s: float
     wait_s: float
-    """How long a server may take until it responds."""
+    """How long to wait for a server that is starting."""
     tear_s: float | None
-    """How far apart the server stamps a response and reads its counters; None where nobody says."""
+    """How far apart the server stamps a response and reads its counters; None if unknown."""
     labels: dict[str, str]
     slos: tuple[str, ...]
     no_worse_than: float | None
-    """By what share of the earlier runs' figures those of new ones may be worse, for `compare`."""
+    """By which share figures may be worse than those of earlier runs, for `compare`."""
     baseline: str | None
     """A verdict.json that the configuration names."""
     gate: GateSettings
     config: LoadedConfig
     origins: Mapping[str, str]
-    """Where each setting comes from, by its key."""
+    """The origin of each setting, by its key."""
 
     @property
     def waivers(self) -> Sequence[Waiver]:
-        """What the configuration lets pass for a while."""
+        """The waivers of the configuration."""
         return self.config.values.waivers
 
     def new_prober(self) -> Prober:
@@ -120,7 +120,7 @@ class RunSettings:
         return Prober(timeout_s=self.timeout_s, route=self.route())
 
     def server_words(self) -> str:
-        """The options of the command line that say how to reach the server, to be typed again; secrets are left out."""
+        """The command-line options to reach the server, to be typed again; secrets are left out."""
         words = []
         configured = {name.lower() for name in self.config.values.headers}
         for name, value in map(mask_header, self.headers):
@@ -137,19 +137,20 @@ class RunSettings:
 
     def look_up(self) -> tuple[Headers, Secrets]:
         """
-        Look up what the settings refer to, before anything is sent: the edition, the certificates, the headers' values.
+        Load whatever the settings refer to, before anything is sent: the edition, certificates, values of headers.
 
         Returns:
             The headers, and which of their values are secret.
 
         Raises:
             EditionError: There is no such edition.
-            UsageError: The certificates or the proxy can't be used; a line is no header; or a variable or file is missing.
+            UsageError: The certificates or the proxy can't be used; a line is not a header; or a variable or file is
+            missing.
         """
         if self.edition != AUTO_EDITION:
             load_edition(self.edition)
         if self.ca_file is not None:
-            import ssl  # not earlier: Locust replaces it
+            import ssl  # not imported earlier, since Locust replaces it
 
             name = f"the certificates in {self.ca_file}"
             read_small_file(self.ca_file, limit=MAX_CERTIFICATES_BYTES, name=name)
@@ -169,7 +170,7 @@ class RunSettings:
         How the server is reached.
 
         Raises:
-            UsageError: A key without its certificate, or a proxy that can't be meant.
+            UsageError: There is a key without its certificate, or the proxy is invalid.
         """
         if self.client_key is not None and self.client_cert is None:
             raise UsageError("--client-key goes with --client-cert")
@@ -183,10 +184,10 @@ class RunSettings:
 
     def refuse_simulator_options(self, given: Collection[str]) -> None:
         """
-        Refuse options of the embedded simulator beside a URL.
+        Refuse options of the embedded simulator together with a URL.
 
         Raises:
-            UsageError: There are some, and a URL.
+            UsageError: There are such options, and a URL.
         """
         if self.url is not None and given:
             option = next(iter(given))
@@ -202,9 +203,9 @@ class _Setting:
     parse: Callable[[str], Any] = str  # Any: whatever the setting holds
     default: Any = None
     merge: Callable[[Sequence[Any], Sequence[Any]], list[Any]] | None = None
-    """What stays of the configuration's list beside the options' one; an option replaces anything else."""
+    """Merges the lists of configuration and options; without it, an option replaces the configuration's value."""
     separator: str | None = None
-    """Between the values of an option that is given once."""
+    """Separates several values in one option."""
 
 
 def _parse_label(text: str) -> tuple[str, str]:
@@ -219,7 +220,7 @@ def parse_fail_on(text: str) -> Level:
     Read the lowest level that fails a run.
 
     Raises:
-        UsageError: It is none of must, proven and habit.
+        UsageError: It is not must, proven or habit.
     """
     return Level[parse_choice(text, FAIL_ON_LEVELS).upper()]
 
@@ -233,12 +234,12 @@ def _parse_severity(text: str) -> tuple[str, Level]:
 
 
 def _keep_all(configured: Sequence[Any], given: Sequence[Any]) -> list[Any]:  # Any: texts
-    """To require one more must not mean to require fewer."""
+    """Keep both lists, so that requiring one more doesn't drop others."""
     return [value for value in configured if value not in given]
 
 
 def _keep_other_names(configured: Sequence[Any], given: Sequence[Any]) -> list[Any]:  # Any: lines, or pairs
-    """Headers and labels are replaced name by name."""
+    """Replace headers or labels by name, and keep the others."""
     names = {_name_of(value) for value in given}
     return [value for value in configured if _name_of(value) not in names]
 
@@ -271,7 +272,7 @@ SETTINGS: Final = (
     _Setting(key="labels", option="label", parse=_parse_label, default=(), merge=_keep_other_names),
     _Setting(key="baseline", option="baseline"),
 )
-"""Every setting of all commands but the URL, in the order in which they are shown."""
+"""Every setting of all commands except the URL, in the order in which they are shown."""
 
 GATE_SETTINGS: Final = (
     _Setting(key="duration", option="duration", parse=parse_duration, default=10.0),
@@ -285,25 +286,25 @@ GATE_SETTINGS: Final = (
     _Setting(key="valid_only", option="valid-only", default=False),
     _Setting(key="large_request", option="large-request", default=False),
 )
-"""Those of the gate alone: other commands have options of the same names for something else."""
+"""Settings of the gate only: other commands use options of the same names for something else."""
 
 _ROUTE_KEYS: Final = ("ca_file", "insecure", "client_cert", "client_key", "proxy")
 
 _FOR_SERVERS: Final = ("headers", "ca_file", "client_cert", "client_key", "proxy", "baseline", "nodes", "connections")
-"""What a simulator has no use for."""
+"""Settings that don't apply to a simulator."""
 
 
 def resolve_settings(sources: SettingSources) -> RunSettings:
     """
-    Put options, environment, configuration and defaults together.
+    Combine options, environment, configuration and defaults.
 
-    The configuration's headers and certificates are for a server: where none was named they are left out, since a
-    simulator needs no secret that may not be there.
+    The configuration's headers and certificates are for a server. If none was named they are left out, since a
+    simulator must not need secrets, which may be missing.
 
     Raises:
         ConfigError: The configuration can't be read, or a value of it can't be used.
         UsageError: An option's value can't be used. Or the first URL that is set is empty, as an unset CI secret is, or
-            none of a server.
+        not the URL of a server.
     """
     prefix, given = sources.option_prefix, sources.options
     config = read_config(sources.config_file, folder=sources.folder)
@@ -357,7 +358,7 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
 
 def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, str]:  # Any: whatever the setting holds
     """
-    Put one setting together, for a command that asks no server.
+    Resolve one setting, for a command without a server.
 
     Returns:
         The value, and where it comes from.
@@ -406,7 +407,7 @@ def _resolve(setting: _Setting, given: Any, config: LoadedConfig, option_prefix:
 
 
 def _refuse_unknown_requirements(values: Mapping[str, Any], config: LoadedConfig, option: str) -> None:  # Any: as above
-    """Refuse ids that neither the judge nor a check of the user's own has; runs the files with these checks."""
+    """Refuse ids that neither the judge nor the user's own checks have; this runs the files with these checks."""
     known = [*REQUIREMENTS, *(row.id for check in load_check_files(values["checks"]) for row in check.requirements)]
     named = [(f"{config.source}: require", id) for id in config.values.require]
     named += [(f"{config.source}: severity", id) for id in config.values.severity]
@@ -418,31 +419,32 @@ def _refuse_unknown_requirements(values: Mapping[str, Any], config: LoadedConfig
 
 
 def _refuse_untrusted_checks(config: LoadedConfig, option_prefix: str) -> None:
-    """Refuse a file that names code, and that nobody has named."""
+    """Refuse a configuration that names code to run, if the user did not name the configuration itself."""
     if config.values.checks:
         raise ConfigError(
-            f"{config.source} names code to be run, in checks: name it yourself by {option_prefix}checks, or the file by "
-            f"{option_prefix}config, or say {option_prefix}trust-config"
+            f"{config.source} names code to run, in checks: name that yourself with {option_prefix}checks, or the "
+            f"configuration with {option_prefix}config, or say {option_prefix}trust-config"
         )
 
 
 def _refuse_untrusted_headers(config: LoadedConfig, given: Sequence[str], option_prefix: str, receiver: str) -> None:
     """
-    Refuse a file that names both a secret and the server or proxy that gets it, and that nobody has named.
+    Refuse a configuration that names both a secret and its receiver, if the user did not name the configuration itself.
 
-    Whoever can change a repository, by a fork's pull request for example, could have a build send its secrets anywhere.
+    Otherwise anybody who can change a repository, for example with a pull request from a fork, could make a build send
+    its secrets anywhere.
     """
     names = {_name_of(line) for line in given}
     untrusted = [name for name in config.values.headers if name.lower() not in names]
     if untrusted:
         raise ConfigError(
-            f"{config.source} names who gets a secret as well as the secret, in the header {untrusted[0]}: give {receiver} "
-            f"yourself, or say {option_prefix}trust-config if you trust the file"
+            f"{config.source} names who gets a secret as well as the secret, in the header {untrusted[0]}: give "
+            f"{receiver} yourself, or say {option_prefix}trust-config if you trust the file"
         )
 
 
 def _config_texts(values: ConfigValues, key: str) -> list[Any]:  # Any: texts, or a truth value
-    """What a configuration says, as options would say it; empty where it says nothing."""
+    """The value of a configuration's key in the form of options; empty if it has none."""
     value = getattr(values, key)
     if key == "headers":
         return [f"{name}: {reference}" for name, reference in value.items()]

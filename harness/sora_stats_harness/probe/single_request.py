@@ -1,8 +1,8 @@
 """
-Sends single requests before a run: to see what is there, to wait for a server that is starting, to find the edition.
+Sends single requests before a run: to diagnose the URL, to wait for a server that is starting, to detect the edition.
 
-Nothing of it counts: the judge that such a request needs is thrown away. Where Locust has replaced sockets,
-`load.edition_probe` sends instead.
+They don't count for the verdict: each is judged by a temporary judge. If Locust has replaced sockets,
+`load.edition_probe` sends them instead.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from .prober import Prober
 from .run_settings import RunSettings
 
 LOOK_INTERVAL_S: Final = 0.3
-"""Between two looks at a server."""
+"""The time between two attempts."""
 
 _INTERRUPT_POLL_S: Final = 0.1
 
 
 class PeerAsk(Protocol):
-    """Sends single requests, each over a connection of its own."""
+    """Sends single requests, each over a new connection."""
 
     peer: Peer
-    """What the last one's connection told."""
+    """What is known of the last one's connection."""
 
     def __call__(self, request: Request) -> Exchange | None:
-        """Send one request; None where it was given up."""
+        """Send one request; None if it was given up."""
 
 
 def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | None = None) -> Exchange | None:
@@ -46,11 +46,11 @@ def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | Non
     Send one request.
 
     Args:
-        prober: Is closed at the end.
-        interrupt: Gives the request up at once.
+        prober: Sends the request; it is closed at the end.
+        interrupt: A signal gives up the request at once.
 
     Returns:
-        None where it was given up.
+        The exchange; None if it was given up.
     """
 
     async def ask() -> Exchange | None:
@@ -72,20 +72,20 @@ def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | Non
 
 class ProberAsk:
     """
-    Sends single requests by probers, and knows what their connections told.
+    Sends single requests with probers, and keeps what is known of their connections.
 
     Args:
-        new_prober: Makes one for each.
+        new_prober: Makes a prober for each request.
     """
 
     def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler | None = None) -> None:
         self._new_prober = new_prober
         self._interrupt = interrupt
         self.peer: Peer = Peer()
-        """What the last one's connection told."""
+        """What is known of the last one's connection."""
 
     def __call__(self, request: Request) -> Exchange | None:
-        """Send one request; None where it was given up."""
+        """Send one request; None if it was given up."""
         prober = self._new_prober()
         exchange = ask_once(prober, request, self._interrupt)
         self.peer = prober.peer(request.server)
@@ -94,21 +94,21 @@ class ProberAsk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VisitPlan:
-    """How to look at a server before a run."""
+    """How to visit a server before a run."""
 
     request: Request
-    """For a listing, or where the gate may ask for none, about a connection."""
+    """A request for a listing; if the gate may not send one, about a connection."""
     command: str
     """What to type next, without the URL."""
     proxy: str | None = None
     wait_s: float = 0.0
-    """How long to wait for one that is starting."""
+    """How long to wait for a server that is starting."""
     looks: int = 1
-    """How often to look before one that responds to nobody, or not as Sora, is given up."""
+    """How often to try a server that does not respond, or not as Sora."""
 
     @classmethod
     def of(cls, settings: RunSettings, headers: Headers, *, command: str, looks: int = 1) -> VisitPlan:
-        """For the server of some settings, which have one."""
+        """Make the plan for the server of some settings."""
         assert settings.url is not None, "a server"
         proxy = settings.route().proxy
         first = next(iter(settings.gate.connections), None)
@@ -130,13 +130,13 @@ def visit_when_ready(
     plan: VisitPlan, ask: PeerAsk, interrupt: InterruptHandler, *, say: Callable[[str], object]
 ) -> Visit | None:
     """
-    Ask for a listing; of a server that may be starting again and again.
+    Request a listing; repeat that while the server may be starting.
 
     Args:
-        say: Is told while it waits.
+        say: Called with a line of progress while waiting.
 
     Returns:
-        What there is; None where the user has had enough.
+        What was found; None if the user interrupted.
     """
     began_s = time.monotonic()
     for number in itertools.count(1):

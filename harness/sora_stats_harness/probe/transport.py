@@ -1,8 +1,8 @@
 """
-The prober's httpx transport: sends each request over a connection of its own.
+The prober's httpx transport: sends each request over a new connection.
 
-httpx's own transport leaves it to httpcore and h11 what a response is; here `ResponseReader` decides that, as it does
-under load, so that the same bytes come to the same exchange. What is written is checked right where it is written.
+httpx's own transport lets httpcore and h11 parse responses. Here `ResponseReader` does that, as it does under load, so
+that the same bytes give the same exchange. Requests are checked right where they are written.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from ..api.server_url import split_server
 from ..api.transport_errors import classify_transport_error
 
 READER_EXTENSION: Final = "sora_response_reader"
-"""Key of a request's extensions: a `ResponseReader` that takes the response, for whoever wants more than httpx tells."""
+"""Key of a request's extensions: a `ResponseReader` for the response, for callers that need more than httpx returns."""
 
 RECEIVE_BYTES: Final = 64 * 1024
 
 
 class OneConnectionTransport(httpx.AsyncBaseTransport):
     """
-    Sends each request over a connection of its own, to whichever address of the server's name takes it.
+    Sends each request over a new connection, to the first address of the server's name that accepts it.
 
     Args:
         route: How servers are reached.
-        limit_bytes: Of one body. The bodies being read at one time are held to the same sum, beyond which one is given up
-            as `abandoned`: that accuses nobody.
+        limit_bytes: The limit of one body, and of all bodies that are being read at one time together. A body beyond
+            the sum is given up as `abandoned`, which accuses no server.
 
     Raises:
         UsageError: A file of the route can't be read.
@@ -52,7 +52,7 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
         self._servers: dict[str, ServerAddress] = {}
         self._tls_facts: dict[str, str] = {}
         self.held_bytes: int = 0
-        """Bytes of all bodies that are being read."""
+        """The bytes of all bodies that are being read."""
 
     @cached_property
     def _tls_context(self) -> ssl.SSLContext:
@@ -64,8 +64,8 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
         Send one request, and read its response to the end.
 
         Raises:
-            RequestRefusedError: It may not be sent; no connection was made.
-            httpx.TransportError: There is no complete response; a reader of the caller's has what there is of one.
+            RequestRefusedError: The request must not be sent; no connection was made.
+            httpx.TransportError: There is no complete response; the caller's reader has the part that came.
         """
         check_request_allowed(request.method, request.url.raw_path, request.headers.raw)
         headers = [(name, value) for name, value in request.headers.raw if name.lower() != b"content-length"]
@@ -103,7 +103,7 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
         return ResponseReader(limit_bytes=self._limit_bytes)
 
     def hold(self, more_bytes: int) -> TransportError | None:
-        """Count bytes of bodies that are being read; an error where they are too many."""
+        """Count bytes of bodies that are being read; returns an error if they are too many."""
         self.held_bytes += more_bytes
         if self.held_bytes <= self._limit_bytes:
             return None
@@ -141,7 +141,7 @@ class OneConnectionTransport(httpx.AsyncBaseTransport):
 
 
 async def _connect(address: ServerAddress, timeout_s: float | None) -> socket.socket:
-    """Connect to the first address that takes it; the last one's error is raised where none does."""
+    """Connect to the first address that accepts; if none does, the last one's error is raised."""
     failure: OSError = ConnectionError("no address")
     for each, share_s in address.attempts(timeout_s):
         try:
@@ -173,7 +173,7 @@ async def _connect_to(address: SocketAddress, tunnel: TunnelRequest | None) -> s
 
 
 class _Receiver(asyncio.BufferedProtocol):
-    """Hands what comes from a socket to a reader."""
+    """Passes bytes from a socket to a reader."""
 
     def __init__(self, reader: ResponseReader, transport: OneConnectionTransport) -> None:
         self._reader = reader
@@ -183,16 +183,16 @@ class _Receiver(asyncio.BufferedProtocol):
         self._held_bytes = 0
         self._loop = asyncio.get_running_loop()
         self.over: asyncio.Future[None] = self._loop.create_future()
-        """Done as soon as the reader is over, and there was a look at what may follow."""
+        """Done as soon as the reader is over and surplus was checked for."""
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        """Where to receive."""
+        """The memory to receive into."""
         view = self._reader.buffer()
         self._is_direct = view is not None
         return self._room if view is None else view
 
     def buffer_updated(self, nbytes: int) -> None:
-        """Something was received."""
+        """Pass received bytes to the reader."""
         reader = self._reader
         was_over = reader.over
         if self._is_direct:
@@ -204,10 +204,10 @@ class _Receiver(asyncio.BufferedProtocol):
         more_bytes, self._held_bytes = reader.body_bytes - self._held_bytes, reader.body_bytes
         too_many = self._transport.hold(more_bytes)
         if too_many is not None and not reader.over:
-            self.let_go()  # at once, so that the others can go on
+            self.let_go()  # at once, so that the others can continue
             reader.give_up(too_many)
         if reader.over:
-            # What follows may be there already: the loop looks once more before the second call.
+            # Surplus may have arrived already: the loop reads the socket once more before the second call.
             self._loop.call_soon(self._loop.call_soon, self._end)
 
     def eof_received(self) -> None:
@@ -216,7 +216,7 @@ class _Receiver(asyncio.BufferedProtocol):
         self._end()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """There is no connection any more."""
+        """The connection was lost."""
         if exc is None:
             self._reader.end()
         else:
@@ -224,7 +224,7 @@ class _Receiver(asyncio.BufferedProtocol):
         self._end()
 
     def let_go(self) -> None:
-        """Count the body no more."""
+        """Stop counting the body."""
         self._transport.held_bytes -= self._held_bytes
         self._held_bytes = 0
 

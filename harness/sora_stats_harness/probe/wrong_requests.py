@@ -1,14 +1,14 @@
 """
 The requests that are wrong on purpose, as data.
 
-Each row of the table is a requirement of its own (`request.shape.<row>`), with one or more variants. Ids as long as they
-may be, or one byte longer, belong to no row: of the response only that it is no 5xx, and JSON or empty, is known. None can
-do harm: a statistics target is sent only with a body that lacks something, or with ids that no connection has, and every
-other target is one of the invented names of `request_guard`. What the response must be is not said here: `checks.wrong_requests` works it out from the request, so
-that recordings can be judged as well.
+Each row of the table is a requirement (`request.shape.<row>`), with one or more variants. Ids of the maximal length, or
+one byte longer, belong to no row: their response must only be JSON or empty, without a 5xx status. No request can do
+harm: a statistics target is sent only with a body that lacks something, or with ids that no connection has, and every
+other target is one of the invented names of `request_guard`. `checks.wrong_requests` derives the expected response from
+the request, so that recordings can be judged as well.
 
-Two are left out, because HTTP libraries rightly refuse to write them: a target with white space after it, and a request
-without a Host header.
+Two cases are left out, because HTTP libraries rightly refuse to write them: a target followed by white space, and a
+request without a Host header.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LARGE_BODY_BYTES: Final = 8_000_001
 LARGE_BODY_ROW: Final = "large_body"
 
 MAX_ID_BYTES: Final = 255
-"""As long as an id may be."""
+"""The maximal length of an id."""
 
 _CHANNEL: Final = "sora-harness"
 
@@ -45,7 +45,7 @@ class WrongRequestCase:
     """One wrong request."""
 
     table_row: str | None
-    """The last part of the requirement's id; None where no row says how exactly the request is refused."""
+    """The last part of the requirement's id; None if no row says how the request must be refused."""
     targets: tuple[str, ...] = ()
     """Values of the target header: none, one or several."""
     body: bytes | None = None
@@ -53,7 +53,7 @@ class WrongRequestCase:
     path: str = "/"
     headers: Headers = ()
     statistics_target: Target | None = None
-    """The target, where it is one of the three."""
+    """The target, if it is one of the three."""
 
     def build_request(self, server: str, headers: Headers = ()) -> Request:
         """Build the request, with `headers` added."""
@@ -113,7 +113,7 @@ WRONG_REQUEST_CASES: Final = (
     _case_of_statistics_target("invalid_json", Target.CLIENT, b"channel_id=sora-harness&client_id=sora-harness"),
     _case_of_statistics_target("invalid_json", Target.ALL, b"\n"),
     _case_of_statistics_target("invalid_json", Target.ALL, b'{"local":False}'),
-    # the open dispatcher takes strings of any bytes, and crashes where it quotes one in its refusal
+    # the open-source dispatcher accepts strings of any bytes, and crashes when it quotes one in its refusal
     _case_of_statistics_target("invalid_json", Target.CONNECTION, b'"\xff"'),
     _case_of_statistics_target("invalid_json", Target.ALL, b'{"local":"\xff"}'),
     _case_of_statistics_target("missing_key", Target.CONNECTION, b'{"channel_id":"sora-harness"}'),
@@ -144,11 +144,11 @@ WRONG_REQUEST_CASES: Final = (
         ),
     ),
 )
-"""Every wrong request but the large one, in the order of the table."""
+"""Every wrong request except the large one, in the order of the table."""
 
 
 def large_request_case() -> WrongRequestCase:
-    """Build the request of more than 8 MB: valid JSON without a key, which a server without a limit refuses as well."""
+    """Build the request of more than 8 MB: valid JSON without a required key, so that any server refuses it."""
     head, tail = b'{"channel_id":"', b'"}'
     padding = b"x" * (LARGE_BODY_BYTES - len(head) - len(tail))
     return _case_of_statistics_target(LARGE_BODY_ROW, Target.CONNECTION, head + padding + tail)
@@ -161,7 +161,7 @@ def build_wrong_requests(
     Build every wrong request for a server, once.
 
     Args:
-        targets: Statistics targets that may be used; requests with another one are left out.
+        targets: Statistics targets that may be used; requests with others are left out.
     """
     cases = [*WRONG_REQUEST_CASES, large_request_case()] if large else WRONG_REQUEST_CASES
     return [

@@ -1,7 +1,7 @@
 """
-The fast encoder of exchanges: the same bytes as `exchange_to_line` and `encode_line` give, in a fifth of the time.
+The fast encoder of exchanges: gives the same bytes as `exchange_to_line` and `encode_line`, in a fifth of the time.
 
-Under load the same requests and response headers come again and again, so their encoded parts are remembered.
+Under load the same requests and response headers are repeated, so their encoded parts are cached.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ MAX_CACHED_PART_BYTES: Final = 2048
 
 _ENCODER: Final = msgspec.json.Encoder()
 _RESPONSE_TAIL: Final = b',"complete":true},"error":null}\n'
-"""The end of a line, behind the body."""
+"""The end of a line, after the body."""
 
 
 class ExchangeEncoder:
-    """Makes lines of exchanges."""
+    """Encodes exchanges as lines."""
 
     def __init__(self, secrets: Secrets) -> None:
         self._secrets = secrets
         self._has_secrets = bool(secrets)
         self._requests: dict[int, tuple[Request, bytes]] = {}
-        """By the request's identity; the entry keeps the object alive."""
+        """By the id() of the request; the entry keeps the object alive."""
         self._responses: dict[int, tuple[Headers, int, bytes]] = {}
-        """By the identity of the headers."""
+        """By the id() of the headers."""
         self._clock: str | None = None
         self._encoded_clock = b""
 
@@ -81,7 +81,7 @@ class ExchangeEncoder:
         return self._encode_head(exchange, response), body, _RESPONSE_TAIL
 
     def _encode_head(self, exchange: Exchange, response: Response) -> bytes:
-        """What stands before the body."""
+        """The part before the body."""
         known_request = self._requests.get(id(exchange.request))
         known_response = self._responses.get(id(response.headers))
         if exchange.clock is not self._clock:
@@ -106,7 +106,7 @@ class ExchangeEncoder:
         return (encode_line(exchange_to_line(exchange, self._secrets)),)
 
     def _encode_request(self, request: Request) -> bytes:
-        """The part from the server to where the clock's name begins."""
+        """The part from the server up to the clock's name."""
         part = b'"server":%b,"target":%b,"probe":%b,"request":%b,"clock":' % (
             _ENCODER.encode(redact_text(request.server, self._secrets)),
             _ENCODER.encode(operation_name(request)),
@@ -120,7 +120,7 @@ class ExchangeEncoder:
         return part
 
     def _encode_response(self, response: Response) -> bytes:
-        """The part from the response to where its body begins."""
+        """The part from the response up to its body."""
         headers = headers_to_line(response.headers, ALLOWED_RESPONSE_HEADERS, self._secrets)
         part = b'"response":{"status":%d,"headers":%b,"json":' % (response.status, _ENCODER.encode(headers))
         if len(part) <= MAX_CACHED_PART_BYTES:

@@ -1,8 +1,9 @@
 """
 The lines of a recording: encodes an exchange as a line of JSON, and decodes the same exchange, to the byte.
 
-A recording is a header, the exchanges, and an end. The structs below are the parser and, through `recording_schema`, the
-published JSON Schema. Bytes that are no text stand in base64; what may not be written down is left out and marked.
+A recording is a header, the exchanges, and an end. The structs below are the parser and, through `recording_schema`,
+the published JSON Schema. Bytes that are not text are in base64; whatever must not be written down is left out and
+marked.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ Count = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 Operation = Literal["GetStatsConnection", "GetStatsClient", "GetStatsAllConnections"]
 
 HeaderField = tuple[str, str | None]
-"""Name and value; the value is null where it was not kept."""
+"""Name and value; the value is null if it was not kept."""
 
 
 class RecordingHeader(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,7 +62,7 @@ class RecordingHeader(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RecordingEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Last line of a complete recording: the run's counts, and why it ended where it ended early."""
+    """Last line of a complete recording: the run's counts, and why it ended if it ended early."""
 
     end: str
     """The id of the run."""
@@ -69,30 +70,30 @@ class RecordingEnd(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     judged: Count
     errors: Count
     abandoned: Count
-    """With `judged` and `errors` this is `sent`."""
+    """`judged`, `errors` and `abandoned` add up to `sent`."""
     ended: Literal["interrupted", "aborted"] | None = None
-    """Whether its user or the run itself ended it early; absent after a planned end."""
+    """Whether the user or the run itself ended it early; absent after a planned end."""
     why: str | None = None
-    """Why it ended itself, in one line; a run that was interrupted may have had a reason as well."""
+    """Why it ended itself, in one line; an interrupted run may have had a reason as well."""
     began_ns: Nanoseconds | None = None
     """When a load run began, on the clock of its exchanges: its warm-up and timeline count from then."""
     ended_ns: Nanoseconds | None = None
-    """From when on it sent no more."""
+    """When it stopped sending."""
     began_at_ns: Nanoseconds | None = None
     """When it began, by the wall clock, since 1970."""
     due: Count | None = None
     """Requests that its schedule had due by its end; None in a closed model."""
     limited: str | None = None
-    """How the generator held the run up; None where it did not."""
+    """How the generator limited the run; None if it did not."""
 
     @property
     def interrupted(self) -> bool:
-        """Whether its user ended the run."""
+        """Whether the user ended the run."""
         return self.ended == "interrupted"
 
     @property
     def aborted(self) -> str | None:
-        """Why the run ended itself; None where it did not."""
+        """Why the run ended itself; None if it did not."""
         return self.why or ("the run ended early" if self.ended == "aborted" else None)
 
 
@@ -105,25 +106,25 @@ class RecordedRequest(msgspec.Struct, frozen=True, kw_only=True):
     body: str | None = None
     body_base64: str | UnsetType = UNSET
     withheld: bool | UnsetType = UNSET
-    """True where the body was left out because it contains a secret."""
+    """True if the body was left out because it contains a secret."""
 
 
 class RecordedResponse(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back; exactly one of `json`, `body`, `body_base64` and `withheld`."""
+    """What the server sent back; exactly one of `json`, `body`, `body_base64` and `withheld`."""
 
     status: int
     headers: tuple[HeaderField, ...]
     json: Raw | UnsetType = UNSET
-    """The body, byte for byte, where it is strict JSON on one line without white space around it."""
+    """The body, byte for byte, if it is strict JSON on one line without white space around it."""
     body: str | UnsetType = UNSET
-    """The body, where it is any other text."""
+    """The body, if it is any other text."""
     body_base64: str | UnsetType = UNSET
-    """The body, where it is no UTF-8."""
+    """The body, if it is not UTF-8."""
     withheld: bool | UnsetType = UNSET
-    """True where the body was left out because it contains a secret."""
+    """True if the body was left out because it contains a secret."""
     complete: bool = True
     excerpt: Excerpt | UnsetType = UNSET
-    """In evidence, where the body is only parts of the one that came: which ones, and what the whole was."""
+    """In evidence, if the body is only a part of the one that came: which parts, and what the whole was."""
 
 
 class RecordedError(msgspec.Struct, frozen=True, kw_only=True):
@@ -150,11 +151,11 @@ class RecordedExchange(msgspec.Struct, frozen=True, kw_only=True):
     response: RecordedResponse | None = None
     error: RecordedError | None = None
     faults: tuple[FramingFault, ...] | UnsetType = UNSET
-    """Deviations from HTTP/1.1 that cannot be told from the response; absent where there are none."""
+    """Deviations from HTTP/1.1, which the response doesn't show; absent if there are none."""
 
 
 class DamagedLineError(ValueError):
-    """A line is not one of a recording."""
+    """A line is not a line of a recording."""
 
 
 RecordingLine = RecordingHeader | RecordedExchange | RecordingEnd
@@ -181,7 +182,7 @@ def decode_line(line: bytes) -> RecordingLine:
         DamagedLineError: It is not UTF-8, not JSON, or lacks a required key.
     """
     try:
-        line.decode("utf-8")  # msgspec passes over raw JSON without looking at its encoding
+        line.decode("utf-8")  # msgspec doesn't check the encoding of raw JSON
         return _EXCHANGE_DECODER.decode(line)
     except RecursionError:
         raise DamagedLineError("nested too deep") from None
@@ -203,12 +204,12 @@ def check_recording_version(header: RecordingHeader, name: str) -> None:
     Refuse a recording of another version.
 
     Raises:
-        RecordingError: The format is another one; the message calls the file `name`.
+        RecordingError: It has another format; the message calls the file `name`.
     """
     if header.format != RECORDING_FORMAT:
         raise RecordingError(
-            f"{name} has the format {header.format!r}, and this version reads {RECORDING_FORMAT!r}: record it again, or "
-            f"check it with the version that wrote it"
+            f"{name} has the format {header.format!r}, and this version reads {RECORDING_FORMAT!r}: record it again, "
+            f"or check it with the version that wrote it"
         )
 
 
@@ -292,7 +293,7 @@ def line_to_exchange(line: RecordedExchange, run: str) -> Exchange:
 
 
 def parse_request_arguments(target: Target | None, body: bytes | None) -> RequestArguments:
-    """The arguments in a valid request's body; none where it has none."""
+    """The arguments in a valid request's body; empty without a body."""
     if target is None or not body:
         return RequestArguments()
     try:
@@ -350,7 +351,9 @@ def recording_schema() -> dict[str, Any]:
 
 
 def is_one_line_of_json(body: bytes) -> bool:
-    """Whether a body is strict JSON on one line, without white space around it, and not nested too deeply to be read."""
+    """
+    Whether a body is strict JSON on one line, without white space around it, and not nested too deeply to be read.
+    """
     if b"\n" in body or b"\r" in body or body[:1] in _WHITESPACE or body[-1:] in _WHITESPACE:
         return False
     try:
@@ -363,7 +366,7 @@ def is_one_line_of_json(body: bytes) -> bool:
 
 
 def _is_deep(body: bytes) -> bool:
-    """Whether strict JSON is nested deeper than readers take it, which must not depend on this machine's stack."""
+    """Whether strict JSON is nested deeper than the readers accept, which must not depend on this machine's stack."""
     if body.count(b"{") + body.count(b"[") <= MAX_DEPTH:  # as in a response about one connection
         return False
     depth = deepest = 0

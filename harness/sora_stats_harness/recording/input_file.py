@@ -1,9 +1,9 @@
 """
 Reads the lines of a recording's file, also of one that is compressed, cut short or damaged.
 
-A recording may be plain or compressed, still growing, cut short by a crash, or damaged in the middle, and it may come
-through a pipe although it has to be read twice. `InputFile` gives each of these as a sequence of lines and of gaps, and
-keeps within an `InputBudget` whatever the file holds.
+A recording may be plain or compressed, still growing, cut short by a crash, or damaged in the middle. It may also come
+through a pipe, although it has to be read twice. `InputFile` reads each of these as a sequence of lines and gaps, and
+stays within an `InputBudget` whatever the file contains.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _BLANK_LINES: Final = re.compile(rb"[ \t\r\n]*\n")
 
 
 class UnreadablePart(Enum):
-    """What a file holds besides lines."""
+    """What a file may contain besides lines."""
 
     GAP = "gap"
     """A part that cannot be read, or a line that is too long."""
@@ -51,7 +51,7 @@ class InputFile:
 
     Args:
         path: A path, or `-` for the standard input.
-        budget: What reading it may take; what the environment says if None.
+        budget: The limits for reading it; those of the environment if None.
 
     Raises:
         RecordingError: It does not exist, is a folder or a device, may not be read, or exceeds the budget.
@@ -69,7 +69,7 @@ class InputFile:
             if self.size > self.budget.file_bytes:
                 raise self._too_large()
             with self._file.open("rb") as file:
-                compressed = self.size > 0 and is_zstd(file)  # to read some files without a size, in /proc, is to wait
+                compressed = self.size > 0 and is_zstd(file)  # reading some files without a size, in /proc, would block
                 self._spans = find_spans(file, self.size, self.budget, self.name) if compressed else None
         except OSError as error:
             raise RecordingError(f"{self.name} cannot be read: {error.strerror or error}") from None
@@ -106,18 +106,18 @@ class InputFile:
 
     def read(self) -> bytes:
         """
-        The whole content, decompressed: for a file that is one body.
+        Read the whole content, decompressed; for a file that is one body.
 
         Raises:
             RecordingError: It is larger than a line may be.
         """
         if self.content_bytes > self.budget.line_bytes:
-            raise RecordingError(f"{self.name} is no body: it has more than {self.budget.line_bytes:,} bytes")
+            raise RecordingError(f"{self.name} is not a body: it has more than {self.budget.line_bytes:,} bytes")
         return b"".join(chunk for chunk in self._chunks_from(0) if isinstance(chunk, bytes))
 
     def lines(self) -> Iterator[bytes | UnreadablePart]:
         """
-        Lines with their line breaks (the last one may lack it), and gaps where something cannot be read.
+        Yield lines with their line breaks (the last one may lack it), and gaps where something cannot be read.
 
         Lines end only at `\\n`; blank ones are left out. Takes the memory of one line.
         """
@@ -125,7 +125,7 @@ class InputFile:
 
     def lines_from(self, start: int) -> Iterator[tuple[int, bytes | UnreadablePart]]:
         """
-        The same from a place in the content, at which a line must begin, each with the place where it ends.
+        Yield the same from a place in the content at which a line begins, each with the place where it ends.
 
         Raises:
             RecordingError: More is damaged than the budget allows.
@@ -139,7 +139,7 @@ class InputFile:
             yield place, piece
 
     def restart_place(self, place: int) -> int:
-        """The latest place at or before this one where reading can begin; costs nothing but for compressed files."""
+        """The latest place at or before this one where reading can begin; only compressed files take time."""
         if not self._spans:
             return place
         return self._spans[self._span_at(place)].content_start
@@ -169,13 +169,13 @@ class InputFile:
 
 
 class LineCursor:
-    """A file's lines, read forward and from any place; going on from where it stands costs nothing."""
+    """A file's lines, read forward from any place; continuing at the current place costs nothing."""
 
     def __init__(self, store: InputFile) -> None:
         self._store = store
         self._lines = store.lines_from(0)
         self.place: int = 0
-        """Where the next line begins, or blank lines before it."""
+        """Where the next line begins, or the blank lines before it."""
 
     def seek(self, place: int) -> None:
         """Go to a place at which a line ended."""
@@ -197,7 +197,7 @@ def _split_lines(
     rest: list[bytes] = []
     rest_bytes = 0
     too_long = False
-    """Whether the beginning of this line was dropped."""
+    """Whether the beginning of the current line was dropped."""
     for chunk in chunks:
         if isinstance(chunk, UnreadablePart):
             rest, rest_bytes, too_long = [], 0, False
@@ -230,10 +230,10 @@ def _split_lines(
 
 
 def describe_skipped_lines(count: int) -> str:
-    """Say that so many lines could not be read."""
+    """Say how many lines could not be read."""
     return "1 damaged line was skipped" if count == 1 else f"{count:,} damaged lines were skipped"
 
 
 def describe_damage(name: str, budget: InputBudget) -> str:
     """Say that a file is too damaged to be read."""
-    return f"{name} is no recording, or damaged: more than {budget.damaged_parts:,} of its lines cannot be read"
+    return f"{name} is not a recording, or damaged: more than {budget.damaged_parts:,} of its lines cannot be read"

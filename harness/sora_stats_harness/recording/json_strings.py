@@ -1,8 +1,8 @@
 """
 Replaces strings in the text of a JSON document without changing anything else.
 
-A document that is parsed and written again loses how its numbers were written, repeated keys, and white space. Here only
-strings change, and everything else stays byte for byte.
+A document that is parsed and written again loses how its numbers were written, repeated keys, and white space. Here
+only strings change, and everything else stays byte for byte.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from collections.abc import Callable
 from typing import Final
 
 _TOKEN: Final = re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"(\s*:)?|[\[\]{}]', re.DOTALL)
-"""A string, with the colon behind it where it is a key; or a bracket."""
+"""A string, with the colon after it if it is a key; or a bracket."""
 
 KeyReplacer = Callable[[str], str]
 StringReplacer = Callable[[str | None, str], str]
-"""Gives a string's replacement, from the key that it belongs to, or None, and the string."""
+"""Returns a string's replacement, given the key that it belongs to (or None) and the string."""
 
 
 def replace_strings(text: str, replace_key: KeyReplacer, replace_string: StringReplacer) -> str:
     """
-    Replace keys and strings in the text of a JSON document, and leave all else as it is.
+    Replace keys and strings in the text of a JSON document, and leave everything else unchanged.
 
-    A string belongs to the key before it, also where it stands in an array under that key.
+    A string belongs to the key before it, even if it is in an array under that key.
     """
     above: list[str | None] = []
     """The key that each open array belongs to; None for objects, which have keys of their own."""
@@ -65,7 +65,7 @@ def _unquote(raw: str) -> str:
 
 def mask_text(text: str) -> str:
     """
-    Mask all of a text but punctuation and white space; text that is no JSON does not become JSON.
+    Mask a text except its punctuation and white space; text that is not JSON does not become JSON.
 
     >>> mask_text('{"channel_id": "lobb')
     '{"xxxxxxxxxx": "xxxx'
@@ -79,9 +79,9 @@ _MASK_TABLE: Final = bytes(
 
 
 def mask_base64(packed: str) -> str:
-    """Mask bytes that are no text, in base64 before and after; they do not become text."""
+    """Mask bytes that are not text, given and returned in base64; they do not become text."""
     try:
         data = b64decode(packed, validate=True)
     except binascii.Error:
-        return "damaged"  # as before, it cannot be decoded
+        return "damaged"  # like the original, it cannot be decoded
     return b64encode(data.translate(_MASK_TABLE)).decode("ascii")

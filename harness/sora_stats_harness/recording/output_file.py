@@ -1,8 +1,8 @@
 """
-Files that are written: put in place whole, and recordings, plain or compressed, and readable only by their owner.
+Writes files: whole files that are put in place at the end, and recordings, plain or compressed.
 
-A compressed file consists of frames. Each can be read without the others and ends in a checksum, so a crash or a bad disk
-costs at most the last frame.
+Recordings are readable only by their owner. A compressed one consists of frames. Each can be read without the others
+and ends with a checksum, so a crash or a bad disk costs at most the last frame.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ ZSTD_PARAMETERS: Final = {
     "checksum_flag": 1,
 }
 """
-Responses about many connections come in turn, and each is much like the last one about the same connection. So the window
+Responses about many connections alternate, and each is much like the last one about the same connection. So the window
 is 2 MiB, some 150 responses, and only long matches are searched for. The result is as small as with zstd's level 1 and
 takes two thirds of the time. A larger window would save more bytes, and slow the run by using the processor's caches.
 """
 
 
 TEMPORARY_PREFIX: Final = ".sora-harness-"
-"""Begins the name of a file that is being written; one may be left of a run that was killed."""
+"""The prefix of a file that is being written; a killed run may leave one behind."""
 
 _KEPT_OF_NAME: Final = 100
-"""Characters of a file's name in that of the one beside it, which would be too long with all of them."""
+"""How many characters of a file's name its temporary file's name repeats, so that it doesn't become too long."""
 
 
 @contextmanager
 def write_beside(path: Path) -> Iterator[Path]:
     """
-    Put a file in place whole: the block writes to the path that it is given, which is renamed at its end.
+    Write a file beside its place: the block writes to the given path, which replaces the file at the end.
 
-    Where the block raises, what it wrote is removed, and what was in place stays. A device or a pipe is written to itself,
-    and a link's target is replaced, not the link.
+    If the block raises, its file is removed and the old one stays. A device or a pipe is written to directly. Of a link
+    the target is replaced, not the link.
 
     Raises:
         OSError: Nothing can be written there.
@@ -66,13 +66,13 @@ def write_beside(path: Path) -> Iterator[Path]:
 
 def create_file(path: Path, *, private: bool = False) -> IO[bytes]:
     """
-    Open a file for writing; a private one can be read by its owner alone, also if it existed.
+    Open a file for writing; a private one is readable only by its owner, even if it existed before.
 
     Raises:
         OSError: It cannot be written.
     """
     mode = 0o600 if private else 0o666
-    # a pipe that nobody reads is not waited for
+    # don't wait for a reader of a pipe
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
         descriptor = os.open(path, flags, mode)
@@ -106,10 +106,10 @@ class LineCompressor(Protocol):
     """Turns lines into the bytes of a file."""
 
     def add_line(self, parts: Sequence[bytes]) -> bytes:
-        """Take a line in parts, with its line break; gives the bytes to write by now, often none."""
+        """Take a line in parts, with its line break; returns the bytes to write now, often none."""
 
     def finish_frame(self) -> bytes:
-        """End the frame; gives the bytes that are still to be written."""
+        """End the frame; returns the remaining bytes to write."""
 
 
 class RecordingFile:

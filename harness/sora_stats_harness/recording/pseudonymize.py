@@ -1,10 +1,10 @@
 """
-Redacts a recording: all but the API's own words is replaced, and its verdict stays the same.
+Redacts a recording: everything but the API's own words is replaced, and the verdict stays the same.
 
-What the judge looks at must survive: how a number was written, repeated keys, text that is no JSON. So bodies are not
-parsed and written again. Only keys and strings in their text are replaced, and everything else stays byte for byte. Of a
-body that is no JSON only the punctuation is kept. `redaction_rules` has what stays. At the end the file is searched for
-everything that was replaced.
+What the judge looks at must survive: how a number was written, repeated keys, text that is not JSON. So bodies are not
+parsed and written again. Only keys and strings in their text are replaced, and everything else stays byte for byte. Of
+a body that is not JSON only the punctuation is kept. `redaction_rules` says what is kept. At the end the file is
+searched for whatever was replaced.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from .output_file import open_recording_file, write_beside
 from .pseudonyms import LABEL_PREFIX, PseudonymGenerator
 
 DAMAGED_LINE: Final = b'{"damaged":true}\n'
-"""Replaces a line that could not be read, and cannot be read either."""
+"""Replaces a line that could not be read; it can't be read either."""
 
 REDACTED_TEXT: Final = "redacted"
 REDACTED_METHOD: Final = "REDACTED"
 """Replaces a sentence."""
 
 NO_HASH: Final = "0" * 64
-"""In place of a hash."""
+"""Replaces a hash."""
 
 ID_SUFFIX: Final = "_id"
 
@@ -63,25 +63,25 @@ class RedactionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     exchanges: int
     replaced: Mapping[str, int]
-    """How many different texts, by what they were: ids, labels, keys, hosts, other texts."""
+    """How many different texts were replaced, by kind: ids, labels, keys, hosts, other texts."""
     kept: tuple[str, ...]
-    """The different texts that were kept in bodies and headers, times aside, in order."""
+    """The different texts that were kept in bodies and headers, except times, in order."""
     damaged: int
-    """Lines that could not be read; a damaged line replaces each, so that they still count."""
+    """How many lines could not be read; a damaged line replaces each, so that they still count."""
 
 
 def redact_recording(
     recording: str | Path, out: str | Path, *, key: bytes | None = None, tick: Callable[[], None] = lambda: None
 ) -> RedactionSummary:
     """
-    Copy a recording, with pseudonyms for all texts but the API's own words.
+    Copy a recording, with pseudonyms for all texts except the API's own words.
 
     Lines keep their order. Memory grows with the number of different texts.
 
     Args:
         recording: A path, or `-` for the standard input.
         out: The file to write, compressed if its name ends in `.zst`; left as it was if it cannot be finished.
-        key: The same key gives the same pseudonyms; random if None.
+        key: The key of the pseudonyms: the same key gives the same ones; random if None.
         tick: Called at every line that is read or searched; what it raises passes through.
 
     Raises:
@@ -92,7 +92,7 @@ def redact_recording(
     store = InputFile(recording)
     path = Path(out)
     if path_exists(path) and not path.is_file():
-        raise UsageError(f"{path} is no file: name one, since it is searched at the end")
+        raise UsageError(f"{path} is not a file: name one, since it is searched at the end")
     if path_exists(path) and path_exists(recording) and path.samefile(recording):
         raise UsageError(f"{path} would be written over itself: name another file")
     redactor = _LineRedactor(PseudonymGenerator(key))
@@ -128,7 +128,7 @@ def _copy_lines(
         sink.end_frame()
         sink.close()
     if not counts["lines"]:
-        raise RecordingError(f"{store.name} is no recording: none of its lines is one of a recording's")
+        raise RecordingError(f"{store.name} is not a recording: it has no line of a recording")
 
 
 def _decode_lines(store: InputFile) -> Iterator[lines.RecordingLine | None]:
@@ -150,7 +150,7 @@ class _SeenTexts:
     def __init__(self) -> None:
         self.kept: set[str] = set()
         self.formed: set[str] = set()
-        """Texts that were kept for their form, and name nobody: ids of probes, loopback addresses, names of headers."""
+        """Texts that were kept because of their form: ids of probes, loopback addresses, names of headers."""
         self.replaced: dict[str, set[str]] = {
             "ids": set(),
             "labels": set(),
@@ -170,10 +170,10 @@ class _SeenTexts:
 
     def search_file(self, path: Path, tick: Callable[[], None]) -> None:
         """
-        Search what was written for what was replaced.
+        Search the written file for replaced texts.
 
         Raises:
-            HarnessError: Some of it is still there; the message doesn't repeat it.
+            HarnessError: One of them is still there; the message doesn't repeat it.
         """
         known = self._allowed | self.kept | self.formed
         replaced = {text for texts in self.replaced.values() for text in texts if len(set(text)) > 1}
@@ -193,7 +193,7 @@ class _SeenTexts:
                 for text in beginnings.get(string[place : place + MIN_SEARCHED_LENGTH], ())
             ):
                 raise HarnessError(
-                    "the result would still hold a text that was replaced, so it was not written: report this"
+                    "the result would still contain a replaced text, so it was not written: please report this"
                 )
             if '"' in string:
                 replace_strings(string, search_key, search_string)
@@ -279,7 +279,7 @@ class _LineRedactor:
             changes, grown = {"body": text}, len(text.encode("utf-8")) - len(part.body.encode("utf-8"))
         elif isinstance(part.body_base64, str):
             changes = {"body_base64": mask_base64(part.body_base64)}
-        if part.excerpt is not UNSET:  # the hash would tell whether somebody's guess at the whole is right
+        if part.excerpt is not UNSET:  # the hash would let anybody test a guess of the whole body
             excerpt = part.excerpt
             changes["excerpt"] = msgspec.structs.replace(excerpt, length=excerpt.length + grown, sha256=NO_HASH)
         return msgspec.structs.replace(part, headers=self._redact_headers(part.headers, grown), **changes)
@@ -288,7 +288,7 @@ class _LineRedactor:
         return msgspec.structs.replace(part, detail=self._replace("texts", part.detail, REDACTED_TEXT))
 
     def _redact_fault(self, fault: FramingFault) -> FramingFault:
-        """The same fault in its rule's words: the text may quote bytes of the server's."""
+        """The same fault in its rule's words, since its text may quote bytes from the server."""
         rule = FRAMING_RULES.get(fault.code)
         words = REDACTED_TEXT if rule is None else rule.words
         code = REDACTED_TEXT if rule is None else fault.code
@@ -297,7 +297,7 @@ class _LineRedactor:
         )
 
     def _redact_body(self, text: str) -> str:
-        """Redact a body that is text: its keys and strings where it is JSON, else everything but its punctuation."""
+        """Redact a body that is text: its keys and strings if it is JSON, else everything but its punctuation."""
         return replace_strings(text, self._redact_key, self._redact_string) if _is_json(text) else mask_text(text)
 
     def _redact_key(self, key: str) -> str:
@@ -343,7 +343,7 @@ class _LineRedactor:
         return self._replace("texts", text, new)
 
     def _redact_reason(self, text: str) -> str:
-        """What is known of a run's reason to end itself."""
+        """Keep the known parts of the reason for which a run ended itself."""
         parts = [self._redact_url(part) if "://" in part else part for part in rules.ENDING.findall(text)]
         return self._replace("texts", text, self.texts.keep_form(" ".join(parts) or REDACTED_TEXT))
 
@@ -351,7 +351,7 @@ class _LineRedactor:
         return self.texts.keep_form(run) if rules.UUID.fullmatch(run) else self._redact_string("run_id", run)
 
     def _redact_options(self, options: Mapping[str, Any]) -> dict[str, Any]:  # Any: JSON
-        """The options of a header line that tell what its run could see; the others are left out."""
+        """The options of a header line that say what its run could see; the others are dropped."""
         kept: dict[str, Any] = {
             key: [
                 self.texts.keep_form(word)

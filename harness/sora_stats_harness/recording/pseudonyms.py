@@ -1,9 +1,9 @@
 """
 Pseudonyms for ids, labels, hosts and clocks: names of the same form, consistent within one redaction.
 
-A pseudonym is a keyed hash of the name that it replaces. So there is no table that could grow or leak, and one name gets
-the same pseudonym everywhere (a client_id is often the connection_id). Without the key, which is thrown away, nobody can
-try names until one fits.
+A pseudonym is a keyed hash of the name that it replaces. So there is no table that could grow or leak, and one name
+gets the same pseudonym everywhere (a client_id is often the connection_id). Without the key, which is thrown away,
+nobody can test guesses.
 """
 
 from __future__ import annotations
@@ -47,8 +47,9 @@ class PseudonymGenerator:
         """
         The pseudonym of an id.
 
-        Clockwork Base32 stays Clockwork Base32 (with a last character that is valid if the original's is), a UUID stays a
-        UUID, any other id keeps its length in bytes if that is 19 or more, and an empty id stays empty.
+        The pseudonym of an id in Clockwork Base32 is in Clockwork Base32, with a valid last character if the original
+        has one; that of a UUID is a UUID. Any other id of 19 bytes or more keeps its length, and an empty id stays
+        empty.
 
         >>> names = PseudonymGenerator(b"key")
         >>> len(names.pseudonym_of_id("KP8VZZ321D0A90RSVJC4RMGJ08")), len(names.pseudonym_of_id("x" * 300)), names.pseudonym_of_id("")
@@ -80,7 +81,7 @@ class PseudonymGenerator:
         )
 
     def pseudonym_of_host(self, name: str) -> str:
-        """The pseudonym of a host; loopback stays."""
+        """The pseudonym of a host; loopback addresses are kept."""
         return (
             name
             if name.strip("[]").lower() in LOOPBACK_HOSTS
@@ -88,7 +89,7 @@ class PseudonymGenerator:
         )
 
     def pseudonym_of_url(self, text: str) -> str:
-        """Replace the host of a URL, and keep scheme and port; any other text is replaced like an id."""
+        """Replace the host of a URL, but keep scheme and port; any other text is replaced like an id."""
         parts = urlsplit(text)
         try:
             port = parts.port

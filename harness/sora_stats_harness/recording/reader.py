@@ -1,13 +1,13 @@
 """
 Reads the exchanges of recordings in the order in which they were received.
 
-The judge needs that order, and lines may stand in any. So a recording is read twice: first for the times only, of which a
-few numbers are kept for every block of lines, then for the exchanges. An exchange is held back only until no line that is
-still to be read can have been received earlier, so memory grows with the disorder of the file, not with its length.
+The judge needs that order, but lines may be in any order. So a recording is read twice: first for the times only, of
+which a few numbers are kept for every block of lines, then for the exchanges. An exchange is held back only until no
+later line can have been received earlier, so memory grows with the disorder of the file, not with its length.
 
-Runs, and clocks within a run, are read one after the other: nothing is ordered across them. The survey notes which part
-of a file has which run and clock, so that a file of many runs is still read only twice. Files of one run (each worker of
-a load test writes its own) are merged into one order.
+Runs, and clocks within a run, are read one after the other, since there is no order across them. The survey notes which
+part of a file has which run and clock, so that a file of many runs is still read only twice. Files of one run (each
+worker of a load test writes its own) are merged into one order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .input_file import InputFile, LineCursor, UnreadablePart, describe_damage, 
 
 BLOCK_LINES: Final = 1024
 BLOCK_BYTES: Final = 8 << 20
-"""A block ends at whichever comes first; one block of each file is in memory at a time."""
+"""A block ends at whichever limit comes first; one block of each file is in memory at a time."""
 
 EXCHANGE_OVERHEAD_BYTES: Final = 1024
 """The memory that an exchange takes besides its body."""
@@ -45,20 +45,20 @@ StreamKey = tuple[str, str]
 
 
 class OrderedExchange(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One exchange, in order of receipt within its run and clock, and what is known of those still to come there."""
+    """One exchange, in order of receipt within its run and clock, with facts about those still to come there."""
 
     exchange: Exchange
     horizon_ns: int
     """The smallest `sent_ns` of the same run and clock that is still to come; 2**63 - 1 after the last."""
     open_sent_ns: Sequence[int]
-    """When those that are in flight now were sent, ascending. The list changes with the next exchange: copy it to keep it."""
+    """When the open requests were sent, ascending. The list changes with the next exchange: copy it to keep it."""
 
 
 class RecordingReader:
     """
-    One or more recordings that were surveyed, ready to be read in order; made by `open_recordings`.
+    One or more surveyed recordings, ready to be read in order; made by `open_recordings`.
 
-    Iterating gives an `OrderedExchange` for each exchange, as often as wanted.
+    Iterating yields an `OrderedExchange` for each exchange; this may be done several times.
     """
 
     def __init__(self, stores: Sequence[InputFile], tick: Callable[[], None]) -> None:
@@ -68,7 +68,7 @@ class RecordingReader:
         self.ends: list[tuple[str, RecordingEnd]] = []
         """The end lines of all files, each with the file's name."""
         self.notes: list[str] = []
-        """What is wrong with the files, a line for each problem."""
+        """The problems of the files, a line for each."""
         self.exchanges: int = 0
         self.damaged: int = 0
         """How many lines, or other parts of a file, could not be read."""
@@ -92,7 +92,7 @@ class RecordingReader:
         self.probes = self.probes or survey.probes
         self.targets |= survey.targets
         if not survey.streams and not survey.headers:
-            raise RecordingError(f"{store.name} is no recording: it has neither a header line nor an exchange")
+            raise RecordingError(f"{store.name} is not a recording: it has neither a header line nor an exchange")
         self.headers += survey.headers
         self.ends += ((store.name, end) for end in survey.ends)
         self.damaged += survey.damaged
@@ -112,8 +112,8 @@ def open_recordings(
 
     Args:
         files:
-            Paths, `-` for the standard input, or files that were opened before; plain or zstd. Files of one run are
-            merged. Lines may stand in any order, except that each of several runs in one file must begin with its header.
+            Paths, `-` for the standard input, or open files; plain or zstd. Files of one run are merged. Lines may be
+            in any order, except that each of several runs in one file must begin with its header.
         tick:
             Called at every line; what it raises passes through.
 
@@ -122,7 +122,7 @@ def open_recordings(
         skipped and counted.
 
     Raises:
-        RecordingError: A file cannot be read, is no recording, is of a version that is not known, or exceeds its budget.
+        RecordingError: A file cannot be read, is not a recording, has an unknown version, or exceeds its budget.
     """
     return RecordingReader([file if isinstance(file, InputFile) else InputFile(file) for file in files], tick)
 
@@ -154,7 +154,7 @@ class _FileSurvey:
         self._check_passes()
 
     def _first_run(self) -> str:
-        """The run of exchanges before the first header; a made-up id where there is no header."""
+        """The run of exchanges before the first header; a made-up id if there is no header."""
         for piece in self.store.lines():
             if isinstance(piece, bytes) and (header := _read_header(piece)) is not None:
                 return header.run
@@ -202,7 +202,7 @@ class _FileSurvey:
         stream.add(item)
 
     def _check_passes(self) -> None:
-        """Refuse a file that would have to be read again and again, since its clocks alternate."""
+        """Refuse a file that would have to be read many times, because its clocks alternate."""
         to_read = sum(stream.end - stream.start for stream in self.streams.values())
         budget = self.store.budget
         if to_read > budget.free_bytes + budget.passes * self.store.content_bytes:
@@ -228,7 +228,7 @@ class _FileSurvey:
                 continue
 
     def problems(self) -> list[str]:
-        """Why exchanges may be missing, a line for each reason."""
+        """The reasons why exchanges may be missing, a line for each."""
         problems = []
         if self.cut:
             problems.append("the last line is cut short and was dropped")
@@ -239,7 +239,7 @@ class _FileSurvey:
             ends[end.end] = ends.get(end.end, 0) + end.sent
         for run in dict.fromkeys((*(header.run for header in self.headers), *self.found)):
             if run not in ends:
-                problems.append(f"run {run} has no end line: it was still being written, or broke off")
+                problems.append(f"run {run} has no end line: it was still being written, or was cut off")
             elif (missing := ends[run] - self.found.get(run, 0)) > 0:
                 problems.append(f"{missing} of the {ends[run]} exchanges of run {run} are missing")
         return problems
@@ -256,13 +256,13 @@ def _read_header(piece: bytes) -> RecordingHeader | None:
 class _StreamTimes:
     """
     The times of one run and clock in one file, block by block; about 100 bytes a block, and 8 for each exchange that
-    was in flight where a block ends.
+    was open when a block ended.
     """
 
     def __init__(self, start: int) -> None:
         self._blocks = _BlockAssigner()
         self.start = self.end = start
-        """Where in the file's content its first line begins, and its last line ends."""
+        """Where its first line begins in the file's content, and where its last line ends."""
         self.count = 0
         self.first_received: list[int] = []
         """The earliest time of receipt in a block or any after it."""
@@ -288,7 +288,7 @@ class _StreamTimes:
             self.early.setdefault(announced, array("q")).append(exchange.sent_ns)
 
     def block_to_announce_after(self, exchange: Exchange, block: int) -> int | None:
-        """The earlier block after which this exchange of a later block is known to be in flight; None for none."""
+        """The earlier block after which this exchange of a later block is known to be open; None if there is none."""
         earlier = bisect_left(self.last_received, exchange.sent_ns, 0, block)
         return earlier if earlier < block else None
 
@@ -336,7 +336,7 @@ class _StreamSource:
 
     @property
     def complete_until_ns(self) -> int:
-        """The time up to which everything in this file is known: all exchanges received, and all in flight."""
+        """The time up to which this file is completely known: all received exchanges, and all open ones."""
         if self.is_exhausted:
             return LATEST_NS
         if self._next == 0:
@@ -349,7 +349,9 @@ class _StreamSource:
         return LATEST_NS if self.is_exhausted else self._stream.first_sent[self._next]
 
     def read_block(self) -> Iterator[tuple[Exchange | None, int | None]]:
-        """Exchanges of the next block, and times of sending that become known with it, as pairs of either or both."""
+        """
+        Yield exchanges of the next block and times of sending that become known with it, as pairs of either or both.
+        """
         block = self._next
         self._next += 1
         while True:
@@ -378,7 +380,7 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
     held_bytes = 0
     held_limit = max(source.held_limit for source in sources)
     unsent: list[int] = []
-    """Times of sending that are later than the receipt of the last exchange given."""
+    """Times of sending that are later than the receipt of the last exchange yielded."""
     sent: list[int] = []
     count = 0
     while True:
@@ -394,8 +396,8 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
                     heappush(unsent, sent_ns)
             if held_bytes > held_limit:
                 raise RecordingError(
-                    f"{behind.name}: its lines are too far out of order, {held_bytes:,} bytes wait in memory: sort them "
-                    f"by received_ns"
+                    f"{behind.name}: its lines are too far out of order, {held_bytes:,} bytes wait in memory: sort "
+                    f"them by received_ns"
                 )
             behind = min(sources, key=lambda source: source.complete_until_ns)
         if not waiting:
@@ -413,5 +415,5 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
 
 
 def _held_size(exchange: Exchange) -> int:
-    """The memory that an exchange takes, roughly."""
+    """Roughly the memory that an exchange takes."""
     return EXCHANGE_OVERHEAD_BYTES + (len(exchange.response.body) if exchange.response is not None else 0)

@@ -1,8 +1,8 @@
 """
-What stays in a redacted recording: everything else is replaced, so that nothing has to be recognised as private.
+Says what is kept in a redacted recording. Everything else is replaced, so nothing has to be recognised as private.
 
-Only the API's own words are kept: documented keys and enumerations, times, the operations, and headers whose values have
-a form that names nobody.
+Only the API's own words are kept: documented keys and enumerations, times, operations, and headers whose values have a
+form that can't identify anybody.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from . import format as lines
 TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9:.]+(?:[Zz]|[+-][0-9:]+)")
 
 IDENTIFIER: Final = re.compile(r"[a-z]{2,12}(?:\.[a-z_]{2,24}){0,3}")
-"""Ids of requirements, and what a run could see: `request.shape.invalid_json`, `probes`."""
+"""The form of requirement ids and capabilities: `request.shape.invalid_json`, `probes`."""
 
 UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -31,17 +31,17 @@ URL: Final = re.compile(r"https?://(?:\[[^\]]*\]|[^\s/:,;]*)(?::[0-9]+)?")
 
 ENDING: Final = re.compile(
     rf"{URL.pattern}|aborted at (?:errors|violations|findings)[<>=]+[0-9.]+%?|gives no complete response"
-    r"|stopped responding|the run (?:broke off|ended early)"
+    r"|stopped responding|the run (?:was cut off|ended early)"
 )
-"""What is kept of the reason for which a run ended itself."""
+"""The parts that are kept of the reason for which a run ended itself."""
 
 PATHS: Final = ALLOWED_PATHS
-"""What the harness itself asks for."""
+"""Header names that the harness itself uses."""
 
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
 SCOPE_OPTIONS: Final = ("observes", "excluded")
-"""Options of a header line that tell what its run could see: values of `RequiredCapability`, and ids of requirements."""
+"""Options of a header line that say what its run could see: values of `RequiredCapability`, and requirement ids."""
 
 ERROR_TYPES: Final = frozenset(
     {
@@ -77,7 +77,7 @@ _REFUSAL_WORDS: Final = frozenset(
         "null",
     ]
 )
-"""Of the bodies of refusals, besides the types of errors."""
+"""Words in the bodies of refusals, besides the error types."""
 
 _TARGET_NAMES: Final = (*(target.value for target in Target), *sorted(INVENTED_TARGETS))
 
@@ -101,7 +101,7 @@ _HEADER_VALUES: Final = {
     "retry-after": "[0-9]+",
     "x-cache": "HIT|MISS|BYPASS|EXPIRED|STALE|UPDATING|REVALIDATED",
 }
-"""The form of the values that are kept, by the header's name; nothing of it is case-sensitive."""
+"""The form of the values that are kept, by header name; both are case-insensitive."""
 
 
 @cache
@@ -149,6 +149,6 @@ def keeps_header_name(name: str) -> bool:
 
 
 def keeps_header_value(name: str, value: str) -> bool:
-    """Whether a header's value has a form that names nobody."""
+    """Whether a header's value has a form that can't identify anybody."""
     form = _HEADER_VALUES.get(name.lower())
     return form is not None and re.fullmatch(form, value, re.IGNORECASE) is not None

@@ -1,9 +1,9 @@
 """
 Reads the recordings of sorastats, a terminal viewer that polls GetStatsAllConnections and records the responses.
 
-A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. It does not say when the
-request was sent, or anything about HTTP. But the viewer sends one request at a time, so each request was sent after the
-response before it was recorded, which is enough to judge the order of counters.
+A line is `{"time": {"secs_since_epoch": S, "nanos_since_epoch": N}, "values": [connection, …]}`. It does not say when
+the request was sent, or anything about HTTP. But the viewer sends one request at a time, so each request was sent after
+the response before it was recorded, which is enough to judge the order of counters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ from .input_file import InputFile, UnreadablePart, describe_skipped_lines
 from .reader import LATEST_NS, OrderedExchange
 
 FIRST_SENT_NS: Final = 60_000_000_000
-"""How long before the first line its request is taken to be sent: this is unknown, and an interval may be too wide."""
+"""
+How long before the first line its request is assumed to be sent. The real time is unknown, and a wider interval is
+safe.
+"""
 
 
 class _SystemTime(msgspec.Struct, frozen=True):
@@ -45,7 +48,7 @@ _DECODER: Final = msgspec.json.Decoder(SorastatsLine)
 
 
 def decode_sorastats_line(line: bytes) -> SorastatsLine | None:
-    """Read one line; None where it is not a line of sorastats."""
+    """Read one line; None if it is not a line of sorastats."""
     try:
         line.decode("utf-8")
         decoded = _DECODER.decode(line)
@@ -56,21 +59,22 @@ def decode_sorastats_line(line: bytes) -> SorastatsLine | None:
 
 class SorastatsReader:
     """
-    A file of sorastats: iterating gives exchanges of GetStatsAllConnections, in the order of their lines.
+    A file of sorastats: iterating yields exchanges of GetStatsAllConnections, in the order of their lines.
 
-    A line's time, taken after its response, counts as the time of receipt; that of the line before as the time of sending.
+    A line's time, taken after its response, counts as the time of receipt; the previous line's time counts as the time
+    of sending.
     """
 
     def __init__(self, store: InputFile, tick: Callable[[], None] = lambda: None) -> None:
         self._store = store
         self._tick = tick
         self.runs: list[str] = []
-        """One, or several where recordings were joined in another order than that in which they were made."""
+        """One run, or several if recordings were joined in a different order than they were made."""
         self.damaged: int = 0
         self.notes: list[str] = []
 
     def __iter__(self) -> Iterator[OrderedExchange]:
-        """Give each response; `notes` say afterwards what is wrong with the file."""
+        """Yield each response; afterwards `notes` has the file's problems."""
         self.damaged, self.notes = 0, []
         self.runs = [str(uuid.uuid4())]
         stamp = b""
@@ -89,7 +93,7 @@ class SorastatsReader:
             found = _TIMESTAMP.search(body)
             stamp = found[1] if found is not None else stamp
             if before_ns is not None and time_ns < before_ns and stamp < before_stamp:
-                self.runs.append(str(uuid.uuid4()))  # the server's clock says so too: an older recording follows
+                self.runs.append(str(uuid.uuid4()))  # the server's clock went back too: an older recording follows
                 before_ns = None
             sent_ns = before_ns + 1 if before_ns is not None else time_ns - FIRST_SENT_NS
             received_ns = max(time_ns, sent_ns)  # the system's clock may have been set back
@@ -113,8 +117,8 @@ class SorastatsReader:
             self.notes.append(f"{self._store.name}: the last line is cut short and was dropped")
         if len(self.runs) > 1:
             self.notes.append(
-                f"{self._store.name}: {len(self.runs)} recordings, joined in another order than they were made: each is "
-                "judged by itself"
+                f"{self._store.name}: {len(self.runs)} recordings, joined in a different order than they were made: "
+                "each is judged separately"
             )
         if self.damaged:
             self.notes.append(f"{self._store.name}: {describe_skipped_lines(self.damaged)}")

@@ -1,10 +1,10 @@
 """
-Writes a recording during a run, without ever waiting for a disk.
+Writes a recording during a run, without ever waiting for the disk.
 
 `RecordingWriter.add_exchange` encodes and compresses exchanges in batches, while their responses are still in the
 processor's caches, and queues the result, a fortieth of the bytes. A thread writes the queue. The thread also encodes
-what waits while few exchanges come, and bodies so large that the run would be held up. A problem (a full disk, a full
-queue, a file as large as allowed) ends the recording, never the run, and is reported.
+exchanges when few come, and bodies so large that they would delay the run. A problem (a full disk, a full queue, a file
+at its size limit) ends the recording, never the run, and is reported.
 """
 
 from __future__ import annotations
@@ -33,43 +33,43 @@ from .format import RECORDING_FORMAT, RecordingEnd, RecordingHeader
 from .output_file import RecordingFile, make_compressor, open_recording_file
 
 DEFAULT_LIMIT_BYTES: Final = 2 << 30
-"""The largest size of a recording's file, unless told otherwise."""
+"""The default limit on the size of a recording's file."""
 
 MAX_QUEUED_EXCHANGES: Final = 20_000
 MAX_QUEUED_BYTES: Final = 64 << 20
-"""How much may wait for the thread."""
+"""The most memory that may wait for the thread."""
 
 THREAD_ENCODED_BYTES: Final = 256 * 1024
 """The thread encodes bodies above this size: a listing of 130 MB takes a third of a second."""
 
 ENCODE_BATCH_EXCHANGES: Final = 64
 """
-How many exchanges are encoded and compressed in one batch: the encoder's data is fetched into the processor's caches only
-once, and the run is held up by half a millisecond. Where fewer have come, the thread encodes them when it wakes.
+How many exchanges are encoded and compressed in one batch: the encoder's data is fetched into the processor's caches
+only once, and the run is delayed by half a millisecond. If fewer have come, the thread encodes them when it wakes up.
 """
 
 MAX_BATCHED_BODY_BYTES: Final = 32 * 1024
 """Responses above this size end a batch at once, so that a batch takes little memory and time."""
 
 FRAME_INTERVAL_S: Final = 0.8
-"""How often a frame is ended and written, so that a crash costs no more than a second."""
+"""How often a frame is ended and written, so that a crash costs at most a second."""
 
 QUEUE_POLL_S: Final = 0.05
-"""How long the thread sleeps while nothing waits: polling costs a run less than waking at every response."""
+"""How long the thread sleeps while nothing waits; polling costs less than a wake-up at every response."""
 
 WRITE_BATCH_BYTES: Final = 1 << 20
-"""How much is written at once. Each write releases Python's lock, and gets it back late while the run is busy."""
+"""How much is written at once. Each write releases the GIL, and gets it back late while the run is busy."""
 
 STALL_S: Final = 30.0
 """A file that takes nothing for so long, such as a pipe whose reader stays but does not read, is not waited for at the end."""
 
 EXCHANGE_OVERHEAD_BYTES: Final = 1024
-"""The memory that an exchange takes besides its bodies, roughly."""
+"""Roughly the memory that an exchange takes besides its bodies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedRun:
-    """What the header line says of a run."""
+    """What the header line says about a run."""
 
     subject: str
     """The server's URL, without credentials."""
@@ -79,12 +79,12 @@ class RecordedRun:
     options: Mapping[str, object] = field(default_factory=dict)
     """The command's options; secrets in them are replaced."""
     id: str | None = None
-    """That of the first exchange if None."""
+    """The run's id; None for that of the first exchange."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSpan:
-    """When a load run sent, how much was due, and what held it up; as the end line has them."""
+    """When a load run sent, how much was due, and what limited it; as in the end line."""
 
     began_ns: int | None = None
     ended_ns: int | None = None
@@ -95,14 +95,14 @@ class RunSpan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingLimits:
-    """What a recording may take; beyond that it ends, and the run goes on."""
+    """Limits of a recording; beyond these it ends, and the run continues."""
 
     file_bytes: int = DEFAULT_LIMIT_BYTES
-    """The size at which the recording ends, give or take one write."""
+    """The approximate size at which the recording ends."""
     queue_count: int = MAX_QUEUED_EXCHANGES
     """How many exchanges, or pieces of the file, may wait to be written."""
     queue_bytes: int = MAX_QUEUED_BYTES
-    """How much memory they may take."""
+    """How much memory these may take."""
 
 
 class RecordingWriter:
@@ -110,10 +110,10 @@ class RecordingWriter:
     Records exchanges to a file while a `with` block lasts; `add_exchange` can be a judge's observer.
 
     The file is readable only by its owner. It is compressed if its name ends in `.zst`, and an existing file is
-    overwritten. All exchanges must be of one run. Leaving the block writes what waits, and the end line.
+    overwritten. All exchanges must be of one run. Leaving the block writes the queue and the end line.
 
     Args:
-        secrets: Values that may not be written down. A response that contains one is marked as withheld.
+        secrets: Values that must not be written. A response that contains one is marked as withheld.
 
     Raises:
         UsageError: The file cannot be written to.
@@ -129,7 +129,7 @@ class RecordingWriter:
     ) -> None:
         self.path: Path = Path(path)
         self.problem: str | None = None
-        """Why the recording ended before the run, in one line for a person; None where it did not."""
+        """Why the recording ended before the run, in one line for a person; None if it did not."""
         self._secrets = secrets
         self._header = RecordingHeader(
             format=RECORDING_FORMAT,
@@ -143,15 +143,15 @@ class RecordingWriter:
         self._run = run.id or ""
         self._limits = limits or RecordingLimits()
         self._queue = _WriteQueue()
-        """Used with the lock."""
+        """Only used while holding the lock."""
         self._added: deque[tuple[Exchange, bool]] = deque()
-        """Exchanges of the current batch, not encoded yet."""
+        """Exchanges of the current batch that are not encoded yet."""
         self._batches_added = 0
         """How many batches `add_exchange` has encoded."""
         self._encoder = ExchangeEncoder(self._secrets)
-        """Used with the lock; the thread has an encoder of its own, since encoders keep caches."""
+        """Only used while holding the lock; the thread has its own encoder, since encoders have caches."""
         self._compressor = make_compressor(self.path)
-        """Used with the lock, for exchanges that are not left to the thread."""
+        """Only used while holding the lock, for exchanges that the thread doesn't encode."""
         self._frame_began_s: float | None = None
         self._began = False
         """Whether the header line was written."""
@@ -163,9 +163,9 @@ class RecordingWriter:
         self._closing = False
         self._closed = False
         self._over = False
-        """Whether the end line was written: exchanges that are added now come too late."""
+        """Whether the end line was written; exchanges that come later are ignored."""
         self._sink: RecordingFile | None = None
-        # gevent replaces threads and locks by its own, which would run in the event loop that they should relieve
+        # gevent replaces threads and locks with its own, which would run in the very event loop that they should relieve
         self._lock = _unpatched_function("_thread", "allocate_lock")()
         self._finished = _unpatched_function("_thread", "allocate_lock")()
         self._sleep: Callable[[float], None] = _unpatched_function("time", "sleep")
@@ -185,14 +185,12 @@ class RecordingWriter:
         if isinstance(error, KeyboardInterrupt):
             self.mark_early_end(interrupted=True)
         elif error is not None:
-            self.mark_early_end(aborted=f"the run broke off: {_describe_error(error)}")
+            self.mark_early_end(aborted=f"the run was cut off: {_describe_error(error)}")
         self.close()
 
     def add_exchange(self, exchange: Exchange, strict: bool = False) -> None:
         """
-        Record an exchange; never waits for the file and never raises. Any thread may call it.
-
-        Takes about 12 us for a response of 13 KB, spent on a whole batch at a time.
+        Record an exchange, in about 12 us; never waits for the file and never raises. Any thread may call it.
 
         Args:
             strict: Whether its response's body is known to be strict JSON.
@@ -208,18 +206,18 @@ class RecordingWriter:
 
     def mark_early_end(self, *, interrupted: bool = False, aborted: str | None = None) -> None:
         """
-        Make the end line say that the run ended early, so that `check` gives the same verdict as the run.
+        Make the end line say that the run ended early, so that `check` reaches the same verdict as the run.
 
-        Call it before `close`. An exception that leaves the block does the same.
+        Call this before `close`. An exception that leaves the block has the same effect.
 
         Args:
-            aborted: Why the run ended itself, as in the verdict; None where it did not.
+            aborted: Why the run ended itself, as in the verdict; None if it did not.
         """
         self._interrupted = self._interrupted or interrupted
         self._aborted = self._aborted or aborted
 
     def mark_span(self, span: RunSpan) -> None:
-        """Have the end line say when a load run began and ended; call it before `close`."""
+        """Make the end line say when a load run began and ended; call this before `close`."""
         self._span = span
 
     def close(self) -> None:
@@ -235,10 +233,10 @@ class RecordingWriter:
                 break
             size = self._sink.size
 
-    # With the lock.
+    # Only called while holding the lock.
 
     def _encode_batch(self) -> None:
-        """Encode and compress what was added."""
+        """Encode and compress the current batch."""
         added, encode, compress = self._added, self._encoder.encode, self._compressor.add_line
         for _ in range(len(added)):
             exchange, strict = added.popleft()
@@ -267,7 +265,7 @@ class RecordingWriter:
                 elif made := compress(encode(exchange, strict)):
                     self._write_compressed(made)
                     self._stop_at_size_limit()
-            except Exception as error:  # a problem of the recording is no reason to stop the run
+            except Exception as error:  # a problem of the recording must not stop the run
                 self._abandon_recording(_describe_error(error))
         if self._frame_began_s is None:
             self._frame_began_s = time.monotonic()
@@ -282,7 +280,7 @@ class RecordingWriter:
         )
 
     def _end_old_frame(self) -> None:
-        """End a frame that is old enough, with everything that was added by now."""
+        """End the frame if it is old enough, with everything that was added so far."""
         if self._frame_began_s is None:
             if self._added:
                 self._frame_began_s = time.monotonic()
@@ -300,7 +298,7 @@ class RecordingWriter:
             self._made_bytes += len(data)
 
     def _stop_at_size_limit(self) -> bool:
-        """End the recording, with a complete frame, if it is as large as allowed; gives whether it is."""
+        """End the recording, with a complete frame, if it has reached its limit; returns whether it has."""
         if self._made_bytes < self._limits.file_bytes:
             return False
         if self.problem is None:
@@ -309,14 +307,16 @@ class RecordingWriter:
         return True
 
     def _discard_queue(self) -> None:
-        """Drop what waits to be written."""
+        """Drop everything that waits to be written."""
         self._queue = _WriteQueue()
-        self._compressor = make_compressor(self.path)  # the old one holds part of a frame that will never be complete
+        self._compressor = make_compressor(
+            self.path
+        )  # the old queue contains part of a frame that will never be complete
 
     def _abandon_recording(self, reason: str) -> None:
         self.problem = self.problem or self._ended(reason)
 
-    # In the thread.
+    # Runs in the thread.
 
     def _run_thread(self, sink: RecordingFile) -> None:
         try:
@@ -340,7 +340,7 @@ class RecordingWriter:
             if not self._queue.items:
                 self._sleep(QUEUE_POLL_S)
                 with self._lock:
-                    # Where few exchanges come, the thread spares the run this work.
+                    # When few exchanges come, the thread does this work for the run.
                     if self._batches_added == batches_added:
                         self._encode_batch()
                     batches_added = self._batches_added
@@ -373,12 +373,12 @@ class RecordingWriter:
             sink.flush()
 
     def _take_batch(self) -> list[Exchange | bytes]:
-        """As much as is written at once."""
+        """Take as much as is written at once."""
         with self._lock:
             return self._queue.take(WRITE_BATCH_BYTES)
 
     def _write_end_line(self) -> None:
-        """Write the end line; with the lock."""
+        """Write the end line; only called while holding the lock."""
         if not self._began:
             self._write_header(self._run or str(uuid.uuid4()))
         aborted = self._aborted
@@ -408,12 +408,12 @@ class RecordingWriter:
 
 
 class _WriteQueue:
-    """Bytes for the file, and exchanges that the thread has to encode first."""
+    """The queue: bytes for the file, and exchanges that the thread has to encode first."""
 
     def __init__(self) -> None:
         self.items: deque[Exchange | bytes] = deque()
         self.bytes = 0
-        """The memory that they take, roughly."""
+        """Roughly the memory that the items take."""
 
     def add(self, item: Exchange | bytes) -> None:
         self.items.append(item)
@@ -446,7 +446,7 @@ def _describe_error(error: BaseException) -> str:
 
 
 def _unpatched_function(module: str, name: str) -> Any:  # Any: functions of several modules
-    """A function of the standard library as it was before gevent's patching, if that is in use."""
+    """A function of the standard library as it was before gevent patched it, if it did."""
     if (monkey := sys.modules.get("gevent.monkey")) is not None:
         return monkey.get_original(module, name)
     return getattr(import_module(module), name)

@@ -1,9 +1,9 @@
 """
 Finds the zstd frames of a file, checks which can be read, and decompresses them.
 
-A frame's checksum is at its end, so only reading the whole frame tells whether its first line is as it was written, and a
-server must not be accused because of a damaged digit. So all frames are read once when a file is opened. That pass also
-holds the file to its budget: a frame of 131 kB may decompress to 4 GiB.
+A frame's checksum is at its end, so the first line of a frame can only be trusted after reading the whole frame; a
+damaged digit must not accuse a server. So all frames are read once when a file is opened. That pass also enforces the
+budget: a frame of 131 kB may decompress to 4 GiB.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 """The first bytes of every zstd frame."""
 
 SKIPPABLE_MAGIC: Final = b"\x2a\x4d\x18"
-"""The second to the fourth byte of a frame that holds no content; the first is 0x50 to 0x5f."""
+"""The second to the fourth byte of a frame without content; the first is 0x50 to 0x5f."""
 
 FRAME_CHUNK_BYTES: Final = 1 << 10
-"""Compressed bytes read at a time: a block of 128 KiB may be a run of one byte in four, so this gives up to 32 MiB."""
+"""
+How many compressed bytes are read at a time; four of them may stand for a block of 128 KiB, so this gives up to 32 MiB.
+"""
 
 SPAN_CONTENT_BYTES: Final = 1 << 20
-"""Frames are joined to a span until they have this much content, so that many tiny frames take little memory."""
+"""Frames are joined into a span up to this much content, so that many tiny frames take little memory."""
 
 
 class ZstdSpan(msgspec.Struct, kw_only=True, gc=False):
-    """One frame or several in a row, by their place in the file and in its content; or a part that cannot be read."""
+    """One or several consecutive frames, by their place in the file and in its content; or an unreadable part."""
 
     start: int
     stop: int
     content_start: int
     content_bytes: int = 0
     is_sound: bool
-    """Whether it can be read; True where the file's end cuts it short."""
+    """Whether it can be read; True also if the file's end cuts it short."""
 
 
 def is_zstd(file: IO[bytes]) -> bool:
@@ -72,7 +74,7 @@ def find_spans(file: IO[bytes], size: int, budget: InputBudget, name: str) -> li
                 decompressed += len(made)  # counts what is in damaged frames as well
                 if decompressed > limit:
                     raise RecordingError(
-                        f"{name} has {size:,} bytes, and decompresses to more than {limit:,}, which no recording does"
+                        f"{name} has {size:,} bytes, and decompresses to more than {limit:,}, too many for a recording"
                     )
                 span.content_bytes += len(made)
                 span.stop = stop
@@ -92,7 +94,7 @@ def find_spans(file: IO[bytes], size: int, budget: InputBudget, name: str) -> li
             last.content_bytes += span.content_bytes
         else:
             spans.append(span)
-    raise RecordingError(f"{name} has more than {budget.frames:,} zstd frames, which no recording has")
+    raise RecordingError(f"{name} has more than {budget.frames:,} zstd frames, too many for a recording")
 
 
 def decompress_span(file: IO[bytes], span: ZstdSpan) -> Iterator[bytes]:
@@ -117,7 +119,7 @@ def read_range(file: IO[bytes], start: int, stop: int, size: int) -> Iterator[by
 
 
 def _decompress_frame(file: IO[bytes], start: int, stop: int) -> Iterator[tuple[bytes, int]]:
-    """The content of one frame, in pieces, each with the place up to which the file was used."""
+    """The content of one frame, in pieces, each with the place up to which the file was read."""
     from ..api.zstd import ZstdDecompressor
 
     decompressor = ZstdDecompressor()
@@ -135,7 +137,7 @@ def _is_skippable(magic: bytes) -> bool:
 
 
 def _end_of_skippable(file: IO[bytes], start: int, stop: int) -> int | None:
-    """Where a frame without content ends; None where there is none."""
+    """Where a frame without content ends; None if there is no such frame."""
     file.seek(start)
     head = file.read(8)
     if not _is_skippable(head[:4]):
@@ -144,7 +146,7 @@ def _end_of_skippable(file: IO[bytes], start: int, stop: int) -> int | None:
 
 
 def _find_magic(file: IO[bytes], start: int, stop: int) -> int:
-    """The place where the next frame may begin; `stop` where there is none."""
+    """The place where the next frame may begin; `stop` if there is none."""
     tail = b""
     for chunk in read_range(file, start, stop, io.DEFAULT_BUFFER_SIZE):
         window = tail + chunk

@@ -1,1 +1,1 @@
-"""From a verdict to something that a person, a CI server or a program reads: pure functions of one report each."""
+"""Renders a verdict for people, CI servers and programs: each format is a pure function of one report."""

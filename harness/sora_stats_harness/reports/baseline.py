@@ -1,9 +1,9 @@
 """
-An earlier verdict that this run is compared with: a finding that it has is known, and fails nothing.
+Compares a run with an earlier verdict, the baseline: a finding that the baseline has is known, and doesn't fail.
 
-Two findings are the same where their fingerprints are equal: ids and positions differ from run to run, the fault and its
-place do not. A finding of the earlier run that this one lacks is fixed only where this run checked the requirement there;
-elsewhere it is "not seen", which says nothing about the server.
+Two findings are the same if their fingerprints are equal: ids and positions differ from run to run, the fault and its
+place do not. A finding of the earlier run that this run lacks is fixed only if this run checked the requirement there;
+otherwise it is "not seen", which says nothing about the server.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ..judge.verdict import (
 )
 
 _REQUIRES_GROWING_COUNTER: Final = (MONOTONIC.id, TIMESTAMP_ORDER.id)
-"""A counter that never moved shows nothing about these."""
+"""Requirements about which a counter that never moved shows nothing."""
 
 _MASKS_ALL_BODY_CHECKS: Final = (
     COMPLETE.id,
@@ -42,19 +42,19 @@ _MASKS_ALL_BODY_CHECKS: Final = (
     LENGTH.id,
     DUPLICATE_KEY.id,
 )
-"""The body of a response with one of these may not have been checked."""
+"""Requirements whose violation may keep the body of the response from being checked."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """An earlier verdict, and the file that it stands in."""
+    """An earlier verdict, and its file."""
 
     source: str
     verdict: Verdict
 
     @cached_property
     def known_fingerprints(self) -> frozenset[str]:
-        """Findings that are known by it; not those that only a waiver let pass."""
+        """The fingerprints of its findings, except those that only a waiver let pass."""
         return frozenset(entry.fingerprint for entry in self.verdict.findings if entry.status != "waived")
 
 
@@ -63,7 +63,7 @@ def read_baseline(path: Path) -> Baseline:
     Read a baseline.
 
     Raises:
-        UsageError: The file cannot be read, or is no verdict.
+        UsageError: The file cannot be read, or is not a verdict.
     """
     name = f"the baseline {path}"
     data = read_small_file(path, limit=MAX_VERDICT_BYTES, name=name)
@@ -73,7 +73,7 @@ def read_baseline(path: Path) -> Baseline:
 def baseline_mismatch(
     baseline: Baseline, *, edition: str | None = None, subject_kind: SubjectKind | None = None
 ) -> str | None:
-    """Why a run cannot be compared with a baseline; None where it can, as far as the run is known."""
+    """Why a run cannot be compared with a baseline; None if it can, as far as is known about the run."""
     earlier = baseline.verdict
     if edition is not None and edition != earlier.edition:
         return f"the baseline {baseline.source} was judged by edition {earlier.edition}, this run is by {edition}"
@@ -86,11 +86,11 @@ def compare_with_baseline(
     baseline: Baseline, result: JudgeResult, documented: Collection[tuple[str, ...]]
 ) -> BaselineReport:
     """
-    Tell what is new, what is known, and what is no longer found.
+    Determine which findings are new, known, or no longer found.
 
     Args:
-        baseline: Of the same edition and kind of subject.
-        result: What the run observed; its findings have their status.
+        baseline: The baseline, of the same edition and kind of subject.
+        result: The run's result; its findings have their status.
     """
     entries = result.findings
     found = {entry.fingerprint for entry in entries}
@@ -129,7 +129,7 @@ def _baseline_finding(entry: FindingEntry) -> BaselineFinding:
 def _would_be_found(
     entry: FindingEntry, hiding: Sequence[FindingEntry], result: JudgeResult, documented: Collection[tuple[str, ...]]
 ) -> bool:
-    """Whether this run would have shown a finding of the baseline, had it still been there."""
+    """Whether this run would have shown a finding of the baseline if the fault still existed."""
     coverage = result.coverage
     return (
         result.checked.get(entry.requirement, 0) > 0
@@ -143,7 +143,7 @@ def _would_be_found(
 def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: Collection[tuple[str, ...]]) -> bool:
     path = _path_of_pointer(entry.field)
     while path and not (below := [".".join(each) for each in documented if each[: len(path)] == path]):
-        path = path[:-1]  # an undocumented key: what counts is whether the group that it was in was there
+        path = path[:-1]  # for an undocumented key, its group must have been seen
     if not path:
         return True
     unseen = set(coverage.never_seen)
@@ -157,7 +157,7 @@ def _path_of_pointer(pointer: str) -> tuple[str, ...]:
 
 
 def _masks(other: FindingEntry, entry: FindingEntry) -> bool:
-    """Whether a finding of this run may be why another one was not made: what has no shape is judged no further."""
+    """Whether a finding of this run may have hidden another one: a value of the wrong shape is judged no further."""
     if other.target != entry.target or other.requirement == entry.requirement:
         return False
     if other.requirement in _MASKS_ALL_BODY_CHECKS:

@@ -1,10 +1,10 @@
 """
-Charts for report.html, as inline SVG: what its tables of latencies say, drawn.
+Draws charts for report.html as inline SVG, from the same figures as its tables.
 
 pygal draws them: it is pure Python, small, and writes plain SVG. It is an extra, since a gate in CI needs no charts;
-without it the reports have their tables and say what is missing. Of what it writes scripts, styles and hints for its own
-tooltips are taken out, so that the page's style sheet alone decides on colours, in the light and in the dark, and each
-chart gets a title and a description for those who don't see it.
+without it the reports only have their tables, and say what is missing. Its scripts, styles and tooltips are removed, so
+that the page's style sheet controls the colours, in light and dark mode. Each chart gets a title and a description for
+screen readers.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from .escaping import escape_terminal
 from .html_elements import SafeHtml, html_element, scrollable
 
 CHARTS_EXTRA: Final = "charts"
-"""The extra of our package that brings pygal."""
+"""The extra of this package that installs pygal."""
 
 COLOUR_COUNT: Final = 6
-"""That the style sheet has; further lines begin again."""
+"""How many colours the style sheet has; further lines repeat them."""
 
 _WIDTH: Final = 600
 _HEIGHT: Final = 290
@@ -46,34 +46,34 @@ ChartPoint = tuple[float, float]
 
 
 class ChartLine(NamedTuple):
-    """One line of a chart, or with `dots` its points alone."""
+    """One line of a chart; with `dots`, only its points."""
 
     name: str
     points: Sequence[ChartPoint]
     dots: bool = False
     colour: str | None = None
-    """A class of the style sheet, as `color-pass`; the next in turn if None."""
+    """A class of the style sheet, such as `color-pass`; the next colour if None."""
 
 
 class Axes(NamedTuple):
-    """A pair of axes: their titles, with the unit."""
+    """A pair of axes, with their titles, which contain the unit."""
 
     x: str
     y: str
     x_labels: Sequence[tuple[float, str]] | None = None
-    """Where labels stand below, and which; chosen by the library if None."""
+    """The positions and texts of labels on the horizontal axis; chosen by the library if None."""
     zero: bool = False
     """Whether the vertical axis begins at 0, and is linear."""
 
 
 def charts_available() -> bool:
-    """Whether charts can be drawn here."""
+    """Whether charts can be drawn, because pygal is installed."""
     return find_spec("pygal") is not None
 
 
 def percentile_position(percent: float) -> float:
     """
-    Where a percentile stands on an axis that gives each further nine the same room.
+    The position of a percentile on an axis that gives each further nine the same space.
 
     >>> [round(percentile_position(percent), 6) for percent in (0, 90, 99, 99.9)]
     [0.0, 1.0, 2.0, 3.0]
@@ -82,7 +82,7 @@ def percentile_position(percent: float) -> float:
 
 
 def percentile_chart(name: str, lines: Sequence[ChartLine], *, title: str, about: str) -> SafeHtml:
-    """Latencies by percentile, in milliseconds, on an axis that stretches the tail; points by `percentile_position`."""
+    """Draw latencies by percentile, in milliseconds, on an axis that stretches the tail; see `percentile_position`."""
     last = max((x for line in lines for x, _ in line.points), default=0.0)
     labels = [
         (percentile_position(percent), label)
@@ -93,9 +93,9 @@ def percentile_chart(name: str, lines: Sequence[ChartLine], *, title: str, about
 
 
 def _import_pygal() -> Any:  # Any: it has no types
-    """Import pygal without its hook for plugins, which nobody has here and which would warn at every import."""
+    """Import pygal without its hook for plugins, which would warn at every import."""
     pygal = import_module("pygal")
-    # What pygal imports may add a finder as well, which others need from then on: only pygal's own goes.
+    # Other imports of pygal may add finders too, which must stay: only pygal's own is removed.
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
     return pygal
 
@@ -109,16 +109,16 @@ def line_chart(
     axes: Axes,
 ) -> SafeHtml:
     """
-    Draw lines over a common pair of axes.
+    Draw lines on a common pair of axes.
 
     Args:
-        name: Unique in the page; ids begin with it.
-        lines: In the order of their colours.
-        title, about: What is shown, and what it says, for those who don't see it.
-        axes: What they are.
+        name: A unique prefix for ids in the page.
+        lines: The lines, in the order of their colours.
+        title, about: A title and a description, for screen readers.
+        axes: The axes.
 
     Returns:
-        A `<figure>`; its SVG holds neither script nor style nor anything to fetch.
+        A `<figure>`; its SVG contains no script or style, and fetches nothing.
     """
     pygal = _import_pygal()
     heights = [y for line in lines for _, y in line.points if y > 0]
@@ -126,13 +126,13 @@ def line_chart(
     chart = _empty_chart(pygal, axes)
     if axes.x_labels is not None:
         chart.x_labels = [{"label": escape_terminal(label, 40), "value": value} for value, label in axes.x_labels]
-    if log:  # pygal's own logarithm takes both axes
+    if log:  # pygal's own logarithmic scale would apply to both axes
         chart.y_labels = [{"label": _number(value), "value": math.log10(value)} for value in _log_axis_ticks(heights)]
     for line in lines:
         points = [(x, math.log10(y) if log else y) for x, y in line.points if y > 0 or not log]
         chart.add(escape_terminal(line.name, 60), points, show_dots=line.dots or len(points) == 1, stroke=not line.dots)
-    # By way of the text: the tree is lxml's where that happens to be installed.
-    svg = ElementTree.fromstring(chart.render(is_unicode=True))  # noqa: S314  # what pygal has just written
+    # Through the text, since the tree is lxml's if that happens to be installed.
+    svg = ElementTree.fromstring(chart.render(is_unicode=True))  # noqa: S314  # pygal has just written it
     _strip_scripts_and_styles(svg)
     _apply_colour_classes(svg, lines)
     key = (
@@ -156,7 +156,7 @@ def _empty_chart(pygal: Any, axes: Axes) -> Any:  # Any: as above
         width=_WIDTH,
         height=_HEIGHT,
         margin=8,
-        margin_right=28,  # half of the last label on the axis below
+        margin_right=28,  # half of the last label on the horizontal axis
         spacing=10,
         show_x_guides=True,
         include_x_axis=axes.zero,
@@ -172,7 +172,7 @@ def _empty_chart(pygal: Any, axes: Axes) -> Any:  # Any: as above
 
 
 def _log_axis_ticks(values: Sequence[float]) -> Iterator[float]:
-    """1, 2 and 5 of every power of ten that the values span, or if these are many the powers alone."""
+    """1, 2 and 5 times every power of ten that the values span; if these are many, only the powers."""
     first, last = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
     for power in range(first, last + 1):
         for digit in (1, 2, 5) if last - first <= 3 else (1,):
@@ -205,7 +205,7 @@ def _number(value: float) -> str:
 
 
 def _strip_scripts_and_styles(svg: ElementTree.Element) -> None:
-    """Take out what only pygal's own script would use, and the styles, which the page has."""
+    """Remove what only pygal's own script would use, and the styles, which the page replaces."""
     for parent in list(svg.iter()):
         parent.tag = parent.tag.rpartition("}")[2]
         for child in list(parent):
@@ -231,7 +231,7 @@ def _label_svg(svg: ElementTree.Element, name: str, title: str, about: str) -> S
 
 
 def thin_points(points: Sequence[ChartPoint], least: float) -> Iterator[ChartPoint]:
-    """Leave out points that are nearer to the one before than `least`, along the first axis; the last one stays."""
+    """Leave out points that are closer than `least` to the previous one along the first axis; the last one stays."""
     before = -math.inf
     for place, point in enumerate(points):
         if point[0] - before >= least or place == len(points) - 1:

@@ -1,8 +1,8 @@
 """
-What has changed between two sets of runs: for a terminal, for a merge request, for a program.
+Formats a comparison of runs: as text for a terminal, as Markdown for a merge request, as JSON for a program.
 
-Every format says the same in the same order: what it comes to, findings, fields, latencies, capacity, coverage, and
-what limits all of that. A row that claims nothing says why.
+Every format says the same in the same order: the headline, findings, fields, latencies, capacity, coverage, and notes
+about the limits of the comparison. A row without a result says why.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CHANGE_TEXTS: Final = {
 _COVERAGE_TEXTS: Final = {"fields_seen": "fields seen", "counters_grew": "counters that grew", "slow_path": "slow path"}
 
 TextTable = tuple[str, Sequence[str], Sequence[Sequence[str]], str]
-"""Title, columns (none: a list), rows, and a sentence below; all but the first column of a table are to the right."""
+"""Title, columns (none for a list), rows, and a sentence below; all columns but the first are right-aligned."""
 
 
 def render_text(comparison: RunComparison) -> str:
@@ -68,7 +68,7 @@ def _clean(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
 
 
 def verdict_word(comparison: RunComparison) -> str:
-    """The verdict, where something was asked of the comparison."""
+    """The verdict, if the comparison had thresholds to decide."""
     policy = comparison.policy
     return comparison.verdict.upper() if policy.fail_on or policy.no_worse_than is not None else "COMPARED"
 
@@ -82,7 +82,7 @@ def _text_table(table: TextTable) -> list[str]:
 
 
 def render_markdown(comparison: RunComparison) -> str:
-    """The comparison in the Markdown that GitHub and GitLab share; what a server may have chosen is in code spans."""
+    """The comparison in the Markdown that GitHub and GitLab share; texts from a server are in code spans."""
     blocks = [f"## {_VERDICT_SIGNS[verdict_word(comparison)]} {code(comparison_headline(comparison), 1000)}"]
     blocks.append("\n".join(f"- {name}: {code(line, 1000)}" for name, line in comparison_sides(comparison)))
     for title, columns, rows, note in comparison_tables(comparison):
@@ -109,7 +109,7 @@ def render_json(comparison: RunComparison) -> str:
 
 
 def comparison_headline(comparison: RunComparison) -> str:
-    """One sentence: what has changed."""
+    """What changed, in one sentence."""
     if comparison.reason is not None:
         return comparison.reason
     allowed = comparison.policy.no_worse_than
@@ -132,7 +132,7 @@ def comparison_headline(comparison: RunComparison) -> str:
 
 
 def comparison_sides(comparison: RunComparison) -> list[tuple[str, str]]:
-    """The runs of each side, in a line."""
+    """The runs of each side, a line each."""
     return [("BASE", _describe_side(comparison.base)), ("NEW", _describe_side(comparison.new))]
 
 
@@ -143,13 +143,13 @@ def _describe_side(side: ComparedRuns) -> str:
 
 
 def comparison_notes(comparison: RunComparison) -> list[str]:
-    """What limits the comparison."""
+    """Notes about the limits of the comparison."""
     self_test = [summary.SELF_TEST_NOTE] if comparison.subject_kind == "simulator" else []
     return [*comparison.notes, *self_test]
 
 
 def comparison_tables(comparison: RunComparison) -> list[TextTable]:
-    """What every format shows, in its order."""
+    """The tables that every format shows, in order."""
     tables = [_findings(comparison)]
     if fields := _fields(comparison):
         tables.append(fields)
@@ -173,7 +173,7 @@ def _findings(comparison: RunComparison) -> TextTable:
 
 def _finding(each: FindingChange, comparison: RunComparison) -> list[str]:
     side = comparison.new if each.change == "new" else comparison.base
-    where = f"{each.target or 'a wrong request'} {each.field or 'the complete response'}"
+    where = f"{each.target or 'a wrong request'} {each.field or 'the whole response'}"
     extra = ["waived"] if each.waived else []
     extra += ["BASE did not look"] if each.change == "new" and not each.observed_before else []
     runs = f"in {each.runs} of {summary.count_with_noun(side.runs, 'run')}" if side.runs > 1 else ""
@@ -210,8 +210,8 @@ def _latency(comparison: RunComparison) -> TextTable:
         rows = [[*cells, describe_bound(row.bound)] for cells, row in zip(rows, comparison.latency, strict=True)]
     note = (
         f"Medians of the runs' percentiles; the shift is the median of all differences, with a confidence of "
-        f"{1 - policy.alpha:.4g} between those bounds. A change is claimed from {policy.min_effect * 100:.3g} % of BASE on, at "
-        f"p of {policy.alpha:g} or less over all rows that were tested."
+        f"{1 - policy.alpha:.4g} between those bounds. A change is claimed from {policy.min_effect * 100:.3g} % of "
+        f"BASE on, at p of {policy.alpha:g} or less over all tested rows."
     )
     return ("Latency", columns, rows, note)
 
@@ -232,25 +232,25 @@ def _latency_row(row: LatencyChange) -> list[str]:
 
 
 def describe_latency_outcome(row: LatencyChange) -> str:
-    """What a row of latencies comes to, in words."""
+    """The outcome of a row of latencies, in words."""
     if row.outcome == "too_few_runs":
-        return f"too few runs: {row.runs_needed} a side"
+        return f"too few runs: {row.runs_needed} per side needed"
     if row.outcome == "not_tested":
-        return f"not tested: takes {row.runs_needed} runs a side"
+        return f"not tested: {row.runs_needed} runs per side needed"
     return {
         "slower": "SLOWER",
         "faster": "FASTER",
-        "below_min_effect": "changed by less than counts",
+        "below_min_effect": "changed by less than the minimum",
         "not_shown": "no change shown",
     }[row.outcome]
 
 
 def describe_bound(bound: LatencyBound | None) -> str:
-    """What the runs show of the bound, and where NEW lies, in words."""
+    """What the runs show about the bound, and the interval of NEW, in words."""
     if bound is None or bound.ratio_interval is None:
         return "too few runs"
     word = {"kept": "yes", "exceeded": "NO", "undecided": "cannot tell"}[bound.outcome]
-    runs = f", about {bound.runs_needed} runs a side" if bound.runs_needed is not None else ""
+    runs = f", about {bound.runs_needed} runs per side needed" if bound.runs_needed is not None else ""
     return f"{word}: {describe_ratio(bound)}{runs}"
 
 

@@ -1,4 +1,6 @@
-"""A comparison of runs as a page, with the same tables as every other format; and the formats of a comparison by name."""
+"""
+Renders a comparison of runs as an HTML page, with the same tables as the other formats; lists the formats by name.
+"""
 
 from __future__ import annotations
 
@@ -37,11 +39,11 @@ _LIST_COLUMNS: Final = {
     "Findings": ("Change", "Level", "Requirement", "Where", "What it says", "Runs"),
     "Documented fields": ("Change", "Field"),
 }
-"""Of what the other formats show as lists."""
+"""The columns of tables that the other formats show as lists."""
 
 
 def render_page(comparison: RunComparison) -> str:
-    """The comparison as one HTML file that loads nothing and runs nothing."""
+    """The comparison as one HTML file without scripts or external resources."""
     notes = [html_element("li", note, limit=_MAX_LINE_CHARACTERS) for note in comparison_notes(comparison)]
     sections = [_section(table) for table in comparison_tables(comparison)]
     sections.append(PageSection("notes", "Notes", "Notes", html_element("ul", notes) if notes else None))
@@ -81,7 +83,7 @@ def _section(table: TextTable) -> PageSection:
 
 
 def _list_cell(text: str) -> HtmlContent:
-    """Paths and ids, which may be broken between their parts, and words."""
+    """A cell of paths, ids or words; paths and ids may be broken between their parts."""
     return code_text(text) if "/" in text or ("." in text and " " not in text) else text
 
 
@@ -91,4 +93,4 @@ COMPARISON_RENDERERS: Final[dict[str, Callable[[RunComparison], str]]] = {
     "json": render_json,
     "html": render_page,
 }
-"""By the names that the command line gives them."""
+"""The formats by their names on the command line."""

@@ -1,4 +1,4 @@
-"""What a comparison of runs finds, as data: these structs are what `compare --json` prints."""
+"""The result of a comparison of runs as data: `compare --json` prints these structs."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ ComparedTime = Literal["response", "service"]
 
 
 class ComparisonPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is compared, and how large a change must be to count."""
+    """What to compare, and how large a change must be to count."""
 
     time: ComparedTime = "response"
     percentiles: tuple[float, ...] = (50.0, 99.0)
-    """The most important first: where there are few runs, only the first are tested."""
+    """The most important first: with few runs, only the first ones are tested."""
     min_effect: float = 0.05
     """The least change that counts, as a share of BASE."""
     alpha: float = 0.01
-    """The chance of claiming a change where there is none, over all latencies of a comparison together."""
+    """The probability of a false alarm, over all latencies of a comparison together."""
     fail_on: frozenset[Threshold] = frozenset()
     no_worse_than: float | None = None
-    """By what share of BASE a figure of NEW may at most be worse; None where nothing is to be shown of that."""
+    """By what share of BASE a figure of NEW may be worse at most; None for no such bound."""
 
 
 class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,13 +41,13 @@ class ComparedRuns(msgspec.Struct, frozen=True, kw_only=True):
     """How many runs passed, failed, and were inconclusive."""
     subjects: list[str]
     labels: dict[str, str]
-    """Those that all runs share."""
+    """The labels that all runs share."""
     started_at: str
     finished_at: str
 
 
 class FindingChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A finding that one side has and the other lacks."""
+    """A finding that only one side has."""
 
     change: Literal["new", "fixed", "not_seen"]
     """`not_seen`: no run of NEW checked the requirement."""
@@ -59,13 +59,13 @@ class FindingChange(msgspec.Struct, frozen=True, kw_only=True):
     field: str
     message: str
     runs: int
-    """Runs that have it, on the side that does."""
+    """How many runs have it, on that side."""
     observed_before: bool
-    """Whether BASE looked at the requirement at all; a new finding need not be a new fault where it did not."""
+    """Whether BASE checked the requirement at all; if not, a new finding need not be a new fault."""
 
 
 class CoverageChange(msgspec.Struct, frozen=True, kw_only=True):
-    """A number of the coverage: the median of the runs of each side."""
+    """A figure of the coverage: the median over each side's runs."""
 
     name: str
     base: float
@@ -76,57 +76,57 @@ LatencyOutcome = Literal["slower", "faster", "below_min_effect", "not_shown", "n
 
 
 BoundOutcome = Literal["kept", "exceeded", "undecided"]
-"""What the runs show of a bound: the figure is within it, is beyond it, or may be either."""
+"""What the runs show about a bound: the figure is within it, exceeds it, or may be either."""
 
 
 class LatencyBound(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a percentile of NEW is worse than BASE by more than the stated bound."""
 
     ratio_interval: tuple[float, float] | None
-    """Where NEW / BASE lies, with a confidence of 1 - alpha; None where there are too few runs."""
+    """The confidence interval of NEW / BASE at 1 - alpha; None if there are too few runs."""
     outcome: BoundOutcome
     runs_needed: int | None
-    """Runs a side that would decide it if they scatter as these do; None where it is decided, or no number would do."""
+    """How many runs per side would decide it, if they vary like these; None if it is decided, or no number would."""
 
 
 class LatencyChange(msgspec.Struct, frozen=True, kw_only=True):
-    """One percentile of one target, a number a run; times in milliseconds."""
+    """One percentile of one target, compared with one value per run; times in milliseconds."""
 
     target: str
     percentile: float
     base_runs: int
     new_runs: int
     base_ms: float
-    """The median of its runs."""
+    """The median over its runs."""
     new_ms: float
     shift_ms: float
-    """By how much NEW is higher: the median of all differences between a run of either."""
+    """By how much NEW is higher: the median of all differences between a run of NEW and one of BASE."""
     shift_interval_ms: tuple[float, float] | None
-    """Where the shift lies, with a confidence of 1 - alpha for this row alone."""
+    """The confidence interval of the shift, at 1 - alpha for this row alone."""
     effect: float | None
-    """The shift as a share of `base_ms`; None where that is 0."""
+    """The shift as a share of `base_ms`; None if that is 0."""
     p: float | None
     p_holm: float | None
-    """Corrected for all rows that were tested; None where this one was not."""
+    """Corrected for all tested rows; None if this row was not tested."""
     outcome: LatencyOutcome
     runs_needed: int | None
-    """A side, for this row to be tested."""
+    """How many runs per side are needed to test this row."""
     bound: LatencyBound | None = None
-    """None where no bound was stated."""
+    """None if no bound was stated."""
 
 
 class CapacityChange(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server bears: from the lowest rate that any run confirmed to the highest that any run left open."""
+    """The capacity of each side: from the lowest rate that a run confirmed to the highest that a run left open."""
 
     base: tuple[float, float | None]
     new: tuple[float, float | None]
     outcome: Literal["lower", "higher", "overlap"]
     bound: BoundOutcome | None = None
-    """None where no bound was stated."""
+    """None if no bound was stated."""
 
 
 class RunComparison(msgspec.Struct, kw_only=True):
-    """All that has changed; what `compare --json` prints."""
+    """Everything that changed; `compare --json` prints it."""
 
     format: str = COMPARISON_FORMAT
     verdict: VerdictName
@@ -144,6 +144,6 @@ class RunComparison(msgspec.Struct, kw_only=True):
     coverage: list[CoverageChange]
     latency: list[LatencyChange]
     unmeasured: list[str]
-    """What of NEW is in no latency: with any of this, NEW can't be shown to be no slower."""
+    """What NEW did not measure; with any of this, NEW can't be shown not to be slower."""
     capacity: CapacityChange | None
     notes: list[str]

@@ -1,4 +1,4 @@
-"""The JSON Schema of what `compare --json` prints, made from the structs that are printed."""
+"""The JSON Schema of the output of `compare --json`, generated from the structs."""
 
 from __future__ import annotations
 

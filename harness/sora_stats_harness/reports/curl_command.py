@@ -1,9 +1,10 @@
 r"""
 Turns a request into a command line that sends it again.
 
-A finding convinces a reader who can repeat the request, so each has a curl command for a POSIX shell. It may hold ids that
-users of the tested system chose, so everything is quoted; bytes that no shell word can hold (NUL, a terminal escape, a
-torn UTF-8 sequence) go through printf; and header values that may be secret come from environment variables.
+A finding convinces a reader who can repeat the request, so each has a curl command for a POSIX shell. It may contain
+ids that users of the tested system chose, so everything is quoted. Bytes that a shell word can't contain (NUL, a
+terminal escape, a torn UTF-8 sequence) go through printf. Header values that may be secret come from environment
+variables.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ if TYPE_CHECKING:  # every `--help` imports this
     from ..api.exchange import Request
 
 MAX_PRINTED_BODY_BYTES: Final = 8192
-"""Bytes of a body that a command line shows; a longer one is only described."""
+"""The longest body that a command line shows; a longer one is only described."""
 
 _LONG_RUN: Final = re.compile(rb"(.)\1{255,}", re.DOTALL)
-"""Filler, as in probes of size limits; written as its byte and length."""
+"""A long run of one byte, as in probes of size limits; it is written as the byte and a length."""
 
 RUNNER_COMMAND_REGEX: Final = re.compile(r"##(?=[A-Za-z]*\[)|(?<!\S)::(?=[a-z-]+[ :])")
 """
-Begins what the runner of a CI server that sees it printed takes for an order: `##[add-mask]`, `##vso[`, `::error::`.
+The beginning of what the runner of a CI server takes for a command when it is printed: `##[add-mask]`, `##vso[`,
+`::error::`.
 
-Reports show it with an escape, so a command line that is there to be copied must not hold it as it is.
+Reports show it escaped, so a command line that is meant to be copied must not contain it unchanged.
 """
 
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]*")
@@ -37,8 +39,8 @@ def curl_command(request: Request) -> str:
     r"""
     Write the curl command that sends a request again: one line of printable ASCII.
 
-    The status and headers of the response are shown too. A header whose value may be secret is `$NAME`, to be set before.
-    Where a body is too long to be shown, the command reads it from the file BODY.
+    The status and headers of the response are shown too. A header whose value may be secret is `$NAME`, to be set
+    before. If a body is too long to be shown, the command reads it from the file BODY.
 
     >>> from ..api.exchange import Target, make_valid_request
     >>> request = make_valid_request(Target.ALL, server="http://127.0.0.1:3000", local=False)
@@ -52,7 +54,7 @@ def curl_command(request: Request) -> str:
     if body is None:
         return " ".join((*words, _shell_word(url)))
     if _is_printable(body):
-        # --data-raw takes no notice of a leading @, and keeps everything else as well.
+        # --data-raw does not interpret a leading @, and keeps everything else as well.
         return " ".join((*words, "--data-raw", _shell_word(body.decode("ascii")), _shell_word(url)))
     source = _body_command(body)
     data = "@-" if source else "@BODY"
@@ -62,7 +64,7 @@ def curl_command(request: Request) -> str:
 def _method_options(request: Request) -> list[str]:
     if request.body is not None:
         return [] if request.method == "POST" else ["-X", _shell_word(request.method)]
-    # Without data curl announces no length; the documentation's examples say 0, and some proxies insist on it.
+    # Without data curl sends no Content-Length; the documentation's examples send 0, and some proxies require it.
     length = ["-H", "'Content-Length: 0'"] if request.method == "POST" else []
     return ["-X", _shell_word(request.method), *length]
 
@@ -77,17 +79,17 @@ def _headers(request: Request) -> list[str]:
         elif value:
             words += ["-H", _shell_word(f"{name}: {value}")]
         else:
-            words += ["-H", _shell_word(f"{name};")]  # curl's way to say that the value is empty
+            words += ["-H", _shell_word(f"{name};")]  # curl's syntax for an empty value
     given = {name.lower() for name, _ in request.headers}
     if request.body is not None:
-        # curl would add both of its own accord.
+        # curl would add both by itself.
         words += ["-H", "Content-Type:"] if "content-type" not in given else []
         words += ["-H", "Expect:"] if len(request.body) > 1_000_000 else []
     return words
 
 
 def _quoted_header_name(name: str) -> str:
-    """A header's name between double quotes, where `$` and backticks would mean something."""
+    """A header's name for use within double quotes, where `$` and backticks have a meaning."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", name)
 
 
@@ -117,7 +119,7 @@ def _is_printable(body: bytes) -> bool:
 
 
 def _body_command(body: bytes) -> str:
-    """The part of the command before curl that writes the body; empty where it would be too long."""
+    """The part of the command before curl that writes the body; empty if it would be too long."""
     parts = []
     end = 0
     for run in _LONG_RUN.finditer(body):
@@ -142,7 +144,7 @@ def _printf_command(data: bytes) -> str:
         lambda found: f"\\{ord(found[0][0]):03o}{found[0][1]}", "".join(_octal_escape(byte) for byte in data)
     )
     if text.startswith("-"):
-        text = f"\\055{text[1:]}"  # printf would take it for an option
+        text = f"\\055{text[1:]}"  # printf would interpret it as an option
     return f"printf '{text}'"
 
 

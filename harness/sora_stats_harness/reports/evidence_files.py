@@ -1,10 +1,10 @@
 """
-The evidence of each finding: a small recording of its own.
+Writes and reads the evidence of findings: a small recording for each.
 
-A report that says "this counter fell" has to show both responses, to the byte, to somebody who wasn't there: of a listing
-that connection's own bytes, with the length and the hash of the whole. Evidence is in the format of recordings, so
-`sora-harness check evidence/001-counter.monotonic.jsonl` judges it again and comes to the same finding, and what recordings
-leave out (secrets, unknown headers) is left out here as well.
+A report that says "this counter fell" has to prove it with both responses, byte for byte; for a listing, with the
+connection's own bytes, and the length and hash of the whole. Evidence is in the format of recordings. So `sora-harness
+check evidence/001-counter.monotonic.jsonl` judges it again and reaches the same finding, and whatever recordings leave
+out (secrets, unknown headers) is left out here as well.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ EVIDENCE_FOLDER: Final = "evidence"
 
 def name_evidence_files(entries: Iterable[FindingEntry], evidence: Mapping[str, Sequence[Exchange]]) -> None:
     """
-    Give each finding that has evidence the name of its file: the judge has bounded what is in it.
+    Give each finding that has evidence the name of its file; the judge has bounded the size of evidence.
 
-    The names are of a fixed alphabet, relative to verdict.json, and go into `entry.evidence`.
+    The names use a fixed alphabet, are relative to verdict.json, and go into `entry.evidence`.
     """
     for place, entry in enumerate(entries, start=1):
         name = f"{EVIDENCE_FOLDER}/{place:03}-{safe_file_name(entry.requirement)}.jsonl"
@@ -36,7 +36,7 @@ def name_evidence_files(entries: Iterable[FindingEntry], evidence: Mapping[str, 
 
 
 def redact_exchanges(exchanges: Sequence[Exchange], secrets: Secrets) -> tuple[Exchange, ...]:
-    """The exchanges as a recording would give them back: without secrets, and without the values of unknown headers."""
+    """The exchanges as read from a recording: without secrets, and without the values of unknown headers."""
     return tuple(
         lines.line_to_exchange(lines.exchange_to_line(exchange, secrets), exchange.run) for exchange in exchanges
     )
@@ -44,16 +44,16 @@ def redact_exchanges(exchanges: Sequence[Exchange], secrets: Secrets) -> tuple[E
 
 def encode_evidence(verdict: Verdict, exchanges: Sequence[Exchange]) -> bytes:
     """
-    Write exchanges, redacted already, as a recording that is whole.
+    Encode redacted exchanges as a complete recording.
 
     Raises:
-        ValueError: There are none.
+        ValueError: There are no exchanges.
     """
     if not exchanges:
         raise ValueError("evidence needs at least one exchange")
     runs = list(dict.fromkeys(exchange.run for exchange in exchanges))
-    # Several recordings may have been judged together; evidence of a finding never crosses runs, since nothing is
-    # compared across them.
+    # Several recordings may have been judged together, but a finding's evidence is of one run, since runs are never
+    # compared.
     run = runs[-1]
     header = lines.RecordingHeader(
         format=lines.RECORDING_FORMAT,
@@ -97,9 +97,9 @@ def decode_evidence(data: bytes) -> tuple[Exchange, ...]:
 
 def read_evidence_folder(folder: Path, verdict: Verdict) -> dict[str, tuple[Exchange, ...]]:
     """
-    Collect the evidence beside a verdict.json, by fingerprint.
+    Read the evidence beside a verdict.json, by fingerprint.
 
-    Files that are missing, damaged, or named otherwise than by us are passed over: a report can do without.
+    Files that are missing, damaged, or have an unexpected name are skipped: a report can do without them.
     """
     found = {}
     for entry in verdict.findings:

@@ -1,6 +1,4 @@
-"""
-Figures as finished cells, and the tables that hold them.
-"""
+"""Formats figures as the cells of tables, and defines these tables."""
 
 from __future__ import annotations
 
@@ -15,39 +13,39 @@ NO_FIGURE: Final = "-"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementTable:
-    """A table of finished cells."""
+    """A table of formatted cells."""
 
     name: str
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    keys: int = 1  # columns at the left that name the row
+    keys: int = 1  # how many columns at the left name the row
     texts: Sequence[int] = ()
-    """The columns that hold words; all others, but for the keys, hold numbers and stand to the right."""
+    """The columns with words; all others except the keys have numbers, and are right-aligned."""
     optional: Sequence[int] = ()  # columns that a narrow display leaves out first, in this order
-    folded: bool = False  # shown by the page alone, folded, since it is long
+    folded: bool = False  # shown only in the page, folded, since it is long
     note: str = ""
 
     @property
     def numeric(self) -> list[int]:
-        """The columns that stand to the right."""
+        """The right-aligned columns."""
         return [place for place in range(self.keys, len(self.columns)) if place not in self.texts]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementSection:
-    """The figures about one question: a title that says the result, and tables."""
+    """The figures about one topic: a title that states the result, and tables."""
 
     name: str
     title: str
     warning: str = ""
-    """Why the figures are not to be trusted as they stand."""
+    """Why the figures may be misleading."""
     tables: Sequence[MeasurementTable] = ()
 
 
 def format_number(value: float | None) -> str:
     """
-    A number with four digits, or all of them where it has more before the point.
+    A number with four digits, or all digits before the point if there are more.
 
     >>> format_number(12345), format_number(0.25), format_number(12345.6), format_number(None)
     ('12,345', '0.25', '12,346', '-')
@@ -63,7 +61,7 @@ def format_ms(us: float | None) -> str:
 
 
 def percentile_ms(times: LatencyDistribution, percent: str) -> str:
-    """A percentile in milliseconds; a dash where there are too few times for it: p99 takes 100, p99.9 takes 1,000."""
+    """A percentile in milliseconds; a dash if there are too few times for it: p99 takes 100, p99.9 takes 1,000."""
     return format_ms(times.percentiles.get(percent))
 
 
@@ -72,7 +70,7 @@ def percentage(part: int, whole: int) -> str:
 
 
 def without_empty_columns(table: MeasurementTable) -> MeasurementTable:
-    """The same table without the columns in which nothing stands."""
+    """The same table without empty columns."""
     kept = [
         place
         for place in range(len(table.columns))
@@ -94,7 +92,7 @@ def without_empty_columns(table: MeasurementTable) -> MeasurementTable:
 
 def format_share(share: float) -> str:
     """
-    A share in percent, with two digits that count.
+    A share in percent, with two significant digits.
 
     >>> format_share(0.000998), format_share(1.0), format_share(0.00000123)
     ('0.1 %', '100 %', '0.00012 %')

@@ -1,8 +1,8 @@
 """
-What a run writes for GitHub Actions: annotations, a step summary, and a log in which no server can give commands.
+Output for GitHub Actions: annotations, a step summary, and a log in which no server can inject commands.
 
-The runner takes any line that begins with `::` for a command, and `##[` anywhere in a line. So a summary stands between two
-lines that switch commands off and on again by a word that nobody can guess, and the text of a command is escaped by the
+The runner treats any line that begins with `::` as a command, and `##[` anywhere in a line. So a summary is enclosed by
+two lines that switch commands off and on again with an unguessable token, and the text of a command is escaped by the
 runner's own rules.
 
 Source: actions/runner, ActionCommand.cs; GitHub's page on workflow commands.
@@ -22,10 +22,10 @@ from .escaping import escape_terminal
 from .headline import measured_figures
 
 MAX_ANNOTATIONS: Final = 10
-"""Annotations of one kind that GitHub shows of a step."""
+"""How many annotations of one kind GitHub shows for a step."""
 
 MAX_SUMMARY_BYTES: Final = 1_000_000
-"""A step's summary may have 1 MiB; one that is larger is not shown at all."""
+"""A step's summary may have 1 MiB; GitHub does not show a larger one at all."""
 
 ACTIONS_VARIABLE: Final = "GITHUB_ACTIONS"
 STEP_SUMMARY_VARIABLE: Final = "GITHUB_STEP_SUMMARY"
@@ -39,7 +39,7 @@ def is_in_github_actions() -> bool:
 
 
 def append_step_summary(text: str) -> str | None:
-    """Add Markdown to the step's summary, where there is one. Returns why that couldn't be done; None where it could."""
+    """Add Markdown to the step's summary, if there is one. Returns why that failed; None if it didn't."""
     path = os.environ.get(STEP_SUMMARY_VARIABLE)
     if not path:
         return None
@@ -52,12 +52,14 @@ def append_step_summary(text: str) -> str | None:
 
 
 def guard_log_commands(text: str, token: str) -> str:
-    """Text in which the runner looks for no commands; `token` must be new, and not to be guessed."""
+    """Enclose a text in which the runner must not look for commands; `token` must be new and unguessable."""
     return f"::stop-commands::{token}\n{text}::{token}::\n"
 
 
 def verdict_annotations(verdict: Verdict) -> str:
-    """Workflow commands: one for the verdict, one for each finding that counts, one for each waiver to look at."""
+    """
+    Workflow commands: one for the verdict, one for each counted finding, one for each waiver that needs attention.
+    """
     kind: AnnotationLevel = "notice" if verdict.verdict == "pass" else "error"
     text = f"{verdict.verdict.upper()}: {summary.verdict_headline(verdict)}"
     if summary.is_self_test(verdict):
@@ -75,12 +77,12 @@ def verdict_annotations(verdict: Verdict) -> str:
 
 
 def error_annotation(text: str) -> str:
-    """A workflow command for a run that came to no verdict."""
+    """A workflow command for a run without a verdict."""
     return _workflow_command("error", "sora-harness", text)
 
 
 def limit_step_summary(text: str) -> str:
-    """A summary in Markdown, cut where it is larger than GitHub takes."""
+    """A summary in Markdown, cut if it is larger than GitHub accepts."""
     if len(text.encode("utf-8")) <= MAX_SUMMARY_BYTES:
         return text
     cut = text.encode("utf-8")[:MAX_SUMMARY_BYTES].decode("utf-8", "ignore").rpartition("\n")[0]

@@ -1,8 +1,8 @@
 """
-What a run is read for: a few figures with which every report begins, and which of its two parts comes first.
+The headline figures with which every report begins, and which of its two parts comes first.
 
-A load run is read for rate, errors, percentiles and SLOs, a capacity run for its interval and the SLO that limits it, and
-every other run for what became of the requirements. What a run is not read for stands below.
+The figures of a load run are rate, errors, percentiles and SLOs. Those of a capacity run are its interval and the
+limiting SLO, and those of every other run the statuses of the requirements. The other part comes below.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ MEASURING_COMMANDS: Final = frozenset({"load", "capacity", "estimate"})
 SHOWN_PERCENTILES: Final = ("50", "95", "99")
 
 MAX_SLOS: Final = 6
-"""That stand in the headline; the table has all of them."""
+"""How many SLOs the headline shows; the table has all of them."""
 
 _SLO_ORDER: Final = ("violated", "not_checked", "met")
 _SLO_STYLES: Final = {"violated": "fail", "not_checked": "not_checked", "met": "met"}
 
 
 class HeadlineFigure(NamedTuple):
-    """A figure, and what it is."""
+    """A figure, and what it means."""
 
     number: str
     text: str
     style: str = ""
-    """The status that it shows, by the name of its colour; most show none."""
+    """The status that it shows, by the name of its colour; empty for most."""
 
 
 def leads_with_measurements(verdict: Verdict) -> bool:
-    """Whether a run is read for what it measured, and for the requirements only then."""
+    """Whether a run's measurements come before its requirements."""
     return verdict.command in MEASURING_COMMANDS and bool(measured_figures(verdict))
 
 
 def headline_figures(verdict: Verdict) -> list[HeadlineFigure]:
-    """The figures that a run is read for."""
+    """The headline figures of a run."""
     return measured_figures(verdict) if leads_with_measurements(verdict) else conformance_figures(verdict)
 
 
 def measured_figures(verdict: Verdict) -> list[HeadlineFigure]:
-    """The figures of what a run measured; none of a run that measured nothing."""
+    """The figures of a run's measurements; empty if it measured nothing."""
     return [
         *(() if verdict.load is None else _load_figures(verdict.load)),
         *(() if verdict.capacity is None else _capacity_figures(verdict.capacity)),
@@ -58,7 +58,7 @@ def measured_figures(verdict: Verdict) -> list[HeadlineFigure]:
 
 
 def conformance_figures(verdict: Verdict) -> list[HeadlineFigure]:
-    """The figures of what became of the requirements."""
+    """The figures about requirements."""
     seen = verdict.coverage
     observed = [each for each in verdict.requirements if each.status not in ("not_checked", "not_applicable")]
     rows = Counter(summary.status_text(each) for each in verdict.requirements)

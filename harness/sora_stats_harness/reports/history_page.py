@@ -1,4 +1,4 @@
-"""The history of a server as a page: every run in a table, what was found and fixed, and how its figures went."""
+"""Renders the history of a server as a page: a table of all runs, new and fixed findings, and charts of figures."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from .report_formats import REPORT_FORMATS
 from .run_history import HistoryRun, RunHistory
 
 MAX_CHANGES: Final = 50
-"""Findings of one run that are listed; its own report has all of them."""
+"""How many findings of one run are listed; its own report has all of them."""
 
 HISTORY_COLUMNS: Final = (
     "Release",
@@ -48,7 +48,7 @@ NO_RELEASE: Final = "(no label)"
 
 
 def history_row(run: HistoryRun) -> list[str]:
-    """The cells of a run, by `HISTORY_COLUMNS`."""
+    """The cells of a run, in the order of `HISTORY_COLUMNS`."""
     verdict = run.verdict
     return [
         run.release or NO_RELEASE,
@@ -81,7 +81,7 @@ def render_history(history: RunHistory, *, beside: Path) -> str:
 
     Args:
         history: All runs.
-        beside: The folder in which the page will stand; links to the runs' own reports lead from there.
+        beside: The folder of the page; links to the runs' own reports are relative to it.
     """
     left_out = [html_element("li", text, limit=1000) for text in history.left_out]
     sections = [
@@ -154,14 +154,14 @@ def _runs(history: RunHistory, beside: Path) -> HtmlContent:
     return [
         data_table("By release and time", HISTORY_COLUMNS, rows, right=right),
         small_note(
-            "New and fixed: against the run before of the same command, edition and kind of subject. Fixed is what that "
-            "run found, and this one looked for and did not find."
+            "New and fixed are relative to the previous run of the same command, edition and kind of subject. Fixed "
+            "is what that run found, and this one looked for and did not find."
         ),
     ]
 
 
 def _report_link(run: HistoryRun, text: str, beside: Path) -> HtmlContent:
-    """To the run's own page, where there is one."""
+    """A link to the run's own page, if there is one."""
     page = run.path.with_name(REPORT_FORMATS["html"].file_name or "")
     moment = html_element("time", text)
     if not page.exists():
@@ -195,13 +195,13 @@ def _change(run: HistoryRun, each: FindingChange) -> SafeHtml:
         status_badge(each.change, "fail" if each.change == "new" else "met"),
         each.level,
         code_text(each.requirement),
-        code_text(f"{each.target or 'a wrong request'} {each.field or 'the complete response'}"),
+        code_text(f"{each.target or 'a wrong request'} {each.field or 'the whole response'}"),
         each.message,
     )
 
 
 def _trends(runs: Sequence[HistoryRun]) -> HtmlContent:
-    """Charts of p99 and capacity over the runs that have them; a line for what is comparable."""
+    """Charts of p99 and capacity over the runs that have them, with a line for each set of comparable runs."""
     p99, capacity = defaultdict[str, list[charts.ChartPoint]](list), defaultdict[str, list[charts.ChartPoint]](list)
     for place, run in enumerate(runs, start=1):
         load, found = run.verdict.load, run.verdict.capacity
@@ -237,7 +237,7 @@ def _trends(runs: Sequence[HistoryRun]) -> HtmlContent:
 
 
 def _axis_labels(runs: Sequence[HistoryRun]) -> list[tuple[float, str]]:
-    """Where each release begins; of very many as many as there is room for."""
+    """The positions of releases on the axis; if there are many, as many as fit."""
     starts = [
         (float(place), run.release or f"{place}")
         for place, run in enumerate(runs, start=1)

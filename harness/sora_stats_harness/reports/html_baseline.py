@@ -1,6 +1,5 @@
 """
-What a release manager decides by: which findings are new, which are waived and by whom, and whether the server still is
-what its documentation says.
+The page's sections for a release decision: new and known findings, waivers, and differences from the documentation.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _WAIVER_STATES: Final = {
 _DRIFT_TEXTS: Final = {
     "absent": "documented, not there",
     "undocumented": "there, not documented",
-    "changed": "otherwise than documented",
+    "changed": "different from the documentation",
     "moved": "at another place",
 }
 
@@ -60,7 +59,7 @@ def _baseline_findings_table(caption: str, entries: Sequence[BaselineFinding]) -
 
 
 def waivers_section(reports: Sequence[WaiverReport]) -> HtmlContent:
-    """Each waiver, and what became of it."""
+    """Each waiver, and its effect."""
     if not reports:
         return None
     rows = [
@@ -83,7 +82,7 @@ def waivers_section(reports: Sequence[WaiverReport]) -> HtmlContent:
 
 
 def drift_section(report: DocumentationDrift | None, verdict: Verdict) -> HtmlContent:
-    """How far the server and its documentation have come apart."""
+    """How the server and its documentation differ."""
     if report is None:
         return None
     rows = [

@@ -1,4 +1,4 @@
-"""What every part of the page is made of: tables, badges, pairs of name and text."""
+"""Components of all HTML pages: tables, badges, definition lists."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ STATUS_SIGNS: Final = {
     "not_checked": "?",
     "not_applicable": "–",
 }
-"""Beside the word for a status, never alone."""
+"""Signs for statuses, always shown with the word."""
 
 
 _BREAK_BEHIND: Final = re.compile(r"(?<=[^/\s]/|\w_)(?=[^\s/_])|(?<=\.)(?=[A-Za-z])")
-"""Where a path, an id or a command line may go on in the next line."""
+"""Where a path, an id or a command line may be broken."""
 
 
 def code_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
     """
-    A path, an id or a command line, which a narrow screen breaks between its parts.
+    A path, an id or a command line that can be broken between its parts on a narrow screen.
 
     >>> code_text("/rtp/x_y")
     '<code>/rtp/<wbr>x_<wbr>y</code>'
@@ -46,7 +46,7 @@ def code_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
 
 
 def breakable_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
-    """The same without the element around it."""
+    """The same without the enclosing element."""
     return SafeHtml(_BREAK_BEHIND.sub("<wbr>", escape_html(text, limit)))
 
 
@@ -55,25 +55,25 @@ class PageSection(NamedTuple):
 
     name: str
     link: str
-    """What the index calls it."""
+    """The text of its link in the index."""
     title: str
     content: HtmlContent
 
 
 def status_badge(text: str, style: str) -> SafeHtml:
-    """A status or a verdict; colour repeats what the word says."""
+    """A status or a verdict; the colour only repeats what the word says."""
     return html_element("span", text, class_=f"badge {style}")
 
 
 def definition_list(rows: Iterable[tuple[str, HtmlContent]]) -> SafeHtml:
-    """Names, and what they stand for."""
+    """A list of names with their content."""
     return html_element("dl", [(html_element("dt", name), html_element("dd", content)) for name, content in rows])
 
 
 def data_table(
     caption: str, columns: Sequence[HtmlContent], rows: Sequence[SafeHtml], right: Sequence[int] = ()
 ) -> SafeHtml:
-    """A table of rows that are elements already; the columns at `right` hold numbers."""
+    """A table of rows that are elements already; `right` are the columns with numbers."""
     heads = [
         html_element("th", column, scope="col", class_="number" if place in right else None)
         for place, column in enumerate(columns)
@@ -90,7 +90,7 @@ def data_table(
 def table_row(
     *cells: HtmlContent, right: Sequence[int] = (), class_: str | None = None, id: str | None = None
 ) -> SafeHtml:
-    """A row; its first cell names it."""
+    """A row; the first cell is its head."""
     first, *rest = cells
     return html_element(
         "tr",
@@ -102,7 +102,7 @@ def table_row(
 
 
 def page_sections(sections: Sequence[PageSection]) -> list[SafeHtml]:
-    """The index of a page and its main part; sections without content are left out."""
+    """The index and the main part of a page; sections without content are left out."""
     shown = [section for section in sections if section.content]
     links = [html_element("li", html_element("a", each.link, href=f"#{each.name}")) for each in shown]
     parts = [
@@ -113,7 +113,7 @@ def page_sections(sections: Sequence[PageSection]) -> list[SafeHtml]:
 
 
 def folded_details(title: str, *content: HtmlContent, shown: bool = False) -> SafeHtml:
-    """Something long that a reader may unfold, without a script."""
+    """Long content that a reader can unfold, without a script."""
     return html_element("details", html_element("summary", title), *content, open="" if shown else None)
 
 
@@ -121,5 +121,5 @@ MAX_NOTE_CHARACTERS: Final = 1000
 
 
 def small_note(*content: HtmlContent) -> SafeHtml:
-    """A remark below."""
+    """A remark in small print."""
     return html_element("p", *content, class_="rest", limit=MAX_NOTE_CHARACTERS)

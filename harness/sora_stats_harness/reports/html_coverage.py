@@ -1,4 +1,4 @@
-"""How much of the field list a run has seen: group by group as a bar, and field by field."""
+"""The page's section about coverage: a bar for each group of fields, and a list of all fields."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from .html_components import code_text, data_table, definition_list, folded_deta
 from .html_elements import HtmlContent, SafeHtml, html_element
 
 FIELD_STATES: Final = ("grew", "constant", "other, seen", "not seen")
-"""What can become of a field: counters that moved and that did not, all else that was there, and what was not."""
+"""The states of a field: counters that moved or did not, other fields that were seen, and fields that were not."""
 
 
 def coverage_section(verdict: Verdict) -> list[HtmlContent]:
-    """The facts in short, and every field of an edition that we know."""
+    """The facts in short, and, for a known edition, every field."""
     facts = definition_list(summary.coverage_lines(verdict))
     if verdict.edition in editions.shipped_edition_names():
         return [facts, _fields(verdict, editions.load_edition(verdict.edition))]
@@ -31,7 +31,7 @@ def coverage_section(verdict: Verdict) -> list[HtmlContent]:
 
 
 def _listed(title: str, paths: Sequence[str]) -> SafeHtml:
-    """A long list of fields of an edition that we do not know."""
+    """A list of fields of an unknown edition."""
     return folded_details(f"{title} ({len(paths):,})", html_element("p", code_text(", ".join(paths), limit=20_000)))
 
 
@@ -92,7 +92,7 @@ def _states(verdict: Verdict, edition: Edition) -> dict[str, str]:
 
 
 def _coverage_bar(counts: Counter[str], whole: int) -> SafeHtml:
-    """The same as the numbers beside it, for the eye alone."""
+    """A bar that shows the numbers beside it; purely visual."""
     pieces = [
         html_element("span", "", class_=_state_class(state), style=f"flex-grow: {counts[state]}")
         for state in FIELD_STATES

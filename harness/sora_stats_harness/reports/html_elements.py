@@ -1,9 +1,8 @@
 """
 HTML that is escaped by construction.
 
-Elements are made by `html_element`, whose plain strings are always escaped and whose attributes are always quoted; only what
-it made itself, an `SafeHtml`, goes in as it is. So there is no place in a report where escaping can be forgotten, and no
-template language to install.
+`html_element` makes elements: it escapes all plain strings and quotes all attributes; only its own results, which are
+`SafeHtml`, are inserted unchanged. So no report can forget to escape, and no template language is needed.
 """
 
 from __future__ import annotations
@@ -16,19 +15,19 @@ from . import escaping as escape
 
 
 class SafeHtml(str):
-    """Text that is HTML already; made by `html_element` and `join_html` only."""
+    """Text that is HTML already; `html_element` inserts it unchanged."""
 
     __slots__ = ()
 
 
 HtmlContent = str | SafeHtml | None | Iterable["HtmlContent"]
-"""What an element may hold: text (to be escaped), HTML, nothing, or several of these."""
+"""The content of an element: text (to be escaped), HTML, nothing, or several of these."""
 
 _VERBATIM: Final = frozenset({"code", "mark", "samp", "script", "style"})
-"""Elements whose text is not for translation: it is the server's, or there to be copied."""
+"""Elements whose text is not translated: it is from the server, or meant to be copied."""
 
 _SPOKEN: Final = frozenset({"alt", "aria_label", "title"})
-"""Attributes that are for people."""
+"""Attributes whose text is for people, and is translated."""
 
 _VOID_ELEMENTS: Final = frozenset({"meta", "link", "br", "hr"})
 
@@ -40,9 +39,9 @@ def html_element(
     Make one element.
 
     Args:
-        content: Strings are escaped, made visible and cut at `limit`; HTML stays; None is nothing.
-        limit: Characters of one string.
-        attributes: A trailing `_` of a name is dropped (`class_`), `_` within it is `-`; None leaves it out.
+        content: Strings are escaped and shortened to `limit`; HTML stays unchanged; None is dropped.
+        limit: The most characters of one string.
+        attributes: A trailing `_` of a name is dropped (`class_`), an inner `_` becomes `-`; None leaves it out.
 
     >>> html_element("p", "a<b", html_element("b", "&"), class_="x")
     '<p class="x">a&lt;b<b>&amp;</b></p>'
@@ -55,11 +54,6 @@ def html_element(
     if name in _VOID_ELEMENTS:
         return SafeHtml(f"<{name}{given}>")
     return SafeHtml(f"<{name}{given}>{_render_contents(content, limit, name)}</{name}>")
-
-
-def join_html(*content: HtmlContent, limit: int = escape.DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
-    """Put content in a row."""
-    return SafeHtml(_render_contents(content, limit, ""))
 
 
 def _render_contents(content: Iterable[HtmlContent], limit: int, name: str) -> str:
@@ -77,12 +71,12 @@ def _render_content(piece: HtmlContent, limit: int, name: str) -> str:
 
 
 def scrollable(content: HtmlContent, label: str) -> SafeHtml:
-    """What may be wider than a narrow screen, and then scrolls within itself, by keyboard too."""
+    """Wide content that scrolls within itself on a narrow screen, also by keyboard."""
     return html_element("div", content, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
 def html_document(title: str, style: str, body: HtmlContent) -> str:
-    """A whole page that loads nothing and runs nothing, and says so to the browser."""
+    """A whole page without scripts or external resources, which its security policy tells the browser."""
     head = html_element(
         "head",
         html_element("meta", charset="utf-8"),

@@ -1,4 +1,4 @@
-"""The findings in the page, each with the samples that prove it beside each other."""
+"""The page's sections about incidents and findings, each finding with the samples that prove it side by side."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ from .violation_picture import make_violation_picture
 
 MAX_FINDINGS: Final = 200
 MAX_UNFOLDED_FINDINGS: Final = 3
-"""Findings whose samples are unfolded from the start, which is also what gets printed."""
+"""How many findings have their samples unfolded initially, and so also when printed."""
 UNFOLDED_ROWS: Final = 8
-"""Of the samples; in a live system nearly every counter differs, and the one that matters comes first."""
+"""
+How many rows of samples are shown; in a live system nearly every counter differs, and the relevant one comes first.
+"""
 MAX_SAMPLE_TABLES: Final = 40
-"""Findings that show their samples; an ordinary report stays below 1 MB."""
+"""How many findings show their samples; so an ordinary report stays below 1 MB."""
 MAX_PICTURES: Final = 20
-"""Findings that are drawn."""
+"""How many findings are drawn."""
 
 
 def incidents_section(report: VerdictReport) -> HtmlContent:
-    """The causes, each with the findings that it explains folded below it."""
+    """The incidents, each with the findings that it explains folded below it."""
     verdict = report.verdict
     return [
         html_element(
@@ -55,12 +57,12 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
 
 
 def _fact(label: str, text: str) -> SafeHtml:
-    """A fact of a finding; a command line is there to be copied."""
+    """A fact of a finding; a command line is shown in full, to be copied."""
     return code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label))
 
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
-    """That of the weightiest finding that it explains."""
+    """The style of the finding with the highest level that it explains."""
     members = incident_summary.incident_findings(report.verdict, incident)
     return summary.finding_style(report, members[0][1]) if members else "info"
 
@@ -87,7 +89,7 @@ def findings_section(report: VerdictReport) -> HtmlContent:
 
 
 def details_section(report: VerdictReport) -> HtmlContent:
-    """Every finding in the verdict's order, but for those that a cause above explains."""
+    """Every finding in the verdict's order, except those that an incident explains."""
     entries = report.verdict.findings
     explained = summary.explained_fingerprints(report.verdict)
     shown = [
@@ -127,7 +129,7 @@ def _top_findings(verdict: Verdict) -> HtmlContent:
 
 
 def _index(report: VerdictReport) -> HtmlContent:
-    """Every requirement that has findings; nothing where the top findings are all there are."""
+    """Every requirement that has findings; nothing if the top findings are all."""
     verdict = report.verdict
     if len(verdict.findings) <= summary.MAX_TOP_FINDINGS:
         return None
@@ -178,7 +180,7 @@ def _picture(report: VerdictReport, entry: FindingEntry, name: str) -> HtmlConte
 
 
 def _incident_picture(report: VerdictReport, incident: Incident) -> HtmlContent:
-    """That of the first finding that has one."""
+    """The picture of the first finding that has one."""
     members = incident_summary.incident_findings(report.verdict, incident)
     pictures = (_picture(report, entry, f"incident-{incident.id}-{place}") for place, entry in members)
     return next((picture for picture in pictures if picture is not None), None)

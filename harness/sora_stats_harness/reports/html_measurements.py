@@ -1,4 +1,4 @@
-"""The figures of a run in the page: the finished tables, and charts of the same figures for the eye."""
+"""The page's sections about measurements: the tables, and charts of the same figures."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from .html_elements import HtmlContent, SafeHtml, html_element
 from .load_tables import clock_time
 from .measurement_tables import step_times
 
-NO_CHARTS_NOTE: Final = f"Charts are drawn where the extra '{charts.CHARTS_EXTRA}' is installed: pip install pygal"
+NO_CHARTS_NOTE: Final = f"Charts need the extra '{charts.CHARTS_EXTRA}': pip install pygal"
 
 MAX_TIME_TICKS: Final = 5
-"""Steps between the labels of a time axis: more texts would overlap."""
+"""The most labels of a time axis: more would overlap."""
 
 _STEP_STYLES: Final = {"passed": "pass", "failed": "fail", "void": "inconclusive"}
 
@@ -51,7 +51,7 @@ def _table(table: MeasurementTable) -> HtmlContent:
 
 
 def _chart_list(name: str, verdict: Verdict) -> HtmlContent:
-    """The charts of a section; where they can't be drawn a note in their place."""
+    """The charts of a section; a note instead if they can't be drawn."""
     if name not in ("load", "capacity", "cost"):
         return None
     if not charts.charts_available():
@@ -87,7 +87,7 @@ def _percentiles(latency: Sequence[LatencyDistribution]) -> SafeHtml | None:
 
 
 def percentile_curve(latency: LatencyDistribution) -> list[tuple[float, float]]:
-    """The times at each percentile, from the buckets where there are any; the last point is the longest."""
+    """The times at each percentile, from the buckets if there are any; the last point is the longest time."""
     if not latency.buckets:
         known = sorted((float(percent), us) for percent, us in latency.percentiles.items())
         return [(percentile_position(percent), us / 1000) for percent, us in known if percent < 100]
@@ -99,11 +99,11 @@ def percentile_curve(latency: LatencyDistribution) -> list[tuple[float, float]]:
     return list(charts.thin_points(points, 0.02))
 
 
-# The course of a run.
+# The timeline of a run.
 
 
 def _timeline(load: LoadResult) -> list[SafeHtml | None]:
-    # What came in after the last full row would look like a drop.
+    # An incomplete last row would look like a drop.
     rows = [each for each in load.timeline if each.from_s + each.lasts_s <= load.lasted_s + 0.5]
     if len(rows) < 2:
         return []
@@ -134,7 +134,8 @@ def _timeline(load: LoadResult) -> list[SafeHtml | None]:
             "traffic",
             [line("responses", rates), line("errors", errors)],
             title="Responses and errors a second",
-            about=f"Between {min(rates):,.4g} and {max(rates):,.4g} responses a second, at most {max(errors):,.4g} errors.",
+            about=f"Between {min(rates):,.4g} and {max(rates):,.4g} responses a second, at most {max(errors):,.4g} "
+            f"errors.",
             axes=charts.Axes(time_axis, "a second", ticks, zero=True),
         ),
         charts.line_chart(
@@ -150,7 +151,7 @@ def _timeline(load: LoadResult) -> list[SafeHtml | None]:
 
 
 def _clock_ticks(load: LoadResult, rows: Sequence[TimelineRow]) -> list[tuple[float, str]] | None:
-    """Seconds of the run that the time axis names by the wall clock; None where that is not known."""
+    """Labels of the time axis by the wall clock; None if that is unknown."""
     first_s, last_s = rows[0].from_s, rows[-1].from_s
     step_s = max(1, math.ceil((last_s - first_s) / MAX_TIME_TICKS))
     ticks = [(float(at_s), clock_time(load, at_s)) for at_s in range(first_s, last_s + 1, step_s)]

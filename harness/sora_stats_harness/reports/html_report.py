@@ -1,7 +1,7 @@
 """
-The report to send to somebody who wasn't there: one HTML file that loads nothing and runs nothing.
+Renders report.html, the report to pass on: one HTML file without scripts or external resources.
 
-Status is always said in words, colour only repeats it. Headings and tables are real ones, for screen readers and for
+Every status is stated in words; colour only repeats it. Headings and tables are real ones, for screen readers and
 print; long tables are folded with <details>, which needs no script.
 """
 
@@ -47,7 +47,7 @@ def render_html(report: VerdictReport) -> str:
 
 
 def _sections(report: VerdictReport) -> list[PageSection]:
-    """Causes and top findings, then what the run is read for, then the rest; some are empty."""
+    """The sections: incidents and top findings, then the part that leads, then the rest; some are empty."""
     verdict = report.verdict
     measured = [
         PageSection(each.name, each.name.capitalize(), each.title, measurement_content(each, verdict))
@@ -59,7 +59,7 @@ def _sections(report: VerdictReport) -> list[PageSection]:
     drift = 0 if verdict.drift is None else len(verdict.drift.entries)
     diagnosis = definition_list(verdict.diagnosis.items()) if verdict.diagnosis else None
     return [
-        PageSection("diagnosis", "Diagnosis", "What stands at the URL", diagnosis),
+        PageSection("diagnosis", "Diagnosis", "What is at the URL", diagnosis),
         PageSection(
             "incidents",
             f"Causes ({len(verdict.incidents)})",
@@ -130,7 +130,7 @@ def _coverage_title(verdict: Verdict) -> str:
 
 
 def _figure_tiles(figures: Sequence[HeadlineFigure]) -> SafeHtml:
-    """The few numbers that a reader wants first."""
+    """The headline figures."""
     tiles = [
         html_element(
             "li",
@@ -145,7 +145,7 @@ def _figure_tiles(figures: Sequence[HeadlineFigure]) -> SafeHtml:
 
 
 def _requirements(verdict: Verdict) -> list[HtmlContent]:
-    """The matrix: each requirement as one cell, family by family, which leads to its row."""
+    """The matrix: a cell for each requirement, family by family, with a link to its row."""
     rows = [
         html_element(
             "div",
@@ -200,7 +200,7 @@ def _requirement_cell(requirement: RequirementStatus) -> SafeHtml:
 
 
 def _rules(verdict: Verdict) -> list[HtmlContent]:
-    """What each requirement says, and what became of it."""
+    """The table of all requirements, with their status."""
     places: dict[str, int] = {}
     for place, entry in enumerate(verdict.findings, start=1):
         places.setdefault(entry.requirement, place)

@@ -1,4 +1,4 @@
-"""The texts about incidents that all reports share."""
+"""Texts about incidents that all reports share."""
 
 from __future__ import annotations
 
@@ -10,30 +10,32 @@ from . import summary
 
 
 def incidents_title(verdict: Verdict) -> str:
-    """How many causes were recognised."""
+    """A title with the number of recognised causes."""
     return f"Cause{'' if len(verdict.incidents) == 1 else 's'} recognised: {len(verdict.incidents)}"
 
 
 def incidents_by_weight(verdict: Verdict) -> list[Incident]:
-    """Those first that explain nothing but are causes all the same, then by the weightiest finding that each explains."""
+    """
+    The incidents in order: first those without findings, then by the highest level of the findings that each explains.
+    """
     places = {entry.fingerprint: place for place, entry in enumerate(verdict.findings, start=1)}
     return sorted(verdict.incidents, key=lambda each: min((places.get(name, 0) for name in each.explains), default=0))
 
 
 def incident_note(verdict: Verdict) -> str:
-    """How many findings stand below an incident; empty where none do."""
+    """How many findings are below an incident; empty if none is."""
     count = len(summary.explained_fingerprints(verdict))
     return f"{summary.count_with_noun(count, 'finding')} explained by the causes above" if count else ""
 
 
 def incident_findings(verdict: Verdict, incident: Incident) -> list[tuple[int, FindingEntry]]:
-    """The findings that an incident explains, each with its place among all, from 1."""
+    """The findings that an incident explains, each with its number among all findings."""
     explained = set(incident.explains)
     return [(place, each) for place, each in enumerate(verdict.findings, start=1) if each.fingerprint in explained]
 
 
 def incident_facts(verdict: Verdict, incident: Incident) -> list[tuple[str, str]]:
-    """What stands below an incident's sentence: a label and a line each."""
+    """The facts below an incident's sentence: a label and a line each."""
     members = incident_findings(verdict, incident)
     rows = []
     if members:

@@ -1,10 +1,12 @@
 """
-JUnit XML, which every CI server draws: a test case for each requirement and each SLO, and one for the verdict.
+Renders JUnit XML, which every CI server displays: a test case for each requirement and each SLO, and one for the
+verdict.
 
-JUnit knows passed, failed, error and skipped, and a job that reads nothing else must not turn green on a run that saw
-too little. So a case called `verdict` fails with the verdict, and is an error where it is inconclusive.
+JUnit has the outcomes passed, failed, error and skipped, and a job that reads only this must not become green after a
+run that saw too little. So a case called `verdict` fails with the verdict, and is an error if it is inconclusive.
 
-Names of cases are unique. Evidence is attached as GitLab, and Jenkins with its plugin, expect it. Figures are properties.
+Names of cases are unique. Evidence is attached as GitLab, and Jenkins with its plugin, expect it. Figures are
+properties.
 """
 
 from __future__ import annotations
@@ -22,14 +24,14 @@ from .measurement_tables import measurement_sections
 from .report import VerdictReport
 
 _SKIPPED_STATUSES: Final = ("not_checked", "not_applicable", "known", "waived")
-"""What is let pass is shown as skipped, which every CI server lists, and not as passed."""
+"""Statuses of findings that don't fail; they are shown as skipped, which every CI server lists, not as passed."""
 
 MAX_FINDINGS: Final = 50
-"""Of one requirement, in its case's text."""
+"""How many findings of one requirement its case shows."""
 
 
 def render_junit(report: VerdictReport) -> str:
-    """Write the document; every text in it is of characters that XML 1.0 allows."""
+    """Render the document; every text in it has only characters that XML 1.0 allows."""
     verdict = report.verdict
     slos = [] if verdict.load is None else [_slo_case(each) for each in verdict.load.slos]
     cases = [*(_requirement_case(row, report) for row in verdict.requirements), *slos, _verdict_case(verdict)]
@@ -91,7 +93,7 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
 
 
 def _table_properties(table: MeasurementTable) -> Iterator[tuple[str, str]]:
-    """Each cell, named after its row and column; a long table is left to report.html."""
+    """Each cell, named after its row and column; long tables are only in report.html."""
     for row in table.rows if not table.folded else ():
         key = ".".join(row[: table.keys])
         for column, text in list(zip(table.columns, row, strict=True))[table.keys :]:
@@ -133,7 +135,7 @@ def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementT
 
 
 def _skip_reason(row: RequirementStatus, verdict: Verdict) -> str:
-    """Why a case is neither passed nor failed."""
+    """Why a case is skipped."""
     if row.status == "known":
         return "known from the baseline"
     if row.status == "waived":

@@ -1,8 +1,8 @@
 """
-Whether responses have become slower or faster from one set of runs to another.
+Decides whether responses became slower or faster from one set of runs to another.
 
-Two runs of the same server differ, so latencies are compared only as sets of runs, one number a run, by a rank test, and a
-change is claimed only if it is significant and large enough to matter.
+Two runs of the same server differ, so latencies are compared only as sets of runs, with one number per run and a rank
+test. A change is claimed only if it is significant and large enough to matter.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from .rank_statistics import (
 )
 
 MIN_RUNS_PER_SIDE: Final = 5
-"""With four runs a side, no rank test is significant at 1 %."""
+"""The least runs per side: with four, no rank test is significant at 1 %."""
 
 MAX_RUNS_NEEDED: Final = 1000
-"""Where more would be needed, NEW lies so near the bound that no number of runs is worth naming."""
+"""If more runs would be needed, NEW is too close to the bound for any practical number of runs."""
 
 
 class _LatencyTestRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A row to be: the numbers of each side, one a run, in microseconds."""
+    """A row before it is tested: the numbers of each side, one per run, in microseconds."""
 
     target: str
     percentile: float
@@ -52,7 +52,7 @@ def compare_latencies(
     """
     Compare each percentile of each target.
 
-    What keeps latencies from being compared is added to the notes, and what of NEW is in no latency to `unmeasured`.
+    Reasons why latencies can't be compared are added to `notes`, and what NEW did not measure to `unmeasured`.
     """
     before, after = _usable_latency_runs(base, "BASE", policy, notes), _usable_latency_runs(new, "NEW", policy, notes)
     if not before or not after:
@@ -86,7 +86,7 @@ def compare_latencies(
 def _usable_latency_runs(
     runs: Sequence[Verdict], name: str, policy: ComparisonPolicy, notes: list[str]
 ) -> list[Verdict]:
-    """The runs that measured the server, and not their own generator."""
+    """The runs that measured the server, not their own generator."""
     kept = []
     limited = 0
     for verdict in runs:
@@ -102,7 +102,7 @@ def _usable_latency_runs(
 
 
 def _failed_requests_note(name: str, runs: Sequence[Verdict]) -> str | None:
-    """What was never responded is in no percentile, and may have been the slowest."""
+    """A note about requests without a response, which are in no percentile and may have been the slowest."""
     loads = [verdict.load for verdict in runs if verdict.load is not None]
     sent, lost = sum(load.sent for load in loads), sum(load.errors + load.abandoned for load in loads)
     if lost * 100 < sent or not lost:
@@ -111,13 +111,13 @@ def _failed_requests_note(name: str, runs: Sequence[Verdict]) -> str | None:
 
 
 def describe_load(verdict: Verdict) -> str:
-    """What two runs must share for their latencies to be comparable, for a person."""
+    """Describe the load of a run; two runs' latencies are comparable only if these are equal."""
     load = verdict.load
     if load is None:
         return "none"
     options = verdict.options
     if load.model == "open":
-        # What was due by the schedule, as measured, differs from run to run in the last digits.
+        # The measured rate of the schedule differs in the last digits from run to run.
         how = f"{options.get('rate') or load.planned_per_s or 0:.3g}/s"
     else:
         how = f"{options.get('users', '?')} users every {options.get('interval_s') or 0} s"
@@ -129,10 +129,10 @@ def _latency_rows(
     base: Sequence[Verdict], new: Sequence[Verdict], policy: ComparisonPolicy, notes: list[str]
 ) -> Iterable[_LatencyTestRow]:
     """
-    The rows in the order of their weight: a percentile of all targets together, and then of each.
+    The rows in order of importance: each percentile for all targets together, and then for each target.
 
-    All targets together are the mean of their percentiles, each as often as it responded in all runs of both sides: the
-    same weights for every run, so that a listing that is rare, and therefore uncertain, does not drown the rest.
+    The value of all targets together is the mean of their percentiles, weighted by the number of responses over all
+    runs of both sides. So every run has the same weights, and a rare and therefore uncertain target does not dominate.
     """
 
     weights = Counter[str]()
@@ -182,9 +182,9 @@ def _targets(runs: Sequence[Verdict], time: str, rule: Callable[[Iterable[bool]]
 
 def _count_testable_rows(rows: Sequence[_LatencyTestRow], alpha: float) -> int:
     """
-    How many rows, from the first, can be tested together such that each could still be found to differ.
+    How many rows, from the first on, can be tested together so that each could still show a difference.
 
-    This is decided by the number of runs alone, before any time is looked at, and so costs no error.
+    This depends only on the number of runs, not on any measured time, and so doesn't bias the tests.
     """
     tested = 0
     for count, row in enumerate(rows, start=1):
@@ -196,7 +196,7 @@ def _count_testable_rows(rows: Sequence[_LatencyTestRow], alpha: float) -> int:
 
 
 def _runs_needed(rows: int, alpha: float) -> int:
-    """Runs a side with which so many rows can be tested together."""
+    """How many runs per side are needed to test this many rows together."""
     runs = MIN_RUNS_PER_SIDE
     while rows * smallest_possible_p(runs, runs) > alpha:
         runs += 1
@@ -207,8 +207,8 @@ def _judge_bounds(rows: Sequence[_LatencyTestRow], tested: int, allowed: float, 
     """
     Whether each row is within the bound.
 
-    The bound is kept where the whole confidence interval of NEW / BASE lies below it. Only where all rows keep it is
-    anything claimed, so this needs no correction for their number. It is exceeded where the rank test tells NEW from a
+    A row keeps the bound if the whole confidence interval of NEW / BASE is below it. A claim needs all rows to keep it,
+    so no correction for their number is necessary. A row exceeds the bound if the rank test distinguishes NEW from a
     BASE that is slower by the whole bound; one such row is enough to fail, so these p-values are corrected.
     """
     raised = [rank_sum_test([value * (1 + allowed) for value in row.base], row.new) for row in rows[:tested]]
@@ -217,7 +217,7 @@ def _judge_bounds(rows: Sequence[_LatencyTestRow], tested: int, allowed: float, 
 
 
 def _judge_bound(row: _LatencyTestRow, limit: float, alpha: float, *, beyond: bool) -> LatencyBound:
-    # The shift of logarithms is the logarithm of the ratio. A time of 0 is one that no clock could tell from 1 us.
+    # The shift of logarithms is the logarithm of the ratio. A time of 0 can't be distinguished from 1 us.
     before, after = ([log(max(1.0, value)) for value in side] for side in (row.base, row.new))
     bounds = shift_confidence_interval(before, after, alpha)
     if bounds is None or min(len(before), len(after)) < MIN_RUNS_PER_SIDE:
@@ -229,7 +229,7 @@ def _judge_bound(row: _LatencyTestRow, limit: float, alpha: float, *, beyond: bo
     elif beyond and shift > limit:
         outcome = "exceeded"
     ratios = round(exp(bounds[0]), 4), round(exp(bounds[1]), 4)
-    # NEW is taken to be as fast as BASE unless the runs show otherwise: the shift of a few runs is mostly chance.
+    # NEW is assumed to be as fast as BASE unless the runs show otherwise: the shift of a few runs is mostly chance.
     expected = shift if bounds[0] > 0 or bounds[1] < 0 else 0.0
     needed = _runs_to_decide(before, after, abs(limit - expected), alpha)
     return LatencyBound(ratio_interval=ratios, outcome=outcome, runs_needed=needed if outcome == "undecided" else None)
@@ -237,10 +237,10 @@ def _judge_bound(row: _LatencyTestRow, limit: float, alpha: float, *, beyond: bo
 
 def _runs_to_decide(before: Sequence[float], after: Sequence[float], distance: float, alpha: float) -> int | None:
     """
-    Runs a side with which four of five intervals miss a bound at this distance.
+    How many runs per side are needed for four of five intervals to exclude a bound at this distance.
 
-    The standard error of the shift, which shrinks with the square root of the number of runs, is taken from an interval of
-    80 %: in few runs its bounds scatter less than those of 99 %, and one slow run doesn't move them.
+    The standard error of the shift, which shrinks with the square root of the number of runs, is estimated from an
+    interval of 80 %: with few runs its bounds vary less than those of 99 %, and a single slow run doesn't move them.
     """
     bounds = shift_confidence_interval(before, after, 0.2)
     if bounds is None:

@@ -1,6 +1,4 @@
-"""
-The figures of a load run as finished cells: for all reports, and for Locust's page while the run goes on.
-"""
+"""The tables of a load run: for all reports, and for Locust's page during the run."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ from .figure_cells import (
 
 
 def response_times(latency: Iterable[LatencyDistribution]) -> LatencyDistribution | None:
-    """The response times of all targets together, of complete responses."""
+    """The response times of complete responses, for all targets together."""
     parts = [each for each in latency if each.kind == "response" and not each.includes_failures]
     whole = next((each for each in parts if each.target == ALL_TARGETS), None)
     return whole or (parts[0] if len(parts) == 1 else None)
@@ -82,7 +80,7 @@ def _traffic_table(load: LoadResult) -> MeasurementTable:
         columns=("what", "count", "a second"),
         rows=[row for row in rows if row[1] != NO_FIGURE],
         note="Sent is the sum of judged, errors and abandoned. An error is a request without a complete response; an "
-        "abandoned one was under way when the run ended.",
+        "abandoned request was open when the run ended.",
     )
 
 
@@ -107,7 +105,7 @@ def _per_response(load: LoadResult) -> int | None:
 
 
 def target_table(targets: Sequence[TargetTraffic]) -> MeasurementTable:
-    """What came of the requests for each target, and for all."""
+    """What happened to the requests for each target, and for all targets."""
     sums = [sum(values) for values in zip(*map(_traffic_numbers, targets), strict=True)]
     rows = [(each.target, *_traffic_numbers(each), each.per_s) for each in targets]
     if len(rows) > 1:
@@ -162,7 +160,7 @@ def latency_table(latency: Sequence[LatencyDistribution]) -> MeasurementTable:
 
 
 def failure_table(failures: Sequence[FailureCount], sent: int) -> MeasurementTable:
-    """Errors and responses of status 500 and above, and whose they are."""
+    """Errors and responses of status 500 and above, and whose failure they are."""
     errors = sum(each.count for each in failures if not each.code.startswith("status "))
     failing = sum(each.count for each in failures) - errors
     title = f"{errors:,} of {sent:,} requests without a complete response"
@@ -183,13 +181,13 @@ def failure_table(failures: Sequence[FailureCount], sent: int) -> MeasurementTab
         ],
         keys=2,
         texts=(4, 5),
-        note="Whose: the generator's, where its own machine could not send; else the server's, or the way to it.",
+        note="Whose: the generator's if its own machine could not send; else that of the server or the network.",
     )
 
 
 def clock_time(load: LoadResult, at_s: float) -> str | None:
     """
-    The wall-clock time of a second of the timeline, in UTC; None where it is not known.
+    The wall-clock time of a second of the timeline, in UTC; None if it is unknown.
 
     >>> load = LoadResult(scenario="", model="open", planned_per_s=None, offered_per_s=0, lasted_s=0, sent=0, judged=0,
     ...     errors=0, abandoned=0, bytes_sent=0, bytes_received=0, began_at="2026-11-24T03:14:59.250Z")
@@ -218,6 +216,7 @@ def _timeline_table(load: LoadResult) -> MeasurementTable:
             ],
             texts=(1,),
             folded=True,
-            note="By arrival; response times, and how long requests without a complete response waited; warm-up included.",
+            note="By arrival; response times, and how long requests without a complete response waited; warm-up "
+            "included.",
         )
     )

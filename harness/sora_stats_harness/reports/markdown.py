@@ -1,8 +1,8 @@
 """
-A summary in Markdown, for the step summary of a CI job or a comment on a merge request.
+Renders a summary in Markdown, for the step summary of a CI job or a comment on a merge request.
 
-Whatever a server may have chosen stands in a code span, where Markdown sees neither markup nor links nor mentions, and
-never in a table, whose cells a `|` ends even there.
+Texts from a server are in code spans, where Markdown interprets neither markup nor links nor mentions, and never in a
+table, where a `|` ends a cell even within a code span.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from .measurement_tables import measurement_sections
 from .report import VerdictReport
 
 MAX_FINDINGS: Final = 50
-"""Shown; GitHub takes 1 MiB a step."""
+"""How many findings are shown; GitHub allows 1 MiB per step."""
 
 MAX_EXPLAINED_FINDINGS: Final = 10
-"""Shown below one incident."""
+"""How many findings are shown below one incident."""
 
 MAX_TITLE_CHARACTERS: Final = 500
-"""Of a section's title, which may hold the whole result."""
+"""The most characters of a section's title, which may contain the whole result."""
 
 _SIGNS: Final = {"pass": "✅", "fail": "❌", "inconclusive": "❔"}
 
 
 def render_markdown_summary(report: VerdictReport) -> str:
-    """Write the summary, in the Markdown that GitHub and GitLab share."""
+    """Render the summary, in the Markdown that GitHub and GitLab share."""
     verdict = report.verdict
     conformance = [
         _families(verdict),
@@ -44,7 +44,7 @@ def render_markdown_summary(report: VerdictReport) -> str:
     measured = [_section(section) for section in measurement_sections(verdict)]
     blocks = [
         _head(verdict),
-        _labelled("What stands at the URL", list(verdict.diagnosis.items())),
+        _labelled("What is at the URL", list(verdict.diagnosis.items())),
         _incidents(report),
         _findings(report),
         *([*measured, *conformance] if leads_with_measurements(verdict) else [*conformance, *measured]),
@@ -87,7 +87,7 @@ def _families(verdict: Verdict) -> str:
 
 
 def _incidents(report: VerdictReport) -> str:
-    """The causes, each with the findings that it explains folded below it."""
+    """The incidents, each with the findings that it explains folded below it."""
     verdict = report.verdict
     if not verdict.incidents:
         return ""
@@ -157,7 +157,7 @@ def _coverage(verdict: Verdict) -> str:
 
 
 def _labelled(title: str, rows: Sequence[tuple[str, str]]) -> str:
-    """A list of short names with a line each; names are ours, lines may hold anything."""
+    """A list of short names with a line each; the names are our own, the lines may contain anything."""
     if not rows:
         return ""
     return "\n".join([f"### {title}", "", *(f"- {label}: {escape_inline(text)}" for label, text in rows)])
@@ -182,14 +182,14 @@ def _row(cells: Iterable[str]) -> str:
 
 
 _MARKUP: Final = re.compile(r"[&<>|`*\[\]\\~#!]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|:(?=//)")
-"""What may be markup, or the beginning of a link."""
+"""Characters that may be markup, or the beginning of a link."""
 
 
 def escape_inline(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
     """
-    Text that is ours in all likelihood, in a place where a code span would be ugly or, in a table, unsafe.
+    Escape text that is probably our own, for places where a code span would be ugly or, in a table, unsafe.
 
-    Markup becomes a number, which Markdown never takes for markup. A mention is looked for in the outcome, so `@` has
-    to go.
+    Markup characters become numeric references, which Markdown never interprets. Mentions are searched for afterwards,
+    so `@` has to be removed.
     """
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", escape_terminal(text, limit)).replace("@", "＠")

@@ -1,8 +1,8 @@
 """
-The figures of a run as finished cells: terminal, HTML, JUnit, Markdown and GitHub print these, and compute nothing.
+The tables of a run's measurements, with formatted cells: every report prints these, and computes nothing.
 
-So a figure has one value, wherever it is read. What belongs together is a section, whose title holds the result; its
-tables hold text only.
+So a figure has the same value in all reports. A section has a title that states the result, and tables that consist of
+text only.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .load_tables import load_section, response_times
 
 
 def measurement_sections(verdict: Verdict) -> list[MeasurementSection]:
-    """All figures of a run; none of a run that measured nothing."""
+    """All measurements of a run; empty if it measured nothing."""
     sections = []
     if verdict.load is not None:
         sections.append(load_section(verdict.load))
@@ -110,15 +110,15 @@ def _step_table(steps: Sequence[CapacityStepResult]) -> MeasurementTable:
             rows=rows,
             texts=(1, 8, 10),
             optional=(8, 3, 5, 7, 9),
-            note="A rate passes where every SLO holds. Times are response times of complete responses over the whole "
-            "step, of all targets and of the target with the highest p99, where enough times carry one; each window is "
-            "judged by its own. A request without a response in time counts against each SLO and has no time here.",
+            note="A rate passes if every SLO is kept. Times are response times of complete responses over the whole "
+            "step, for all targets and for the target with the highest p99, if there are enough times; each window is judged "
+            "by its own times. A request without a response in time counts against each SLO, and has no time here.",
         )
     )
 
 
 def _slowest_target(step: CapacityStepResult) -> LatencyDistribution | None:
-    """The target with the highest p99, among several that have enough times for one."""
+    """The target with the highest p99, if several have enough times for one."""
     parts = [
         each
         for each in step.latency
@@ -128,7 +128,7 @@ def _slowest_target(step: CapacityStepResult) -> LatencyDistribution | None:
     return max(shown, key=lambda each: each.percentiles["99"]) if len(parts) > 1 and shown else None
 
 
-# What a listing costs, whether polling hurts the media, what polling will cost.
+# The cost of a listing, the effect of polling on the media, the cost of polling.
 
 
 def _cost_section(found: ListingCost) -> MeasurementSection:
@@ -202,8 +202,8 @@ def _estimate_section(found: PollingEstimate) -> MeasurementSection:
             ),
         ],
         texts=(2,),
-        note="Times include connecting, which a poller that keeps its connection is spared. Of so few responses the "
-        "longest is no bound; `sora-harness load --scenario scrape` verifies it.",
+        note="Times include connecting, which a poller with a kept connection avoids. With so few responses the "
+        "longest time is not a bound; `sora-harness load --scenario scrape` verifies it.",
     )
     title = f"Estimate: {format_number(found.mbit_per_s)} Mbit/s for {plan}"
     return MeasurementSection(name="estimate", title=title, tables=[table])

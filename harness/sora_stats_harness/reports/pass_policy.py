@@ -1,8 +1,7 @@
 """
-What a user lets pass: waivers, an earlier verdict, and findings below a level.
+The policy that decides whether a finding fails: levels, waivers and the baseline.
 
-Whatever asks whether a finding makes a run fail asks here: the verdict at the end of `conform`, `check` and `load`, and a
-capacity search while it is under way.
+Both the verdict at the end of `conform`, `check` and `load`, and a capacity search during its run, use it.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ def _today() -> date:
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
-    """What may be found without a run failing; what the workers of a run are told of it."""
+    """Which findings don't fail a run; the part of the policy that is sent to workers."""
 
     severity: Severity = DEFAULT_SEVERITY
-    """From which level on a finding fails, and what the user lets each requirement weigh."""
+    """The level from which on findings fail, and the levels that the user set."""
     waivers: tuple[Waiver, ...] = ()
     known: frozenset[str] = frozenset()
-    """Fingerprints of what a baseline has."""
+    """The fingerprints of the baseline's findings."""
     day: date = msgspec.field(default_factory=_today)
-    """On which the run started, in UTC: a waiver holds until its last day."""
+    """The day on which the run started, in UTC, to which the waivers' last days are compared."""
 
     def status_of(self, finding: Finding | FindingEntry) -> FindingStatus:
         """
-        Tell whether a finding is new.
+        Decide whether a finding is new, known or waived.
 
-        What only an expired waiver covers is new, even where the baseline has it.
+        A finding that only an expired waiver covers is new, even if the baseline has it.
         """
         covering = [waiver for waiver in self.waivers if covers_finding(waiver, finding)]
         if any(self.day <= waiver.until for waiver in covering):
@@ -54,26 +53,26 @@ class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassPolicy:
-    """What decides a pass, besides what was seen."""
+    """The user's settings that decide a pass."""
 
     severity: Severity = DEFAULT_SEVERITY
-    """From which level on a finding fails, and what the user lets each requirement weigh."""
+    """The level from which on findings fail, and the levels that the user set."""
     require: Collection[str] = ()
-    """Requirements that must have been observed, whatever the reason that they were not."""
+    """Requirements that must have been observed."""
     waivers: Sequence[Waiver] = ()
     baseline: Baseline | None = None
     """An earlier verdict, of the same edition and kind of subject."""
     day: date = field(default_factory=_today)
-    """As that of its tolerance."""
+    """The day on which the run started, in UTC."""
 
     @property
     def tolerance(self) -> Tolerance:
-        """What of it matters while a run is under way."""
+        """The part that is needed during a run."""
         known = frozenset[str]() if self.baseline is None else self.baseline.known_fingerprints
         return Tolerance(severity=self.severity, waivers=tuple(self.waivers), known=known, day=self.day)
 
     def mark(self, entries: Iterable[FindingEntry]) -> list[FindingEntry]:
-        """Copy findings, those that are new with the status that they have by this policy."""
+        """Copy findings, with their status by this policy."""
         status_of = self.tolerance.status_of
         return [
             msgspec.structs.replace(entry, status=status_of(entry) if entry.status == "new" else entry.status)
@@ -83,7 +82,7 @@ class PassPolicy:
 
 def withhold_pass(verdict: Verdict, problem: HarnessError) -> None:
     """
-    Put what went wrong beside a run into its verdict: who reads that alone must not read PASS.
+    Record a problem outside of the run in its verdict, so that the verdict alone does not say PASS.
 
     A finding outranks it.
     """

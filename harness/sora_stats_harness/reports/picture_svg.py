@@ -1,8 +1,8 @@
 """
-Draws the picture of a violation as inline SVG, whose colours are those of the page's style sheet, light or dark.
+Draws the picture of a violation as inline SVG, in the colours of the page's style sheet, light or dark.
 
-It is drawn twice, for a wide screen with the names at the left of the axis and for a phone with the names above the bars;
-the style sheet shows one of them.
+It is drawn twice: for a wide screen with the names to the left of the axis, and for a phone with the names above the
+bars. The style sheet shows one of them.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from .text_wrapping import columns
 from .violation_picture import PicturedExchange, ViolationPicture
 
 _CHARACTER: Final = 8
-"""The width of one, with some room, of text that stands to the right of the axis."""
+"""The approximate width of one character, for text to the right of the axis."""
 _MIN_AXIS: Final = 140
 _LINE: Final = 15
 _BOUND: Final = 34
-"""The height of the row in which the bound stands."""
+"""The height of the row with the bound."""
 _BAR: Final = 14
 _FOOT: Final = 32
 _TICK_ROOM: Final = 52
@@ -28,19 +28,19 @@ _TICK_ROOM: Final = 52
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PictureLayout:
-    """Where things stand, for one width of screens."""
+    """The layout for one width of screens."""
 
     kind: Literal["wide", "narrow"]
     width: int
     left: int
     """Where the axis begins."""
     above: int
-    """Of a bar's row, what is above the bar."""
+    """The space above the bar within its row."""
     row: int
     axis: int
 
     def at(self, place: float) -> float:
-        """From a place on the axis to one in the picture."""
+        """The horizontal position of a place on the axis."""
         return self.left + place * self.axis
 
 
@@ -69,7 +69,7 @@ def render_picture(picture: ViolationPicture, name: str) -> SafeHtml:
 
     Args:
         picture: What it shows.
-        name: Unique in the page; ids begin with it.
+        name: A unique prefix for ids in the page.
     """
     return html_element(
         "figure",
@@ -114,7 +114,7 @@ def _exchange(each: PicturedExchange, top: int, layout: _PictureLayout) -> SafeH
 
 
 def _gap(picture: ViolationPicture, y: int, foot: int, layout: _PictureLayout) -> HtmlContent:
-    """The time between the two, and the bound that holds from its beginning on."""
+    """The gap between two exchanges, and the bound that applies from its beginning on."""
     if picture.gap is None:
         return _text(layout.left, y + 22, f"expected: {picture.bound}", class_="bound")
     start, end = map(layout.at, picture.gap)

@@ -1,4 +1,4 @@
-"""Draws the picture of a violation as lines of text, for a terminal of any encoding."""
+"""Draws the picture of a violation as lines of text, for a terminal with any encoding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .text_wrapping import columns
 from .violation_picture import PicturedExchange, ViolationPicture
 
 MAX_AXIS_COLUMNS: Final = 90
-"""A wider axis says nothing more."""
+"""The widest axis; a wider one shows nothing more."""
 
 MIN_AXIS_COLUMNS: Final = 16
 
@@ -20,11 +20,11 @@ def picture_lines(picture: ViolationPicture, width: int) -> list[str]:
 
     Args:
         picture: What it shows.
-        width: Columns that there are; the axis takes those that the longest value leaves.
+        width: The available columns; the axis takes those that the longest value leaves.
 
     Returns:
-        An exchange's bar below what names it, and the bound before the exchange that is wrong. Only a long value makes a
-        line longer than the width.
+        For each exchange a line with its name and one with its bar, and the bound before the wrong exchange. Only a
+        long value makes a line longer than the width.
     """
     longest = max(columns(translate(each.value)) for each in picture.exchanges)
     axis = max(MIN_AXIS_COLUMNS, min(MAX_AXIS_COLUMNS, width - longest - 1))

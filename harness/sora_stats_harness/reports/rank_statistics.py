@@ -1,9 +1,9 @@
 """
-Whether two small groups of numbers differ, without assuming how they are distributed.
+Tests whether two small groups of numbers differ, without assumptions about their distribution.
 
-Latencies of a whole run are few, skewed and rounded, so means and t-tests mislead. The rank test of Mann and Whitney
-asks only which of the two is larger. Its p-value is exact here, ties included: every way of dealing the numbers out to
-the two groups is counted, which takes big integers and no library.
+The values, one per run, are few, skewed and rounded, so means and t-tests mislead. The rank test of Mann and Whitney
+only compares which of two numbers is larger. Its p-value is exact here, also with ties: every way of distributing the
+numbers over the two groups is counted, which takes big integers but no library.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ from statistics import median
 
 def rank_sum_test(base: Sequence[float], new: Sequence[float]) -> float:
     """
-    The two-sided p-value of the rank test: how often chance alone deals the numbers out as unevenly as this.
+    The two-sided p-value of the rank test: how often chance alone distributes the numbers as unevenly as this.
 
     Args:
-        base, new: The two groups, one or more numbers each; ties get the mean of their ranks.
+        base, new: The two groups, with at least one number each; ties get the mean of their ranks.
 
     Returns:
-        Exact, at most 1, and without ties at least `smallest_possible_p` of the sizes. A few milliseconds up to 50 numbers a side.
+        Exact, at most 1, and without ties at least `smallest_possible_p` of the sizes. A few milliseconds up to 50
+        numbers a side.
 
     Raises:
         ValueError: A group is empty.
@@ -39,7 +40,7 @@ def rank_sum_test(base: Sequence[float], new: Sequence[float]) -> float:
         raise ValueError("a rank test needs numbers on both sides")
     ranks = _doubled_ranks([*base, *new])
     size, total = len(base), len(base) + len(new)
-    expected = size * (total + 1)  # of doubled ranks, whose mean is total + 1
+    expected = size * (total + 1)  # in doubled ranks, whose mean is total + 1
     off = abs(sum(ranks[:size]) - expected)
     counts = _rank_sum_counts(tuple(sorted(ranks)), size)
     as_far = sum(count for value, count in enumerate(counts) if abs(value - expected) >= off)
@@ -48,7 +49,7 @@ def rank_sum_test(base: Sequence[float], new: Sequence[float]) -> float:
 
 def smallest_possible_p(base: int, new: int) -> float:
     """
-    The smallest p-value that groups of these sizes give without ties: that of two groups which do not overlap at all.
+    The smallest p-value of groups of these sizes without ties: that of two groups which do not overlap.
 
     >>> round(smallest_possible_p(5, 5), 5), round(smallest_possible_p(7, 7), 5)
     (0.00794, 0.00058)
@@ -58,7 +59,7 @@ def smallest_possible_p(base: int, new: int) -> float:
 
 def hodges_lehmann_shift(base: Sequence[float], new: Sequence[float]) -> float:
     """
-    By how much the new numbers are higher: the median of all differences between one of each.
+    By how much the new numbers are higher: the median of all differences between one of each group.
 
     Source:
         Hodges and Lehmann, 1963.
@@ -71,16 +72,16 @@ def hodges_lehmann_shift(base: Sequence[float], new: Sequence[float]) -> float:
 
 def shift_confidence_interval(base: Sequence[float], new: Sequence[float], alpha: float) -> tuple[float, float] | None:
     """
-    Between which bounds the shift lies, with a confidence of 1 - alpha.
+    The confidence interval of the shift, at 1 - alpha.
 
     Returns:
-        None where the groups are too small for any bound at this confidence.
+        None if the groups are too small for any bound at this confidence.
 
     >>> shift_confidence_interval([1, 2, 3, 4, 5], [11, 12, 13, 14, 15], 0.01)
     (6, 14)
     """
     sizes = len(base), len(new)
-    # The rank sum less its smallest value is Mann and Whitney's U, the number of differences below 0.
+    # The rank sum minus its smallest value is Mann and Whitney's U, the number of differences below 0.
     counts = _rank_sum_counts(tuple(range(2, 2 * sum(sizes) + 1, 2)), sizes[0])
     smallest = sizes[0] * (sizes[0] + 1)
     below, cut = 0, 0
@@ -95,7 +96,7 @@ def shift_confidence_interval(base: Sequence[float], new: Sequence[float], alpha
 
 def holm_correction(values: Sequence[float]) -> list[float]:
     """
-    Correct p-values for their number, so that any false one among them is as rare as one alone would be.
+    Correct p-values for their number, so that any false alarm among them is as rare as for a single one.
 
     Source:
         Holm, 1979.
@@ -116,13 +117,13 @@ def _pairwise_differences(base: Sequence[float], new: Sequence[float]) -> list[f
 
 
 def _doubled_ranks(values: Sequence[float]) -> list[int]:
-    """Twice the mid-rank of each, which is a whole number: those below, and those not above, and one."""
+    """Twice the mid-rank of each value, which is an integer: the number below, plus the number not above, plus one."""
     return [sum(other < value for other in values) + sum(other <= value for other in values) + 1 for value in values]
 
 
 @lru_cache(maxsize=64)
 def _rank_sum_counts(ranks: tuple[int, ...], size: int) -> tuple[int, ...]:
-    """In how many ways `size` of the ranks add up to 0, 1, 2, …; a polynomial's coefficients, packed in one integer."""
+    """In how many ways `size` of the ranks add up to 0, 1, 2, …; computed as a polynomial packed into one integer."""
     width = (comb(len(ranks), size).bit_length() + 7) // 8
     ways = [1] + [0] * size
     for rank in ranks:

@@ -1,4 +1,4 @@
-"""The reference pages docs/FIELDS.md and docs/REQUIREMENTS.md, made from what the code uses itself."""
+"""Generates the reference pages docs/FIELDS.md and docs/REQUIREMENTS.md from the code's own data."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ Each has a level, which says what it rests on:
 | level | rests on | a violation |
 | --- | --- | --- |
 | MUST | the documentation, or a protocol | fails a run |
-| PROVEN | what no correct server does otherwise: relations that other responses confirm, constants, how a number is written, the order of timestamps | fails a run, unless `--fail-on must` |
-| HABIT | what was inferred: from the open-source dispatcher, from captures, from how closely clocks agree | is a warning, and fails with `--fail-on habit` |
+| PROVEN | behaviour that every correct server must show: relations that other responses confirm, constants, how a number is written, the order of timestamps | fails a run, unless `--fail-on must` |
+| HABIT | inference: from the open-source dispatcher, from captures, from how closely clocks agree | is a warning, and fails with `--fail-on habit` |
 | INFO | nothing: it is worth knowing | decides nothing |
 
 A finding's level may be lower than its requirement's, never higher. `[severity]` in the [configuration](GATE.md) changes
-what a requirement weighs."""
+the level of a requirement."""
 
 
 def fields_page(edition: Edition) -> str:
@@ -44,8 +44,8 @@ def fields_page(edition: Edition) -> str:
     blocks = [
         f"# Fields of {edition.name}",
         _GENERATED,
-        f"{edition.title}. {count_with_noun(len(edition.fields), 'field')}, {len(edition.counters)} of them counters that never "
-        f"fall while a connection lives. Source: {edition.source} Names are those of the wire, misspelt ones included; "
+        f"{edition.title}. {count_with_noun(len(edition.fields), 'field')}, {len(edition.counters)} of them counters "
+        f"that never fall while a connection lives. Source: {edition.source} Names are those of the wire, misspelt ones included; "
         "`#*` stands for any messaging label. `sora-harness fields --json` prints the same for programs.",
     ]
     for group in edition.root.walk_groups():
@@ -56,7 +56,7 @@ def fields_page(edition: Edition) -> str:
     if edition.undocumented:
         blocks.append("## Known though undocumented")
         blocks.append(
-            "Seen in responses, missing from the list: told as `shape.undocumented`, their order is not checked."
+            "Seen in responses but missing from the list: reported as `shape.undocumented`; their order is not checked."
         )
         blocks.append(_fields(edition.undocumented))
     return "\n\n".join(blocks) + "\n"
@@ -67,7 +67,7 @@ def requirements_page() -> str:
     blocks = [
         "# Requirements",
         _GENERATED,
-        f"{count_with_noun(len(REQUIREMENTS), 'rule')} that a server is held against. {_LEVELS}",
+        f"{count_with_noun(len(REQUIREMENTS), 'rule')} that a server is judged by. {_LEVELS}",
     ]
     families: dict[str, list[Requirement]] = {}
     for rule in REQUIREMENTS.values():
@@ -80,10 +80,10 @@ def requirements_page() -> str:
 
 
 _DEVIATIONS: Final = """\
-All clients read responses with one reader, which notes these deviations. Each violates one requirement, whatever was asked
-for; recordings keep them. What RFC 9112 forbids a server, and lets a client put up with, is PROVEN. Single connections closed without a word are
-an INFO; a wrong `Content-Encoding` is a MUST where clients would undo it, and a wrong length besides chunks is
-`http.length`'s."""
+All clients read responses with one reader, which notes these deviations. Each violates one requirement, whatever the
+request was; recordings keep them. A deviation that RFC 9112 forbids servers but lets clients tolerate is PROVEN. Single
+connections closed without notice are an INFO; a wrong `Content-Encoding` is a MUST if clients would decode it, and a wrong
+length together with chunks violates `http.length`."""
 
 
 def _framing_rules() -> str:
@@ -95,13 +95,13 @@ def _framing_rules() -> str:
 
 
 def describe_scope(rule: Requirement) -> str:
-    """What a run has to see before a requirement applies to it, in words."""
+    """What a run has to see for a requirement to apply, in words."""
     return ", ".join(words for need, words in _CAPABILITY_TEXTS.items() if need in rule.needs)
 
 
 def describe_limits(field: FieldDefinition) -> str:
     """
-    What a field's value is held to besides its type.
+    The limits of a field's value besides its type.
 
     >>> from ..api.edition import load_edition
     >>> [describe_limits(field) for field in load_edition().fields[:2]]
@@ -152,7 +152,7 @@ def _requirement(rule: Requirement) -> str:
         f"- A run has to see: {describe_scope(rule)}",
     ]
     if rule.needs_traffic:
-        lines.append(f"- On the server there has to be: {rule.needs_traffic}")
+        lines.append(f"- Needs on the server: {rule.needs_traffic}")
     if rule.masked_by:
-        lines.append(f"- Not checked where there is: {rule.masked_by}")
+        lines.append(f"- Not checked if there is: {rule.masked_by}")
     return "\n".join(lines)

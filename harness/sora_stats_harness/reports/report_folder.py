@@ -1,8 +1,8 @@
 """
-The folder that a run leaves behind: verdict.json, junit.xml, report.html, summary.md, and evidence/.
+Writes and reads the folder of a run: verdict.json, junit.xml, report.html, summary.md, and evidence/.
 
-A folder is only ever ours: a new one, an empty one, or one that holds an earlier run's files, which are replaced. Each
-file appears whole or not at all.
+Only a new or empty folder is used, or one with the files of an earlier run, which are replaced. Each file appears
+complete or not at all.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ from .report import VerdictReport
 from .report_formats import REPORT_FORMATS, report_renderer
 
 DEFAULT_FOLDER: Final = Path("reports")
-"""A run whose folder is not named makes one below."""
+"""By default a run makes its folder below this one."""
 
 VERDICT_FILE: Final = "verdict.json"
 _FILE_NAMES: Final = {name: row.file_name for name, row in REPORT_FORMATS.items() if row.file_name is not None}
 _EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
 
 TRIAL_BYTES: Final = 4096
-"""Of the file that is written to see whether one can be."""
+"""The size of the file that is written to test whether that is possible."""
 
 OWN_NAMES: Final = frozenset({VERDICT_FILE, *_FILE_NAMES.values(), evidence.EVIDENCE_FOLDER})
-"""What may be in a folder that a run writes to."""
+"""The files that a folder may contain before a run writes to it."""
 
 
 def check_report_folder(folder: Path) -> None:
     """
-    See whether reports may be written to a folder.
+    Check whether reports may be written to a folder.
 
     Raises:
-        UsageError: It is no folder and cannot become one, or there are files in it that no run of ours has written.
+        UsageError: It is not a folder and cannot become one, or it contains files that are not from a run.
     """
     if not path_exists(folder):
         try_folder(folder)
@@ -63,13 +63,13 @@ def check_report_folder(folder: Path) -> None:
     except OSError as error:
         raise UsageError(f"the output folder {folder} cannot be read: {error.strerror}") from None
     if others:
-        raise UsageError(f"the output folder {folder} holds other files ({others[0]!r}): name a new or an empty one")
+        raise UsageError(f"the output folder {folder} contains other files ({others[0]!r}): name a new or an empty one")
     try_folder(folder)
 
 
 def try_folder(folder: Path) -> None:
     """
-    Make a folder and write a small file there; both are removed again.
+    Test whether a folder can be made and a file written there; both are removed again.
 
     Raises:
         OutputError: It cannot be made, or nothing can be written there.
@@ -77,7 +77,7 @@ def try_folder(folder: Path) -> None:
     made = [each for each in (folder, *folder.parents) if not path_exists(each)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        trial = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-trial"  # nobody else's name
+        trial = folder / f"{TEMPORARY_PREFIX}{os.getpid()}-trial"  # a name that nothing else uses
         write_file_atomically(trial, bytes(TRIAL_BYTES))
         trial.unlink()
     except OSError as error:
@@ -91,7 +91,7 @@ def try_folder(folder: Path) -> None:
 
 def make_report_folder(command: str, parent: Path = DEFAULT_FOLDER) -> Path:
     """
-    Make the default folder, `reports/conform-20261124T031500Z`, with a suffix where that is taken.
+    Make the default folder, `reports/conform-20261124T031500Z`, with a suffix if that is taken.
 
     Raises:
         OSError: It cannot be made.
@@ -111,7 +111,8 @@ def make_report_folder(command: str, parent: Path = DEFAULT_FOLDER) -> Path:
 
 def write_reports(report: VerdictReport, folder: Path) -> None:
     """
-    Write every file of a report; verdict.json last, so that who sees it sees the rest, and no earlier one meanwhile.
+    Write every file of a report. verdict.json is removed first and written last, so that it is never seen with other
+    files.
 
     Raises:
         OSError: A file cannot be written.
@@ -123,7 +124,7 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
     for entry in report.verdict.findings:
         for name in entry.evidence:
             proof.mkdir(exist_ok=True)
-            # As private as a recording, since that is what it is.
+            # As private as a recording, since it is one.
             write_file_atomically(
                 folder / name, evidence.encode_evidence(report.verdict, report.evidence_of(entry)), private=True
             )
@@ -134,17 +135,17 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
         text = report_renderer(kind)(placed)
-        # The page shows evidence, so it is as private
+        # the page shows evidence, so it is as private
         write_file_atomically(folder / name, text.encode("utf-8"), private=kind == "html")
     write_file_atomically(folder / VERDICT_FILE, verdict_to_json(report.verdict).encode("ascii"))
 
 
 def path_in_checkout(folder: Path) -> str | None:
     """
-    A folder's path from the top of the checkout, which is where GitLab says, else the current folder.
+    A folder's path from the top of the checkout: GitLab names it, else it is the current folder.
 
     Returns:
-        None where it is outside, or where the path would end an attachment's mark.
+        None if it is outside, or the path would break the syntax of an attachment.
     """
     top = Path(os.environ.get("CI_PROJECT_DIR") or ".").resolve()
     try:
@@ -165,17 +166,17 @@ def list_report_files(folder: Path) -> list[str]:
 
 
 def verdict_to_json(verdict: Verdict) -> str:
-    """The text of verdict.json: ASCII, since what a server sent may be harmful to a terminal."""
+    """The text of verdict.json, in ASCII, since text from a server may harm a terminal."""
     text = json.dumps(msgspec.to_builtins(verdict), indent=2).replace("\x7f", "\\u007f")
-    return text.replace("##", "#\\u0023") + "\n"  # `##[` would be an order to some CI runners that see it printed
+    return text.replace("##", "#\\u0023") + "\n"  # some CI runners would execute `##[` when it is printed
 
 
 def read_report(path: Path) -> VerdictReport:
     """
-    Read a verdict.json, or that of a folder, and what evidence there is beside it.
+    Read a verdict.json, or that of a folder, with the evidence beside it.
 
     Raises:
-        UsageError: It cannot be read, or is no verdict.
+        UsageError: It cannot be read, or is not a verdict.
     """
     path = path / VERDICT_FILE if is_folder(path) else path
     verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
@@ -188,7 +189,7 @@ def read_report(path: Path) -> VerdictReport:
 
 def write_file_atomically(path: Path, data: bytes, *, private: bool = False) -> None:
     """
-    Put a file in place whole.
+    Write a file, which appears complete or not at all.
 
     Raises:
         OSError: It cannot be written; then nothing is left behind.

@@ -1,4 +1,4 @@
-"""The formats of a report by name: a row for each, and its module is imported only when a report is written."""
+"""The formats of a report by name. Each row names a module, which is imported only when a report is written."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ReportFormat(NamedTuple):
     function: str
     """Takes a report and returns the text."""
     file_name: str | None = None
-    """In the folder that a run leaves behind; None where it is not there."""
+    """Its file in the folder of a run; None if it has none."""
 
 
 REPORT_FORMATS: Final = {

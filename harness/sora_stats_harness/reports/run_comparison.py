@@ -1,8 +1,8 @@
 """
-What has changed between two verdicts, or two sets of runs.
+Compares two verdicts, or two sets of runs.
 
-A finding that one side has and the other lacks is a fact, where the other checked the requirement. A latency is not: two
-runs of the same server differ. `latency_comparison` compares those as sets of runs.
+A finding that only one side has is a fact, if the other side checked the requirement. A difference in latency is not,
+since two runs of the same server differ; `latency_comparison` compares latencies as sets of runs.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from .comparison_result import (
 from .latency_comparison import MAX_RUNS_NEEDED, compare_latencies
 
 NamedVerdicts = Sequence[tuple[str, Verdict]]
-"""Each run of a side: where it was read, and its verdict."""
+"""The runs of a side, each with its file and its verdict."""
 
 
 def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPolicy | None = None) -> RunComparison:
@@ -41,22 +41,22 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
     Compare two sets of runs.
 
     Args:
-        base, new: One run or more each; a verdict that is given twice counts once.
-        policy: The defaults if None.
+        base, new: At least one run each; a verdict that is given twice counts once.
+        policy: What to compare; the defaults if None.
 
     Returns:
-        The verdict is `pass` unless `policy.fail_on` names something that is so (fail) or cannot be decided (inconclusive),
-        or a figure is worse than `policy.no_worse_than` allows (fail) or may be (inconclusive).
+        The comparison. Its verdict is `pass` unless something in `policy.fail_on` is true (fail) or cannot be decided
+        (inconclusive), or a figure is worse than `policy.no_worse_than` allows (fail) or may be (inconclusive).
 
     Raises:
-        UsageError: A side is empty, the two share a run, or they are of different kinds of subject or editions.
+        UsageError: A side is empty, both sides have the same run, or subjects' kinds or editions differ.
     """
     policy = policy or ComparisonPolicy()
     notes: list[str] = []
     before, after = _remove_duplicate_runs(base, "BASE", notes), _remove_duplicate_runs(new, "NEW", notes)
     every = [*before, *after]
     if {_run_identity(verdict) for _, verdict in before} & {_run_identity(verdict) for _, verdict in after}:
-        raise UsageError("a run stands on both sides: give each to BASE or to NEW")
+        raise UsageError("a run is on both sides: give each run to BASE or to NEW")
     _refuse_mixture("subject_kind", {verdict.subject_kind for _, verdict in every})
     _refuse_mixture("edition", {verdict.edition for _, verdict in every})
     old_runs, new_runs = [verdict for _, verdict in before], [verdict for _, verdict in after]
@@ -87,7 +87,7 @@ def compare_runs(base: NamedVerdicts, new: NamedVerdicts, policy: ComparisonPoli
     return comparison
 
 
-# What is compared at all.
+# The runs to compare.
 
 
 def _run_identity(verdict: Verdict) -> bytes:
@@ -95,7 +95,7 @@ def _run_identity(verdict: Verdict) -> bytes:
 
 
 def _remove_duplicate_runs(runs: NamedVerdicts, name: str, notes: list[str]) -> NamedVerdicts:
-    """Each run once: a copy would pass for another measurement."""
+    """Keep each run once: a copy would count as another measurement."""
     if not runs:
         raise UsageError(f"there is no run in {name}")
     kept = {_run_identity(verdict): (source, verdict) for source, verdict in reversed(runs)}
@@ -124,7 +124,9 @@ def _summarize_side(runs: NamedVerdicts) -> ComparedRuns:
 
 
 def _order_notes(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[str]:
-    """Says so where all runs of one side came before all of the other: what else changed meanwhile counts as well."""
+    """
+    A note if all runs of one side came before all of the other, since other changes in between have an effect, too.
+    """
     if min(len(base), len(new)) < 2:
         return []
     first = max(run.started_at for run in base) < min(run.started_at for run in new)
@@ -140,7 +142,7 @@ def _order_notes(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[str]:
 
 
 def compare_findings(base: Sequence[Verdict], new: Sequence[Verdict]) -> tuple[list[FindingChange], int]:
-    """The findings that only one side has, and how many both have."""
+    """The findings that only one side has, and how many findings both have."""
     before, after = _by_fingerprint(base), _by_fingerprint(new)
     looked_before, looked_after = _observed_requirements(base), _observed_requirements(new)
     changes = []
@@ -183,7 +185,7 @@ def _observed_requirements(runs: Sequence[Verdict]) -> set[str]:
 
 
 def compare_fields(base: Sequence[Verdict], new: Sequence[Verdict], notes: list[str]) -> tuple[list[str], list[str]]:
-    """Documented fields that only one side has ever seen; a run without a sample shows no fields."""
+    """Documented fields that only one side has seen; runs without a sample are ignored."""
     before, after = _never_seen_fields(base), _never_seen_fields(new)
     if before is None or after is None:
         notes.append(f"no run of {'BASE' if before is None else 'NEW'} judged a sample: fields are not compared")
@@ -217,7 +219,7 @@ def _coverage(base: Sequence[Verdict], new: Sequence[Verdict]) -> list[CoverageC
     return [CoverageChange(name=name, base=number(base, name), new=number(new, name)) for name in _COMPARED_COVERAGE]
 
 
-# Capacity, and the end.
+# Capacity, and the decision.
 
 
 def _capacity(base: Sequence[Verdict], new: Sequence[Verdict], allowed: float | None) -> CapacityChange | None:
@@ -233,7 +235,7 @@ def _capacity(base: Sequence[Verdict], new: Sequence[Verdict], allowed: float | 
         outcome = "higher"
     bound: BoundOutcome | None = None
     if allowed is not None:
-        # Worse by 10 % is to serve 1 / 1.1 of the rate, as it is to take 1.1 times as long.
+        # "Worse by 10 %" means a capacity of 1 / 1.1, as it means 1.1 times the latency.
         bound = "undecided"
         if high is not None and high < new_low * (1 + allowed):
             bound = "kept"
@@ -243,14 +245,14 @@ def _capacity(base: Sequence[Verdict], new: Sequence[Verdict], allowed: float | 
 
 
 def _capacity_hull(runs: Sequence[CapacityResult]) -> tuple[float, float | None]:
-    """From the lowest to the highest; None is without an upper end."""
+    """The interval from the lowest to the highest end; None stands for no upper end."""
     highs = [None if run.at_least else run.interval[1] for run in runs]
     known = [high for high in highs if high is not None]
     return min(run.interval[0] for run in runs), max(known) if len(known) == len(highs) else None
 
 
 def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> None:
-    """Apply the thresholds: what is so fails; what was asked for and cannot be decided is inconclusive."""
+    """Apply the thresholds: one that is exceeded fails; one that cannot be decided makes the verdict inconclusive."""
     results = [_THRESHOLD_JUDGES[threshold](comparison, new) for threshold in sorted(comparison.policy.fail_on)]
     if comparison.policy.no_worse_than is not None:
         results += _judge_no_worse(comparison, f"{comparison.policy.no_worse_than * 100:.4g} %")
@@ -264,7 +266,7 @@ def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> Non
 
 
 ThresholdResult = tuple[str | None, str | None]
-"""Why it fails, and why nothing can be said; at most one of them."""
+"""Why a threshold fails, and why it cannot be decided; at most one of them."""
 
 
 def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
@@ -275,7 +277,7 @@ def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> Thresh
     ]
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        return f"new finding: {bad[0].requirement} at {bad[0].field or 'the complete response'}{more}", None
+        return f"new finding: {bad[0].requirement} at {bad[0].field or 'the whole response'}{more}", None
     inconclusive = [verdict for verdict in new if verdict.verdict == "inconclusive"]
     if inconclusive:
         return None, f"{len(inconclusive)} of {len(new)} runs of NEW are inconclusive: {inconclusive[0].reason}"
@@ -301,13 +303,14 @@ def _judge_latency(comparison: RunComparison, new: Sequence[Verdict]) -> Thresho
     if all(each.p_holm is None for each in comparison.latency):
         return (
             None,
-            f"too few runs to compare latencies: {comparison.latency[0].base_runs} and {comparison.latency[0].new_runs}",
+            f"too few runs to compare latencies: {comparison.latency[0].base_runs} and "
+            f"{comparison.latency[0].new_runs}",
         )
     return None, None
 
 
 def _judge_no_worse(comparison: RunComparison, allowed: str) -> Iterable[ThresholdResult]:
-    """What is worse by more than the bound, and what may be."""
+    """The figures that are worse by more than the bound, and those that may be."""
     rows = [(row, row.bound) for row in comparison.latency if row.bound is not None]
     for row, bound in rows:
         if bound.outcome == "exceeded":
@@ -332,14 +335,14 @@ def _undecided_text(row: LatencyChange, bound: LatencyBound, rows: int, allowed:
     more = f" and {rows - 1} more" if rows > 1 else ""
     text = f"cannot tell whether {row.target} p{row.percentile:g}{more} is slower by more than {allowed}"
     if bound.ratio_interval is None:
-        return f"{text}: {row.base_runs} and {row.new_runs} runs, and it takes at least {bound.runs_needed} a side"
+        return f"{text}: {row.base_runs} and {row.new_runs} runs; at least {bound.runs_needed} per side are needed"
     if bound.runs_needed is None:
-        return f"{text}: {describe_ratio(bound)}, too near the bound for any number of runs"
-    return f"{text}: {describe_ratio(bound)}; about {bound.runs_needed} runs a side would tell"
+        return f"{text}: {describe_ratio(bound)}, too close to the bound for any number of runs"
+    return f"{text}: {describe_ratio(bound)}; about {bound.runs_needed} runs per side would decide"
 
 
 def describe_ratio(bound: LatencyBound) -> str:
-    """Between which changes of BASE, in percent, NEW lies."""
+    """The interval of NEW relative to BASE, in percent."""
     if bound.ratio_interval is None:
         return "-"
     low, high = bound.ratio_interval

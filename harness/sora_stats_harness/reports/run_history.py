@@ -1,9 +1,8 @@
 """
-The history of a server: all verdicts below a folder, by release and time, each with what is new and fixed since the one
-before.
+Reads the history of a server: all verdicts below a folder, by release and time, each compared with the previous one.
 
-A run is compared with the last one before it that is of the same kind: the same command, edition and kind of subject. What
-another kind of run would not look for is then never called fixed.
+A run is compared with the previous run of the same kind: the same command, edition and kind of subject. So a finding
+that another kind of run would not look for is never called fixed.
 """
 
 from __future__ import annotations
@@ -26,20 +25,20 @@ from .run_comparison import compare_fields, compare_findings
 from .verdict_files import find_verdict_files, read_verdict
 
 RELEASE_LABELS: Final = ("release", "version", "build")
-"""Which label names the release, where nothing else is said: the first of these that a run has."""
+"""The labels that name the release by default: the first one that any run has is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryRun:
-    """One run, and what has changed since the one before of its kind."""
+    """One run, and what changed since the previous one of its kind."""
 
     path: Path
-    """Of its verdict.json."""
+    """The path of its verdict.json."""
     release: str
-    """The value of the label; empty where the run has none."""
+    """The value of the label; empty if the run has none."""
     verdict: Verdict
     is_first: bool
-    """Whether there is no run before it to compare with."""
+    """Whether there is no previous run to compare with."""
     new: Sequence[FindingChange]
     fixed: Sequence[FindingChange]
     fields_new: Sequence[str]
@@ -58,7 +57,7 @@ class HistoryRun:
 
     @property
     def fields(self) -> str:
-        """How many documented fields were seen, and how many came and went, as a cell."""
+        """How many documented fields were seen, and how many appeared or disappeared, as a cell."""
         changes = [f"{sign}{len(paths)}" for sign, paths in (("+", self.fields_new), ("-", self.fields_gone)) if paths]
         seen = self.verdict.coverage
         counts = f"{seen.fields_seen:,} of {seen.fields_documented:,}"
@@ -67,17 +66,17 @@ class HistoryRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunHistory:
-    """All runs, by release and time, and the files that are none."""
+    """All runs, by release and time, and the files that could not be read."""
 
     folder: Path
     label: str
-    """The label that names the release; empty where no run has one."""
+    """The label that names the release; empty if no run has one."""
     runs: Sequence[HistoryRun]
     left_out: Sequence[str]
     """Each file that could not be read, and why."""
 
     def releases(self) -> list[str]:
-        """In their order."""
+        """The releases, in order."""
         return [name for name, _ in groupby(self.runs, key=lambda run: run.release)]
 
 
@@ -87,24 +86,24 @@ def read_history(folder: Path, *, label: str | None = None) -> RunHistory:
 
     Args:
         folder: Where to look.
-        label: The label that names the release; the first of `RELEASE_LABELS` that any run has if None.
+        label: The label that names the release; None for the first of `RELEASE_LABELS` that any run has.
 
     Raises:
-        UsageError: It is no folder, or holds no verdict.
+        UsageError: It is not a folder, or contains no verdict.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is no folder: name the one that holds the runs, such as reports")
+        raise UsageError(f"{folder} is not a folder: name the one with the runs, such as reports")
     left_out: list[str] = []
     found: dict[bytes, tuple[Path, Verdict]] = {}
     for path in find_verdict_files(folder):
         try:
-            if not path.is_file():  # nobody may ever write to a pipe
-                raise UsageError(f"{path} is no regular file")
+            if not path.is_file():  # reading a pipe might block forever
+                raise UsageError(f"{path} is not a regular file")
             verdict = read_verdict(path)
         except UsageError as error:
             left_out.append(str(error))
             continue
-        found.setdefault(msgspec.json.encode(verdict), (path, verdict))  # a copy is no other run
+        found.setdefault(msgspec.json.encode(verdict), (path, verdict))  # a copy is not another run
     if not found:
         more = f"; {left_out[0]}" if left_out else ""
         raise UsageError(f"there is no verdict below {folder}{more}")
@@ -142,14 +141,14 @@ def _compare_each(runs: Sequence[tuple[Path, Verdict]], label: str) -> list[Hist
 
 
 def _by_release(runs: Sequence[HistoryRun]) -> list[HistoryRun]:
-    """The runs of a release together, the release that was run first at the top; within it by time."""
+    """The runs grouped by release, the earliest release first; within a release by time."""
     order = {release: place for place, release in enumerate(dict.fromkeys(run.release for run in runs))}
     return sorted(runs, key=lambda run: order[run.release])
 
 
 def capacity_text(found: CapacityResult) -> str:
     """
-    The interval in short.
+    The interval of a capacity, as a short text.
 
     >>> capacity_text(CapacityResult(interval=(300.0, 340.0), at_least=False, limited_by=None, steps=[]))
     '300 to 340'

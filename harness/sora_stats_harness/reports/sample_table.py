@@ -1,8 +1,8 @@
 """
-The samples that prove a finding, field by field beside each other.
+Arranges the samples that prove a finding side by side, field by field.
 
-Two responses of 13 KB prove a regression, and a reader wants the fields that differ, with the counter that fell marked. Of
-a single response a reader wants the field with its neighbours.
+If two responses of 13 KB prove a finding, a reader wants the fields that differ, with the counter that fell marked. If
+it is a single response, a reader wants the field with its neighbours.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from ..judge.verdict import FindingEntry
 from .escaping import truncate
 
 MAX_ROWS: Final = 40
-"""Of one finding."""
+"""How many rows of one finding are shown."""
 
 MAX_BODY_BYTES: Final = 1024 * 1024
-"""Larger bodies are not parsed again for a report."""
+"""Larger bodies are not parsed for a report."""
 
 TIMESTAMP_PATH: Final = ("timestamp",)
 
@@ -31,38 +31,41 @@ _ABSENT_TEXT: Final = "absent"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleTableRow:
-    """One leaf, by its JSON Pointer from the connection on, and its value in each sample."""
+    """One leaf, by its JSON Pointer within the connection, and its value in each sample."""
 
     field: str
     values: tuple[str, ...]
     culprit: bool
     """Whether this is the field of the finding."""
     falls: bool
-    """Whether it is a number, and the last sample's is below the first's."""
+    """Whether it is a number that is lower in the last sample than in the first."""
 
     @property
     def differs(self) -> bool:
-        """Whether the samples disagree."""
+        """Whether the values differ."""
         return len(set(self.values)) > 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleTable:
-    """Samples beside each other: the rows worth showing, the culprit and what is near it first, and how many were left out."""
+    """
+    Samples side by side: the rows worth showing, beginning with the culprit and its neighbours, and how many are left
+    out.
+    """
 
     rows: tuple[SampleTableRow, ...]
     equal: int
-    """Leaves that have the same value in all."""
+    """How many leaves have the same value in all samples."""
     more: int
-    """Leaves worth showing for which there was no room."""
+    """How many further leaves differ that are not shown."""
 
 
 def make_sample_table(entry: FindingEntry, exchanges: Sequence[Exchange]) -> SampleTable | None:
     """
-    Lay the samples of a finding beside each other.
+    Arrange the samples of a finding side by side.
 
     Returns:
-        None where a response is missing, too large, or holds no such connection.
+        The table; None if a response is missing, too large, or doesn't contain the connection.
     """
     samples = []
     for exchange in exchanges:
@@ -104,11 +107,11 @@ def leaf_texts(
 
     Args:
         entry: The finding.
-        exchanges: Those that prove it.
-        path: The leaf, from the connection on; that of the finding if None.
+        exchanges: The exchanges that prove it.
+        path: The leaf's path within the connection; that of the finding if None.
 
     Returns:
-        A text a sample; None where the response is missing, or holds no such leaf.
+        A text for each sample; None if the response is missing, or has no such leaf.
     """
     if not exchanges:
         return []

@@ -1,4 +1,4 @@
-"""What a requirement that was met excludes, in words: how strong a pass is."""
+"""Says how strong a pass is: which share of faults a met requirement excludes."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from ..judge.verdict import RequirementStatus
 from .figure_cells import format_share
 
 STRENGTH_NOTE: Final = (
-    "A fault in a larger share than the one stated, of all or of one target's, would have been seen, with 95 %."
+    "A fault in a larger share than the stated one, of all targets or of one, would have been seen, with 95 % "
+    "confidence."
 )
 
 
 def strength_text(row: RequirementStatus) -> str:
-    """What a requirement that was met excludes: `> 0.024 % of comparable pairs (GetStatsClient > 0.05 %)`."""
+    """What a met requirement excludes: `> 0.024 % of comparable pairs (GetStatsClient > 0.05 %)`."""
     if row.excludes_above is None:
         return ""
     rule = REQUIREMENTS.get(row.id)

@@ -1,7 +1,7 @@
 """
 The texts that all reports share: headline, families, findings, coverage, reasons.
 
-Strings of a server are passed on as they are; each format escapes them in its own way.
+Strings from a server are passed on unchanged; each format escapes them in its own way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from .escaping import DEFAULT_LIMIT_CHARACTERS
 from .report import VerdictReport
 
 MAX_COMMAND_CHARACTERS: Final = 4000
-"""Characters of a command line that are shown."""
+"""The most characters of a command line that are shown."""
 
 SELF_TEST_NOTE: Final = "SELF-TEST, no Sora was tested: the responses came from the harness's own simulator."
 
@@ -36,23 +36,23 @@ STATUS_ORDER: Final = (
     *("MUST violated", "PROVEN violated", "HABIT violated", "known", "waived", "INFO violated"),
     *("not checked", "met", "not applicable"),
 )
-"""The texts of `status_text`; what needs attention first."""
+"""The texts of `status_text`, in the order of urgency."""
 
 _REASONS: Final = {
     "not_observed": "nothing in this run could show it",
     "no_traffic": "needs traffic that was not there",
     "late": "some of what it needs came too late",
-    "forgotten": "some of what it needs was forgotten, to bound the memory",
-    "withheld": "a body was left out of the recording, since a secret stood in it, or cut for evidence",
+    "forgotten": "some of what it needs was forgotten, to limit the memory",
+    "withheld": "a body was left out of the recording because it contained a secret, or was cut for evidence",
     "check_crashed": "the check itself crashed",
     "masked": "hidden by another finding at the same place",
 }
 
 MAX_FIELD_GROUPS: Final = 12
-"""Groups of fields that a line of coverage names."""
+"""How many groups of fields a line of coverage names."""
 
 MAX_BASELINE_FINDINGS: Final = 20
-"""Findings of the baseline that are listed one by one."""
+"""How many findings of the baseline are listed one by one."""
 
 _PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
 """Response headers that show whether a proxy or a cache may be to blame."""
@@ -65,22 +65,22 @@ class FamilySummary:
     name: str
     statuses: Counter[str]
     worst: RequirementStatus
-    """The one that needs attention most."""
+    """The requirement that needs attention most."""
     checked: int
     violations: int
 
     def status_counts(self) -> str:
-        """`1 MUST violated, 7 met`; what needs attention first."""
+        """`1 MUST violated, 7 met`, in the order of urgency."""
         return ", ".join(f"{self.statuses[text]} {text}" for text in STATUS_ORDER if self.statuses[text])
 
 
 def is_self_test(verdict: Verdict) -> bool:
-    """Whether the simulator responded, and so nothing was learned about a Sora."""
+    """Whether the simulator responded, so that the run says nothing about Sora."""
     return verdict.subject_kind == "simulator"
 
 
 def verdict_headline(verdict: Verdict) -> str:
-    """One sentence: what the verdict is, and why."""
+    """The verdict and its reason, in one sentence."""
     if verdict.verdict == "fail":
         text = verdict.reason or "a requirement is violated"
     elif verdict.verdict == "inconclusive":
@@ -121,7 +121,7 @@ def status_style(row: RequirementStatus) -> str:
 
 
 def finding_style(report: VerdictReport, entry: FindingEntry) -> str:
-    """The same for a finding: that of its requirement, but for one that is known or waived."""
+    """The same for a finding: that of its requirement, unless it is known or waived."""
     if entry.status != "new":
         return entry.status
     row = next((row for row in report.verdict.requirements if row.id == entry.requirement), None)
@@ -146,13 +146,13 @@ def family_summaries(verdict: Verdict) -> list[FamilySummary]:
 
 
 def requirement_title(row: RequirementStatus) -> str:
-    """What a requirement says; empty for one that this version does not know."""
+    """A requirement's title; empty for one that this version does not know."""
     rule = REQUIREMENTS.get(row.id)
     return rule.title if rule else row.title
 
 
 def not_checked_reason(row: RequirementStatus) -> str:
-    """Why a requirement was not observed, in words; empty where it was."""
+    """Why a requirement was not observed, in words; empty if it was."""
     if row.status == "not_applicable":
         return "outside of what this run could show"
     rule = REQUIREMENTS.get(row.id)
@@ -162,7 +162,7 @@ def not_checked_reason(row: RequirementStatus) -> str:
 
 
 def unobserved_requirements(verdict: Verdict) -> list[tuple[str, list[str]]]:
-    """What was not observed: each reason, and the requirements that have it; those out of scope come last."""
+    """The unobserved requirements by reason; those out of scope come last."""
     rows: dict[str, list[str]] = {}
     for status in ("not_checked", "not_applicable"):
         for row in verdict.requirements:
@@ -172,7 +172,7 @@ def unobserved_requirements(verdict: Verdict) -> list[tuple[str, list[str]]]:
 
 
 MAX_TOP_FINDINGS: Final = 5
-"""Findings that a report begins with."""
+"""How many findings a report begins with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,18 +181,18 @@ class FindingGroup:
 
     requirement: str
     place: int
-    """Of the first one among all findings, from 1."""
+    """The number of the first one among all findings."""
     first: FindingEntry
     count: int
 
 
 def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
     """
-    The findings that a report begins with, each with its place among all, from 1.
+    The findings that a report begins with, each with its number among all findings.
 
-    Each requirement has its first finding here before any has its second, so that a server without a whole group of
-    fields does not hide the one counter that fell. What is shown as a difference from the documentation, or below an
-    incident, is left out.
+    The first finding of each requirement comes before any second one, so that a missing group of fields does not hide
+    the one counter that fell. Findings that are shown as differences from the documentation, or below an incident, are
+    left out.
     """
     apart = fingerprints_shown_apart(verdict)
     rows = [(i, entry) for i, entry in enumerate(verdict.findings, start=1) if entry.fingerprint not in apart]
@@ -206,7 +206,7 @@ def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
 
 
 def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[FindingGroup]:
-    """The findings by requirement, but for those at some places, and those shown apart."""
+    """The findings by requirement, except those with some numbers, and those shown elsewhere."""
     left_out, apart = set(without), fingerprints_shown_apart(verdict)
     groups: dict[str, list[tuple[int, FindingEntry]]] = {}
     for place, entry in enumerate(verdict.findings, start=1):
@@ -219,12 +219,12 @@ def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[Fin
 
 
 def explained_fingerprints(verdict: Verdict) -> set[str]:
-    """Of the findings that an incident explains."""
+    """The fingerprints of findings that an incident explains."""
     return {fingerprint for incident in verdict.incidents for fingerprint in incident.explains}
 
 
 def fingerprints_shown_apart(verdict: Verdict) -> set[str]:
-    """Of the findings that stand elsewhere: below an incident, or as differences from the documentation."""
+    """The fingerprints of findings that are shown below an incident, or as differences from the documentation."""
     return fingerprints_shown_as_drift(verdict) | explained_fingerprints(verdict)
 
 
@@ -238,39 +238,43 @@ def findings_title(verdict: Verdict) -> str:
 
 
 def drift_note(verdict: Verdict) -> str:
-    """How many findings are shown as differences from the documentation; empty where none are."""
+    """How many findings are shown as differences from the documentation; empty if none is."""
     apart = len(fingerprints_shown_as_drift(verdict) - explained_fingerprints(verdict))
     return f"{count_with_noun(apart, 'finding')} shown below as differences from the documentation" if apart else ""
 
 
 def finding_location(entry: FindingEntry) -> str:
-    """Target and field, and the pointer into the body where it differs."""
-    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the complete response'}"
+    """Target and field, and the pointer into the body if that differs."""
+    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole response'}"
     return f"{place} (in the body at {entry.pointer})" if entry.pointer not in ("", entry.field) else place
 
 
 def waiver_line(report: WaiverReport) -> str:
-    """What became of a waiver, and what it says."""
+    """A waiver's effect, and its content."""
     count = count_with_noun(report.waived, "finding")
     became = {
         "used": f"{count_with_noun(report.waived, 'finding')} waived until {report.until}",
-        "unused": "nothing tripped it: take it out",
+        "unused": "there was nothing to waive: remove it",
         "not_observed": "its requirement was not checked in this run",
         "expired": f"its last day was {report.until}, "
-        + (f"and {count} count{'' if report.waived > 1 else 's'} again" if report.waived else "and nothing trips it"),
+        + (
+            f"and {count} count{'' if report.waived > 1 else 's'} again"
+            if report.waived
+            else "and there is nothing to waive"
+        ),
     }[report.state]
-    return f"{report.requirement} at {report.field or 'the complete response'}: {became} ({report.by}: {report.reason})"
+    return f"{report.requirement} at {report.field or 'the whole response'}: {became} ({report.by}: {report.reason})"
 
 
 def waiver_lines(verdict: Verdict) -> list[tuple[str, str]]:
-    """Each waiver: its state, and a line; those to be looked at first."""
+    """Each waiver: its state, and a line; those that need attention first."""
     order = ("expired", "unused", "not_observed", "used")
     rows = sorted(verdict.waivers, key=lambda report: order.index(report.state))
     return [(report.state.replace("_", " "), waiver_line(report)) for report in rows]
 
 
 def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
-    """This run against the baseline: a line of counts, then what is fixed or was not seen; empty without a baseline."""
+    """The comparison with the baseline: a line of counts, then fixed and unseen findings; empty without a baseline."""
     report = verdict.baseline
     if report is None:
         return []
@@ -278,7 +282,7 @@ def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
         f"{report.new:,} new, {report.known:,} known, {len(report.fixed):,} fixed, {len(report.not_seen):,} not seen"
     )
     if report.not_seen:
-        counts += " (of what these are about, this run observed nothing)"
+        counts += " (this run observed nothing of what these are about)"
     rows = [("against", f"{report.source}, of {report.finished_at}"), ("findings", counts)]
     for label, entries in (("fixed", report.fixed), ("not seen", report.not_seen)):
         rows += [(label, _baseline_finding_line(entry)) for entry in entries[:MAX_BASELINE_FINDINGS]]
@@ -290,16 +294,16 @@ def baseline_lines(verdict: Verdict) -> list[tuple[str, str]]:
 _DRIFT_WORDS: Final = {
     "absent": "documented but absent",
     "undocumented": "present but undocumented",
-    "changed": "otherwise than documented",
+    "changed": "different from the documentation",
     "moved": "moved",
 }
 
 MAX_DRIFT_ENTRIES: Final = 12
-"""Differences shown; verdict.json and report.html have all of them."""
+"""How many differences are shown; verdict.json and report.html have all of them."""
 
 
 def drift_lines(verdict: Verdict) -> list[tuple[str, str]]:
-    """What differs between the responses and the documentation, a line a field; empty where nothing does."""
+    """The differences between the responses and the documentation, a line per field; empty if there is none."""
     report = verdict.drift
     if report is None or not report.entries:
         return []
@@ -331,14 +335,14 @@ def _drift_line(entry: DriftEntry) -> str:
 
 
 SHOWN_HASH_DIGITS: Final = 16
-"""Of a hash; the evidence file has all of it."""
+"""How many digits of a hash are shown; the evidence file has all of it."""
 
 MAX_UNGROUPED_DRIFT: Final = 3
-"""Differences up to so many are shown as findings, too."""
+"""Up to this many differences are also shown as findings."""
 
 
 def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
-    """Fingerprints of findings that are shown as differences instead, since they would crowd out all others."""
+    """Fingerprints of findings that are only shown as differences, since they would hide all others."""
     if verdict.drift is None:
         return set()
     fingerprints = {
@@ -352,17 +356,17 @@ def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
 
 
 def other_edition_note(verdict: Verdict) -> str:
-    """That the responses are rather those of another edition; empty where they are not."""
+    """A note that the responses match another edition better; empty if they don't."""
     return (verdict.drift.headline or "") if verdict.drift is not None else ""
 
 
 def _baseline_finding_line(entry: BaselineFinding) -> str:
-    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the complete response'}"
+    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole response'}"
     return f"{entry.requirement} ({entry.level}) at {place}: {entry.message}"
 
 
 def finding_facts(report: VerdictReport, entry: FindingEntry) -> list[tuple[str, str]]:
-    """A finding's rows, label and text, as every format shows them; those that have no text are left out."""
+    """A finding's rows of label and text, for every format; rows without a text are left out."""
     rows = [
         ("where", finding_location(entry)),
         ("connection", entry.connection_id or ""),
@@ -378,18 +382,18 @@ def finding_facts(report: VerdictReport, entry: FindingEntry) -> list[tuple[str,
 
 
 def fact_limit(label: str) -> int:
-    """How many characters of a fact are shown: a command line is there to be copied whole."""
+    """How many characters of a fact are shown; a command line is shown in full, to be copied."""
     return MAX_COMMAND_CHARACTERS if label == "reproduce" else DEFAULT_LIMIT_CHARACTERS
 
 
 def occurrence_text(entry: FindingEntry) -> str:
-    """How often, and on how many connections."""
+    """How often a finding occurred, and on how many connections."""
     times = f"{count_with_noun(entry.count, 'time')}"
     return f"{times} on {count_with_noun(entry.connections, 'connection')}" if entry.connections else times
 
 
 def proxy_headers(exchanges: Sequence[Exchange]) -> str:
-    """The headers of the last response that show a proxy: a stale response may come from there."""
+    """The headers of the last response that reveal a proxy, which may be the origin of a stale response."""
     response = exchanges[-1].response if exchanges else None
     if response is None:
         return ""
@@ -397,13 +401,13 @@ def proxy_headers(exchanges: Sequence[Exchange]) -> str:
 
 
 def excerpt_texts(exchanges: Sequence[Exchange]) -> str:
-    """Which parts of the responses were kept, and of what: nothing where these were kept whole."""
+    """Which parts of the responses were kept; empty if these were kept whole."""
     texts = [(each.seq, excerpt_text(each)) for each in exchanges]
     return "; ".join(f"response {seq}: {text}" for seq, text in texts if text)
 
 
 def excerpt_text(exchange: Exchange) -> str:
-    """Which part of a response was kept, and of what; nothing where it was kept whole."""
+    """Which part of a response was kept; empty if it was kept whole."""
     excerpt = None if exchange.response is None else exchange.response.excerpt
     if excerpt is None:
         return ""
@@ -416,7 +420,7 @@ def excerpt_text(exchange: Exchange) -> str:
 
 
 def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
-    """What was covered: short names, and a line each."""
+    """The coverage: short names with a line each."""
     seen = verdict.coverage
     unseen, still = seen.never_seen, seen.never_grew
     targets = ", ".join(f"{name} {count:,}" for name, count in seen.by_target.items() if count)
@@ -453,7 +457,7 @@ def coverage_lines(verdict: Verdict) -> list[tuple[str, str]]:
 def _incomplete_text(seen: CoverageSummary) -> str:
     """How many exchanges had no complete response, their share, and the longest time without one."""
     share = f" ({100 * seen.errors / seen.exchanges:.1f} %)" if seen.errors else ""
-    gap = f"; for {seen.longest_gap_s:.1f} s at most there was none" if seen.longest_gap_s else ""
+    gap = f"; none for up to {seen.longest_gap_s:.1f} s" if seen.longest_gap_s else ""
     return f"{seen.errors:,} without a complete response{share}{gap}"
 
 
@@ -476,7 +480,7 @@ def abbreviate_by_group(paths: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def run_duration_s(verdict: Verdict) -> float | None:
-    """How long the run took; None where its times cannot be read."""
+    """How long the run took; None if its times cannot be read."""
     try:
         started = datetime.fromisoformat(verdict.started_at)
         finished = datetime.fromisoformat(verdict.finished_at)

@@ -1,10 +1,10 @@
 """
-The summary that a person reads at the end of a run, the cause first.
+Renders the summary that a person reads at the end of a run.
 
-The figures that the run is read for; its incidents; the top findings, each with where, expected, actual and how to see it
-again; an index of the others; the families of requirements and what was measured, that first which the run is about; what
-was covered, and what was not; and last, where the eye rests when the prompt comes
-back, the verdict. rich lays it out; no word is ever broken, since ids, pointers and command lines are there to be copied.
+The parts in order: the headline figures; incidents; the top findings, each with its place, the expected and actual
+values and how to reproduce it; an index of the others; requirements and measurements, whichever the run is about first;
+what was covered and what was not; and finally, next to the prompt, the verdict. rich lays it out. Words are never
+broken, since ids, pointers and command lines are meant to be copied.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from .text_wrapping import break_points, columns, longest_word, pad
 from .violation_picture import make_violation_picture
 
 MAX_INDEX_LINES: Final = 20
-"""Requirements whose further findings are named; the files have all of them."""
+"""How many requirements the index of further findings names; the files have all of them."""
 
 MAX_TITLE_CHARACTERS: Final = 500
-"""Of a section's title, which may hold the whole result."""
+"""The most characters of a section's title, which may contain the whole result."""
 
 DEFAULT_WIDTH: Final = 110
-"""Columns where there is no terminal."""
+"""The width without a terminal."""
 
 FACT_LABEL_WIDTH: Final = 11
-"""Columns of the longest label of a finding's facts."""
+"""The width of the labels of a finding's facts."""
 
 MAX_NUMBER_CHARACTERS: Final = 40
-"""Of a figure in the headline, which may be an SLO."""
+"""The most characters of a figure in the headline, which may be an SLO."""
 
 MAX_DIAGNOSIS_CHARACTERS: Final = 1000
 """Of a row of a diagnosis, which may hold a command line."""
 
 MAX_LINE_CHARACTERS: Final = 4000
-"""Of a list of ids."""
+"""The most characters of a list of ids."""
 
 _STYLES: Final = {
     "fail": "bold red",
@@ -66,10 +66,10 @@ _STYLES: Final = {
 
 
 class Detail(Enum):
-    """How much of a run is told."""
+    """How much of a run the summary shows."""
 
     VERDICT = "verdict"
-    """Its last line."""
+    """Only the last line."""
     SUMMARY = "summary"
     FULL = "full"
     """The summary, each requirement, and the pictures of findings about counters and timestamps."""
@@ -82,9 +82,9 @@ def render_terminal(
     Write the summary.
 
     Args:
-        colour: Whether to colour; without it the text holds no control character but the line break.
-        width: Columns to wrap at; what has no blank to be wrapped at is longer.
-        detail: How much of it.
+        colour: Whether to use colour; without it the text contains no control character but line breaks.
+        width: The columns to wrap at; text without blanks may be longer.
+        detail: How much to show.
     """
     page = _Page(colour=colour, width=width, draws=detail is Detail.FULL)
     verdict = report.verdict
@@ -116,7 +116,7 @@ def _write_diagnosis(page: _Page, verdict: Verdict) -> None:
 
 
 class _Page:
-    """Collects lines; strings of a server have been escaped before they come here."""
+    """Collects lines; strings from a server must be escaped already."""
 
     def __init__(self, *, colour: bool, width: int, draws: bool) -> None:
         self.width = width
@@ -134,12 +134,12 @@ class _Page:
         )
 
     def text(self) -> str:
-        """All of it; blanks at the end of a line are left out."""
+        """The whole text, without blanks at the end of lines."""
         lines = [line.rstrip() for line in self._file.getvalue().split("\n")]
         return "\n".join(lines).strip("\n") + "\n"
 
     def line(self, *parts: str | tuple[str, str], indent: int = 0, hanging: int = 0) -> None:
-        """Write a line of texts, some with a style; what doesn't fit goes on below, `hanging` columns from the left."""
+        """Write a line of texts, some with a style; it wraps with an indentation of `hanging` columns."""
         said = [translate(part) if isinstance(part, str) else (translate(part[0]), part[1]) for part in parts]
         lines = _wrap(Text.assemble(*said), self.width - max(indent, hanging))
         for place, part in enumerate(lines):
@@ -158,13 +158,13 @@ class _Page:
         self.line((text, "bold"))
 
     def gap(self) -> None:
-        """Leave a line empty."""
+        """Write an empty line."""
         self._console.print()
 
     def pair(
         self, label: str, text: str, *, indent: int, label_width: int, wrap: bool = True, style: str = "dim"
     ) -> None:
-        """Write a label and a text, which goes on below itself."""
+        """Write a label and a text, which wraps below itself."""
         start = " " * indent + pad(translate(label), label_width) + "  "
         text = translate(text) if wrap else text
         rows = _wrap(Text(text), self.width - columns(start)) if wrap else [Text(text)]
@@ -176,12 +176,12 @@ class _Page:
         Write a table.
 
         Args:
-            rows: Cells, the heads among them.
-            right: The columns that stand to the right.
-            wrapped: The column that takes what is left of the width, and goes on below where that is too little.
+            rows: The rows of cells, including the head.
+            right: The right-aligned columns.
+            wrapped: The column that takes the remaining width, and wraps if that is too little.
 
         Returns:
-            Whether it was written; not where it can't be shown without breaking a word.
+            Whether it was written; False if it can't be shown without breaking a word.
         """
         least = 0
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -202,12 +202,12 @@ def _wrap(text: Text, width: int) -> list[Text]:
 
 
 def _clean(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
-    """A text in the language of the run, on one harmless line."""
+    """A text in the language of the run, on one escaped line."""
     return escape_terminal(translate(text), limit)
 
 
 def _clean_fact(label: str, text: str) -> str:
-    """A fact of a finding; a command line is there to be copied."""
+    """A fact of a finding; a command line is shown in full, to be copied."""
     return escape_terminal(text if label == "reproduce" else translate(text), summary.fact_limit(label))
 
 
@@ -228,7 +228,7 @@ def _write_head(page: _Page, verdict: Verdict) -> None:
 
 
 def _write_figures(page: _Page, verdict: Verdict) -> None:
-    """What the run is read for, a line a figure, the numbers below each other."""
+    """Write the headline figures, a line each, with the numbers aligned."""
     figures = headline_figures(verdict)
     numbers = [_clean(figure.number, MAX_NUMBER_CHARACTERS) for figure in figures]
     wide = max(map(columns, numbers))
@@ -273,7 +273,7 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
 
 
 def _write_requirements(page: _Page, verdict: Verdict) -> None:
-    """Each requirement, with its status, how often it was checked, and what that excludes."""
+    """Write each requirement, with its status, how often it was checked, and what that excludes."""
     wide = max((len(row.id) for row in verdict.requirements), default=0)
     page.gap()
     page.line(STRENGTH_NOTE, indent=2, hanging=2)
@@ -288,7 +288,7 @@ def _write_requirements(page: _Page, verdict: Verdict) -> None:
 
 
 def _write_incidents(page: _Page, report: VerdictReport) -> None:
-    """The causes, before any finding; what one explains is folded below it."""
+    """Write the incidents, before any finding, each with a summary of what it explains."""
     verdict = report.verdict
     if not verdict.incidents:
         return
@@ -304,7 +304,7 @@ def _write_incidents(page: _Page, report: VerdictReport) -> None:
 
 
 def _write_findings(page: _Page, report: VerdictReport) -> None:
-    """The top findings in full, then an index of all others by requirement."""
+    """Write the top findings in full, then an index of all others by requirement."""
     verdict = report.verdict
     if not verdict.findings:
         return
@@ -340,7 +340,7 @@ def _write_finding(page: _Page, place: int, entry: FindingEntry, report: Verdict
 
 
 def _write_picture(page: _Page, report: VerdictReport, entries: Sequence[FindingEntry]) -> None:
-    """That of the first finding that has one."""
+    """Write the picture of the first finding that has one."""
     if not page.draws:
         return
     pictures = (make_violation_picture(entry, report.evidence_of(entry)) for entry in entries)

@@ -1,4 +1,4 @@
-"""Breaks text for a terminal: between words, and between the characters of a language that has no blanks."""
+"""Wraps text for a terminal: between words, and between the characters of a language without blanks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from unicodedata import combining, east_asian_width
 
 _WIDE: Final = "\u3000-\u30ff\u3400-\u9fff\uff00-\uffef"
 _CLOSING: Final = "、。」』）：；ーぁぃぅぇぉっゃゅょァィゥェォッャュョ"
-"""What no line begins with."""
+"""Characters that must not begin a line."""
 
 _WORD: Final = re.compile(
     rf"\([^\s()]+ [0-9]+\)\s*|[「『（(]*(?:[{_WIDE}][{_CLOSING}):,.\]]*|[^\s{_WIDE}]+[{_CLOSING}]*)\s*|\s+"
@@ -18,7 +18,7 @@ _WORD: Final = re.compile(
 
 def columns(text: str) -> int:
     """
-    How wide a text is on a terminal.
+    The width of a text on a terminal, in columns.
 
     >>> columns("Sora"), columns("統計")
     (4, 4)
@@ -30,7 +30,7 @@ def columns(text: str) -> int:
 
 def break_points(text: str, width: int) -> list[int]:
     """
-    Where lines of at most `width` columns begin, but for the first; a longer word has a line to itself.
+    Where to break a text into lines of at most `width` columns; a longer word has its own line.
 
     >>> break_points("a long line", 6), break_points("応答がない。", 8), break_points("fail (exit 1)", 11)
     ([7], [4], [5])
@@ -51,10 +51,10 @@ def wrap_text(text: str, width: int) -> list[str]:
 
 
 def longest_word(text: str) -> int:
-    """Columns that can't be broken."""
+    """The width of the longest unbreakable part."""
     return max((columns(word[0].rstrip()) for word in _WORD.finditer(text)), default=0)
 
 
 def pad(text: str, width: int) -> str:
-    """A text with blanks behind it, up to so many columns."""
+    """Pad a text with blanks to a width in columns."""
     return text + " " * (width - columns(text))

@@ -1,8 +1,8 @@
 """
-Puts a verdict together from what a judge counted, for the command line and for the pytest plugin.
+Assembles a verdict from a judge's result and the facts of a run, for the command line and the pytest plugin.
 
-Here findings get their order, their evidence files and their command lines, and secrets are removed from every string,
-so that no reporter has to do it.
+Findings get their order, their evidence files and their command lines here, and secrets are removed from every string,
+so that no report format has to do it.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from .waivers import waiver_reports
 
 
 class JudgeResultSource(Protocol):
-    """What is read from a judge, or from the sum of several."""
+    """The part of a judge that a verdict is made from; a sum of several judges has it as well."""
 
     @property
     def subject_kind(self) -> SubjectKind:
-        """What responded, as far as the responses tell."""
+        """The kind of subject, as far as the responses show."""
 
     def finish(self) -> None:
-        """Settle what waits; once."""
+        """Decide what is pending."""
 
     def result(self) -> JudgeResult:
-        """What was counted."""
+        """The judge's result."""
 
     def evidence(self, fingerprint: str) -> Sequence[Exchange]:
         """The exchanges that prove the first finding of an entry, the earlier first."""
@@ -53,13 +53,13 @@ class JudgeResultSource(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFacts:
-    """What a command knows of its run, besides what the judge counted."""
+    """What a command knows about its run, besides the judge's result."""
 
     command: str
-    """What made the verdict: `conform`, `check`, `pytest`, …"""
+    """The command that made the verdict: `conform`, `check`, `pytest`, …"""
     edition: Edition
     subject: str
-    """URL, or names of files."""
+    """The URL, or names of files."""
     judged_from: EvidenceSource = "live"
     scope: RunScope
     ending: RunEnding = RAN_TO_ITS_END
@@ -70,11 +70,11 @@ class RunFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)  # Any: whatever a command's options hold, as JSON
     diagnosis: Mapping[str, str] = field(default_factory=dict)
-    """What stands at the URL, where nothing of Sora was seen; not told where there are findings of a run to its end."""
+    """What is at the URL, if nothing of Sora was seen; not shown if a complete run has findings."""
     notes: Collection[str] = ()
-    """Facts worth knowing, one line each, besides those that the judge has."""
+    """Facts worth knowing, one line each, in addition to the judge's."""
     secrets: Secrets = NO_SECRETS
-    """Nothing of them stands in the report, evidence included."""
+    """Secrets that are removed from the report, evidence included."""
     load: LoadResult | None = None
     capacity: CapacityResult | None = None
     estimate: PollingEstimate | None = None
@@ -91,22 +91,22 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
     measure_drift: bool = True,
 ) -> VerdictReport:
     """
-    Finish the judge and sum up.
+    Finish the judge, and assemble the report.
 
     Args:
-        judge: Is finished here, and read.
-        name_evidence: Whether findings name their evidence files; not where none will be written.
+        judge: The judge; it is finished here.
+        name_evidence: Whether findings name their evidence files; False if none will be written.
         measure_drift: Whether to compare the server with the documentation.
 
     Returns:
-        The report: findings with the weightiest first, each with evidence and a command line.
+        The report: findings by level, each with evidence and a command line.
     """
     judge.finish()
     policy = replace(policy, day=date.fromisoformat(facts.started_at[:10]))
     result = judge.result()
     result = msgspec.structs.replace(result, findings=sorted(policy.mark(result.findings), key=_finding_rank))
     decision = decide_verdict(result, facts.scope, facts.ending, severity=policy.severity, require=policy.require)
-    # A bare body was never asked for: there is no exchange to show, and the file itself is the evidence.
+    # A bare body has no request: there is no exchange to show, and the file itself is the evidence.
     proven = result.findings if facts.judged_from != "body" else []
     proof = {entry.fingerprint: tuple(judge.evidence(entry.fingerprint)) for entry in proven}
     evidence = _attach_evidence(result.findings, proof, facts, name_evidence=name_evidence)
@@ -165,7 +165,7 @@ def _attach_evidence(
     *,
     name_evidence: bool,
 ) -> dict[str, Sequence[Exchange]]:
-    """Give findings their evidence files and command lines; returns the exchanges by fingerprint."""
+    """Set the evidence files and command lines of findings; returns the exchanges by fingerprint."""
     files.name_evidence_files(findings, proof)
     shown: dict[str, Sequence[Exchange]] = {
         entry.fingerprint: files.redact_exchanges(proof[entry.fingerprint], facts.secrets)
@@ -185,18 +185,18 @@ def _attach_evidence(
 
 
 def verdict_subject_kind(judge: JudgeResultSource, judged_from: EvidenceSource) -> SubjectKind:
-    """What responded; of a bare body nobody knows that."""
+    """The kind of subject; unknown for bare bodies, which count as recordings."""
     kind = judge.subject_kind
     return "recording" if judged_from == "body" and kind == "server" else kind
 
 
 def format_utc_now() -> str:
-    """This instant as verdicts write it: RFC 3339 in UTC, milliseconds."""
+    """The current time in the form of verdicts: RFC 3339 in UTC, with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def redact_verdict(verdict: Verdict, secrets: Secrets) -> Verdict:
-    """Redact every string of a verdict, and replace what UTF-8 cannot hold."""
+    """Redact every string of a verdict, and replace lone surrogates."""
 
     def walk(value: Any) -> Any:  # Any: JSON
         if isinstance(value, str):
@@ -211,7 +211,7 @@ def redact_verdict(verdict: Verdict, secrets: Secrets) -> Verdict:
 
 
 def _finding_rank(entry: FindingEntry) -> tuple[bool, int, int, str, str]:
-    """What counts before what is known or waived, and of these the weightiest first."""
+    """The order of findings: counted ones before known and waived ones, then by level."""
     place = _REQUIREMENT_ORDER.get(entry.requirement, len(_REQUIREMENT_ORDER))
     return (entry.status != "new", -Level[entry.level], place, entry.target or "", entry.field)
 

@@ -1,4 +1,4 @@
-"""The verdicts that a file, a folder or a pattern stands for."""
+"""Finds and reads the verdicts that a file, a folder or a pattern names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .run_comparison import NamedVerdicts
 
 def read_runs(given: str) -> NamedVerdicts:
     """
-    Read every verdict that a file, a folder or a pattern stands for.
+    Read every verdict that a file, a folder or a pattern names.
 
     Raises:
         UsageError: There is none, or one of them cannot be read.
@@ -22,8 +22,8 @@ def read_runs(given: str) -> NamedVerdicts:
     if path_exists(given):
         paths = [Path(given)]
     else:
-        matched = map(Path, sorted(glob.glob(given, recursive=True)))  # noqa: PTH207  # Path.glob takes no absolute pattern
-        # A shell's leftovers beside the runs, such as their logs, match as well.
+        matched = map(Path, sorted(glob.glob(given, recursive=True)))  # noqa: PTH207  # Path.glob doesn't accept absolute patterns
+        # Other files beside the runs, such as logs, match as well.
         paths = [path for path in matched if path.is_dir() or path.suffix == ".json"]
     if not paths:
         raise UsageError(f"there is no file or folder {given}")

@@ -1,8 +1,8 @@
 """
-The JSON Schema of verdict.json, for those who build on it.
+Generates the JSON Schema of verdict.json, for programs that read it.
 
-It is made from the structs that are written, so it cannot promise what is not there; it is open for further keys, which
-are not a new format.
+It is generated from the structs that are written, so both always agree. It allows further keys, which don't make a new
+format.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """
-The picture of a violation: the exchanges that prove it as intervals on one time axis, the value that each showed, and the
-bound in between.
+Makes the picture of a violation: the exchanges that prove it as intervals on one time axis, their values, and the bound
+in between.
 
-A counter that fell, or a timestamp that did not move on, is wrong only because one response had arrived before the next
-request was sent. Two lines of numbers don't show that; intervals do, as Porcupine's visualiser draws histories. This module
-makes the picture's model of a finding's evidence; `picture_svg` and `picture_text` draw it.
+A counter that fell, or a timestamp that did not advance, is wrong only because one response had arrived before the next
+request was sent. Two lines of numbers don't show that, but intervals do, as in Porcupine's visualiser of histories.
+This module makes the picture's data from a finding's evidence; `picture_svg` and `picture_text` draw it.
 
-The axis keeps the order of all moments, and stretches short times: an exchange of a millisecond is seen beside a gap of a
-minute.
+The axis keeps the order of all moments but stretches short times, so that an exchange of a millisecond is visible
+beside a gap of a minute.
 """
 
 from __future__ import annotations
@@ -33,37 +33,37 @@ class PicturedExchange:
     """One exchange as an interval."""
 
     name: str
-    """A, B, …: in the order in which they were sent."""
+    """A, B, … in order of sending."""
     target: str
     node: str
-    """The URL that was asked; empty where it is the same for all."""
+    """The URL of the node; empty if it is the same for all."""
     detail: str
     """Its number in the run, and how long it took."""
     start: float
-    """Where it was sent, from 0 at the left of the axis to 1 at its right."""
+    """The time of sending, from 0 at the left of the axis to 1 at its right."""
     end: float
-    """Where its response had arrived."""
+    """The time of arrival of its response."""
     value: str
-    """Of the finding's field in its response."""
+    """The value of the finding's field in its response."""
     is_wrong: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ViolationPicture:
-    """What a picture shows; its renderings draw it and decide nothing."""
+    """The content of a picture; renderings only draw it."""
 
     title: str
     sentence: str
-    """The same in words."""
+    """The content in words."""
     exchanges: Sequence[PicturedExchange]
     bound: str
-    """What is expected of the one that is wrong."""
+    """What is expected of the wrong exchange."""
     gap: tuple[float, float] | None
-    """Between the end of the one that it is held against and its own start; None where they overlap."""
+    """From the end of the exchange that it is compared with to its own start; None if they overlap."""
     gap_text: str
-    """How long that was."""
+    """The length of the gap."""
     ticks: Sequence[tuple[float, str]]
-    """The moments, by the time since the first."""
+    """The moments, with the time since the first one."""
 
 
 def make_violation_picture(entry: FindingEntry, evidence: Sequence[Exchange]) -> ViolationPicture | None:
@@ -75,8 +75,8 @@ def make_violation_picture(entry: FindingEntry, evidence: Sequence[Exchange]) ->
         evidence: The exchanges that prove it.
 
     Returns:
-        None of a finding about another matter than counters and timestamps, and where fewer than two exchanges of one run
-        show the field: then there is no order to be seen.
+        The picture; None for a finding that is not about counters or timestamps, or if fewer than two exchanges of one
+        run show the field, since then there is no order to show.
     """
     if entry.requirement.partition(".")[0] not in PICTURED_FAMILIES:
         return None
@@ -124,7 +124,7 @@ def make_violation_picture(entry: FindingEntry, evidence: Sequence[Exchange]) ->
 
 
 def _values(entry: FindingEntry, evidence: Sequence[Exchange]) -> Sequence[str | None]:
-    """The field in each response, and where the order is that of timestamps these as well."""
+    """The field in each response; if the order is that of timestamps, these as well."""
     values, stamps = leaf_texts(entry, evidence), leaf_texts(entry, evidence, path=TIMESTAMP_PATH)
     if entry.requirement != TIMESTAMP_ORDER.id:
         return values if entry.field != f"/{TIMESTAMP_PATH[0]}" else _without_date(values)
@@ -135,13 +135,13 @@ def _values(entry: FindingEntry, evidence: Sequence[Exchange]) -> Sequence[str |
 
 
 def _without_date(stamps: Sequence[str | None]) -> Sequence[str | None]:
-    """Timestamps by the time of day, where all are of one day."""
+    """Timestamps without the date, if all are of the same day."""
     dates = {stamp.partition("T")[0] for stamp in stamps if stamp is not None}
     return stamps if len(dates) != 1 else [stamp and stamp.partition("T")[2] for stamp in stamps]
 
 
 def _axis(moments: Iterable[int]) -> dict[int, float]:
-    """Where each moment stands: in order, with room for the shortest time between two."""
+    """The position of each moment: in order, with space for the shortest time between two."""
     ordered = sorted(set(moments))
     weights = [1 + math.log10(1 + (after - before) / 1000) / 2 for before, after in pairwise(ordered)]
     whole = sum(weights) or 1

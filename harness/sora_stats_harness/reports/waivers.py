@@ -1,9 +1,9 @@
 """
-Known deviations that somebody has decided to live with, for a while.
+Applies waivers: known deviations that somebody has decided to accept for a while.
 
-A waiver names a requirement, a place, a reason, who decided, and its last day. A finding that it covers is shown as waived
-and fails nothing. Reports also name a waiver that has expired, whose findings count again, and one that no finding needs
-any more.
+A waiver names a requirement, a place, a reason, who decided, and its last day. A finding that it covers is shown as
+waived and doesn't fail. Reports also name a waiver that has expired, whose findings count again, and one that no
+finding needs any more.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from ..judge.verdict import FindingEntry, WaiverReport, WaiverState
 
 def covers_finding(waiver: Waiver, finding: Finding | FindingEntry) -> bool:
     """
-    Whether a waiver is about a finding; the day is another question.
+    Whether a waiver covers a finding, regardless of its last day.
 
     Source:
-        fnmatch.fnmatchcase over the finding's field: `*` crosses `/`, and matches the `#*` of a label as well.
+        fnmatch.fnmatchcase on the finding's field: `*` also matches `/`, and the `#*` of a label.
     """
     return finding.requirement == waiver.requirement and fnmatchcase(finding.field, waiver.field)
 
@@ -31,11 +31,11 @@ def waiver_reports(
     waivers: Sequence[Waiver], entries: Sequence[FindingEntry], checked: Mapping[str, int], day: date
 ) -> list[WaiverReport]:
     """
-    Report what became of each waiver.
+    Report the effect of each waiver.
 
     Args:
         entries: The run's findings, with their status.
-        day: On which the run started, in UTC.
+        day: The day on which the run started, in UTC.
     """
     return [_waiver_report(waiver, entries, checked, day) for waiver in waivers]
 

@@ -43,7 +43,7 @@ AsgiReceive = Callable[[], Awaitable[AsgiMessage]]
 AsgiSend = Callable[[AsgiMessage], Awaitable[None]]
 
 SERVER_HEADER_VALUE: Final = f"sora-harness-simulator/{__version__}"
-"""The value of the Server header, which tells readers of a response that no Sora gave it."""
+"""The value of the Server header, which shows that a response is not from Sora."""
 
 INITIAL_WORLD_AGE_NS: Final = 30_000_000_000
 """The world's age when the server starts: counters have grown, and clients have joined."""
@@ -58,12 +58,12 @@ MAX_LOGGED_BODY_BYTES: Final = 16 << 10
 """How much is kept of each of their bodies."""
 
 MAX_UNSERVED_TARGETS: Final = 100
-"""How many different targets that are not served are told of: a header may hold anything."""
+"""How many different unserved targets are reported, since a header may contain anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clock:
-    """Where the simulator reads the time, and how it waits; a test gives one that it moves."""
+    """Where the simulator reads the time, and how it waits; a test can pass a clock that it controls."""
 
     monotonic_ns: Callable[[], int] = time.monotonic_ns
     wall_ns: Callable[[], int] = time.time_ns
@@ -73,9 +73,9 @@ class Clock:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledDisturbances:
     """
-    What happens to a good server and must not be held against it; in seconds from the first request on.
+    Events on a correct server that must not cause findings; in seconds from the first request on.
 
-    `restart_after_s`: the server starts again, with other connection ids. `clock_step_s`: its clock is set by so much,
+    `restart_after_s`: the server restarts, with other connection ids. `clock_step_s`: its clock is set by this much,
     once, after `clock_step_after_s`.
     """
 
@@ -89,8 +89,8 @@ class ServiceModel:
     """
     How long responses take.
 
-    `workers` requests are served at a time, each for `service_s`, and for `per_connection_s` for every connection in its
-    response. `tear_s` is the time over which one response's counters are read.
+    `workers` requests are served at a time, each for `service_s`, and for `per_connection_s` for every connection in
+    its response. `tear_s` is the time over which one response's counters are read.
     """
 
     service_s: float = 0.0
@@ -102,22 +102,22 @@ class ServiceModel:
 @dataclass(kw_only=True, eq=False)
 class SimulatorOptions:
     """
-    What a simulated cluster is like.
+    The options of a simulated cluster.
 
     Raises:
-        UsageError: `cors` is no origin, or a fault is unknown.
+        UsageError: `cors` is not an origin, or a fault is unknown.
     """
 
     edition: Edition | None = field(default=None, kw_only=False)
-    """The edition whose fields it serves; `doc-2024` where none is given."""
+    """The edition whose fields it serves; None for `doc-2024`."""
     seed: int = 1
-    """Decides on the world: the same seed gives the same ids and the same growth."""
+    """The seed of the world: the same seed gives the same ids and the same growth."""
     connections: int = 20
-    """How many connections all nodes hold together."""
+    """How many connections all nodes have together."""
     nodes: int = 1
     """How many nodes there are; each listens on a port of its own."""
     faults: Sequence[Fault | str] = ()
-    """Ways in which it is wrong; see `simulator.faults`."""
+    """The faults of the simulator; see `simulator.faults`."""
     port: int = 0
     """The port of the first node, the others follow; 0 takes free ones."""
     host: str = "127.0.0.1"
@@ -132,34 +132,34 @@ class SimulatorOptions:
     play: RecordingPlayer | None = None
     """
     A recording to respond from, on as many nodes as it has. Then there is no world: `seed`, `connections`, `nodes`,
-    `churn` and `empty_for_unknown` mean nothing, and of the faults only those of complete responses strike.
+    `churn` and `empty_for_unknown` have no effect, and of the faults only those of complete responses do.
     """
     responses: Mapping[str, SimulatedResponse] = field(default_factory=dict)
     """Responses to any target, by the whole value of the target header."""
     world: WorldPlan | None = None
-    """Who joins and leaves when, with which numbers; then `connections` and `churn` mean nothing."""
+    """Who joins and leaves when, with which numbers; then `connections` and `churn` have no effect."""
     unserved: Callable[[str], None] | None = None
-    """Called with the value of a target header that a request came with and that is not served, once for each."""
+    """Called once with each target header's value that was requested but is not served."""
     clock: Clock = field(default_factory=Clock)
 
     def __post_init__(self) -> None:
         if self.cors is not None and not (self.cors.isascii() and self.cors.isprintable() and self.cors.strip()):
-            raise UsageError(f"{self.cors!r} is no origin: give one like http://127.0.0.1:5000, or *")
+            raise UsageError(f"{self.cors!r} is not an origin: give one like http://127.0.0.1:5000, or *")
         if isinstance(self.faults, str):
             raise UsageError(f"faults must be a list: write faults=[{self.faults!r}]")
         for fault in self.faults:
             if not isinstance(fault, Fault):
-                parse_fault(fault)  # refuses what it doesn't know
+                parse_fault(fault)  # refuses unknown faults
         for name in ("seed", "connections", "nodes", "port"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool):
-                raise UsageError(f"{name} must be an integer, and {value!r} is none")
+                raise UsageError(f"{name} must be an integer, not {value!r}")
         if self.play is not None:
             self.connections, self.nodes = 0, self.play.nodes
 
 
 class SimulatedCluster:
-    """What the nodes of one simulated cluster share: the world, its clock, its faults, and the requests it got."""
+    """What the nodes of one simulated cluster share: the world, its clock, its faults, and the received requests."""
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.options = options
@@ -168,11 +168,11 @@ class SimulatedCluster:
         self.reset()
 
     def reset(self) -> None:
-        """Begin as new: the same world from its start, without what was set, seen, or counted meanwhile."""
+        """Start from the beginning: the same world, without anything that was set, received or counted since."""
         options = self.options
         self.faults: list[Fault] = [parse_fault(fault) if isinstance(fault, str) else fault for fault in options.faults]
         self.canned: dict[str, SimulatedResponse] = dict(options.responses)
-        """Given responses, by the whole value of the target header."""
+        """The user's responses, by the whole value of the target header."""
         self._unserved: set[str] = set()
         self.requests: deque[ReceivedRequest] = deque(maxlen=MAX_LOGGED_REQUESTS)
         self.wall_offset_s: float = 0.0
@@ -191,7 +191,7 @@ class SimulatedCluster:
         self.world: SimulatedWorld = self._create_world()
 
     def next_relay_action(self) -> RelayAction | None:
-        """What the faults of the transport do to the next response; every one of them counts it."""
+        """What the transport faults do to the next response; each fault counts the response."""
         actions = [fault.transport() for fault in self.faults if fault.transport is not None]
         return next(filter(None, actions), None)
 
@@ -223,7 +223,7 @@ class SimulatedCluster:
         The server's own clock, as its responses show it.
 
         It follows the world's time, so that the growth of a counter divided by that of the timestamp is its rate, also
-        where the world was frozen and advanced.
+        when the world is frozen and advanced.
         """
         wall_s = (self._epoch_ns + self.now_ns()) / 1e9 + self.wall_offset_s
         return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -238,7 +238,7 @@ class SimulatedCluster:
         self._frozen_ns = self.now_ns()
 
     def advance(self, seconds: float) -> None:
-        """Let this much of the world's time pass at once."""
+        """Advance the world's time at once."""
         step_ns = int(seconds * 1e9)
         if self._frozen_ns is not None:
             self._frozen_ns += step_ns
@@ -246,7 +246,7 @@ class SimulatedCluster:
             self._zero_ns -= step_ns
 
     def restart(self) -> None:
-        """Start again: the same clients, with other connection ids and counters from the start. The time of day goes on."""
+        """Restart: the same clients, with other connection ids and new counters. The time of day continues."""
         self._incarnation += 1
         wall_ns = self._epoch_ns + self.now_ns()
         self._zero_ns = self._clock.monotonic_ns() - INITIAL_WORLD_AGE_NS
@@ -256,13 +256,13 @@ class SimulatedCluster:
         self.world = self._create_world()
 
     def count_request(self) -> int:
-        """Count a request, and let happen what is due; gives the request's number."""
+        """Count a request, and apply the disturbances that are due; returns the request's number."""
         self._requests += 1
         self._apply_due_disturbances()
         return self._requests - 1
 
     def notice_target(self, targets: Sequence[bytes]) -> None:
-        """Tell whoever wants to know of a target that isn't served, once; those that the harness makes up are not told of."""
+        """Report a target that isn't served, once; targets that the harness makes up are not reported."""
         if self.options.unserved is None or len(self._unserved) >= MAX_UNSERVED_TARGETS:
             return
         for name in targets:
@@ -285,20 +285,20 @@ class SimulatedCluster:
             self.restart()
 
     async def wait_for_service(self, call: ReceivedRequest) -> None:
-        """Wait until this request has been served, except for what its connections cost."""
+        """Wait until this request has been served, except for the cost of its connections."""
         await self._occupy_worker(self.options.pace.service_s, sum(fault.delay_s(call) for fault in self.faults))
 
     async def wait_for_connections(self, connections: int) -> None:
         """
-        Wait for as long as so many connections cost.
+        Wait for as long as this number of connections costs.
 
-        This comes after their response was made: making it takes a tenth longer after a wait of seconds, and a
-        connection would seem to cost more than it was set to.
+        Call this after the response was made: making it takes a tenth longer after a wait of seconds, so a connection
+        would seem to cost more than it was set to.
         """
         await self._occupy_worker(self.options.pace.per_connection_s * connections)
 
     async def wait_for_tear(self) -> None:
-        """Wait for as long as the response's counters are read, so that all are read while the request is open."""
+        """Wait for as long as the counters are read, so that all are read while the request is open."""
         if self.options.pace.tear_s > 0:
             await self._clock.sleep(self.options.pace.tear_s)
 
@@ -306,7 +306,7 @@ class SimulatedCluster:
         """
         Keep a worker busy for a time, and wait until it is done.
 
-        It is done at a moment that is worked out beforehand, so that late timers do not add up.
+        The end is computed beforehand, so that the delays of timers don't add up.
         """
         if service_s > 0:
             worker = min(range(len(self._free_at_ns)), key=self._free_at_ns.__getitem__)
@@ -333,7 +333,7 @@ class SimulatedNode:
             return
         try:
             response = await self._make_response(scope, body)
-        except Exception as error:  # a fault that crashes is a handler that crashes
+        except Exception as error:  # an exception in a fault acts like a crash of the handler
             response = make_json_response(500, {"error_type": "Crash", "error_reason": type(error).__name__})
         await _send_response(response, send)
 
@@ -390,7 +390,7 @@ class SimulatedNode:
         if not found and not self._allows_empty_array(call.operation):
             return make_error_response("NotFound")
         now_ns, timestamp = cluster.now_ns(), cluster.current_timestamp()
-        # never from before the request, also where the world stood still or started again meanwhile
+        # never from before the request, even if the world was frozen or restarted meanwhile
         tear_ns = max(min(int(cluster.options.pace.tear_s * 1e9), now_ns - call.now_ns), 0)
         samples: Sequence[SampleObject] = [each.read_sample(now_ns, timestamp, tear_ns) for each in found]
         for fault in cluster.faults:
@@ -412,7 +412,7 @@ class SimulatedNode:
         return [one] if one is not None and one.node == self._node else []
 
     def _allows_empty_array(self, operation: str | None) -> bool:
-        """Whether nothing found is an empty array, not an unknown id."""
+        """Whether finding nothing gives an empty array, not the error about an unknown id."""
         listing = operation == "GetStatsAllConnections"
         return listing or (operation == "GetStatsClient" and self._cluster.options.empty_for_unknown)
 
@@ -426,7 +426,7 @@ def _encode_json(value: object) -> bytes:
 
 
 async def _read_request_body(receive: AsgiReceive) -> bytes | None:
-    """Read the request's body, cut where it is too large; None where the client has gone."""
+    """Read the request's body, cut if it is too large; None if the client has disconnected."""
     parts: list[bytes] = []
     size = 0
     while True:
@@ -441,7 +441,7 @@ async def _read_request_body(receive: AsgiReceive) -> bytes | None:
 
 
 def common_response_headers(cors: str | None) -> list[tuple[str, str]]:
-    """The headers of every response, those of the HTTP library too: who gave it, and which web pages may read it."""
+    """The headers of every response, also of the HTTP library's own: the server, and which web pages may read it."""
     headers = [("server", SERVER_HEADER_VALUE)]
     if cors is not None:
         headers += [

@@ -1,4 +1,4 @@
-"""Legal histories of calls about three connections, worked out from drawn steps."""
+"""Legal histories of calls about three connections, computed from drawn steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ HISTORY_CONNECTION_COUNT: Final = 3
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryStep:
     """
-    One call of a history, as drawn: `wait_ns` after the call before, the server reads its counters.
+    One drawn call of a history: the server reads its counters `wait_ns` after the previous call.
 
     The request is sent `before_ns` earlier and the response received `after_ns` later, so calls may overlap. Before the
     counters are read, the counter number `field` of connection `grows` grows by `by`.
@@ -59,8 +59,8 @@ class CallHistory:
     """
     A legal history of calls; `calls` are in the order in which the server read its counters.
 
-    Its timestamps have 0, 6 or 9 digits after the point. `connections` are its connections as they are at first, but for
-    their ids; `busy` stands in for those that it doesn't have.
+    Its timestamps have 0, 6 or 9 digits after the point. `connections` are its connections at the beginning, without
+    their ids; `busy` is used for missing ones.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class CallHistory:
 
     @cached_property
     def calls(self) -> tuple[HistoryCall, ...]:
-        """The calls that the steps amount to."""
+        """The calls that result from the steps."""
         model = connection_model(self._edition or load_edition())
         states = [dict(_find_leaves(each)) for each in self._connections]
         states += [dict(model.bases["busy"]) for _ in range(len(states), HISTORY_CONNECTION_COUNT)]

@@ -13,7 +13,7 @@ from typing import Final
 
 
 class StayLength(Enum):
-    """How long a client stays before it leaves and comes back as a new connection."""
+    """How long a client stays before it leaves and returns as a new connection."""
 
     ALWAYS = "always"
     LONG = "long"
@@ -46,7 +46,7 @@ class DataChannelConfig:
 
     @property
     def is_reliable(self) -> bool:
-        """Whether every message arrives in the end."""
+        """Whether every message finally arrives."""
         return self.max_packet_life_time is None and self.max_retransmits is None
 
 
@@ -79,7 +79,7 @@ class ClientRole:
     stay: StayLength = StayLength.LONG
     turn: TurnTransport = TurnTransport.UDP
     labels: tuple[DataChannelConfig, ...] = (*SYSTEM_DATA_CHANNELS, E2EE_CHANNEL)
-    """Empty where signaling goes over WebSocket."""
+    """Empty if signaling uses WebSocket."""
     sends_audio: bool = True
     sends_video: bool = True
     receives: bool = True

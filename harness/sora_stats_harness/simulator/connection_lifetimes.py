@@ -2,8 +2,8 @@
 When the connections of the simulated world join and leave.
 
 The world has a fixed number of slots. When the connection of a slot leaves, another one joins a moment later, with the
-same client_id where the client names one, and with a connection_id of its own. All of it depends on seed, incarnation
-and slot alone, never on when anybody looks.
+same client_id if the client has one, and with a new connection_id. All of this depends only on seed, incarnation and
+slot, never on when the world is read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONG_STAY_S: Final = (90, 900)
 _REJOIN_DELAY_S: Final = (0.5, 2)
 _NETWORK_LOSS_AFTER_S: Final = (8, 40)
 _MAX_INITIAL_AGE_S: Final = 1800
-"""The largest age of connections that are there when the world begins."""
+"""The largest age of connections that exist when the world begins."""
 
 _LOSSY_OUTAGE_NS: Final = (SECOND_NS, 10 * SECOND_NS + SECOND_NS // 2)
 """Long enough to pass through checking into disconnected; a round of good and bad takes about 13 s."""
@@ -45,7 +45,7 @@ class ConnectionLifetime:
 
 
 def connection_lifetimes(role: ClientRole, key: str, *, slot: int, churn: bool) -> Iterator[ConnectionLifetime]:
-    """The connections of one slot, in order, without end where they leave; `key` holds seed, incarnation and slot."""
+    """The connections of one slot, in order, endlessly if they leave; `key` contains seed, incarnation and slot."""
     leaves_ns: int | None = None
     generation = 0
     while generation == 0 or leaves_ns is not None:
@@ -66,7 +66,7 @@ def connection_lifetimes(role: ClientRole, key: str, *, slot: int, churn: bool) 
 
 
 def _draw_ice_history(role: ClientRole, random: Random, churn: bool) -> tuple[IceHistory, int | None]:
-    """The connection's ICE history, and how long the connection stays; None is for ever."""
+    """The connection's ICE history, and how long the connection stays; None means for ever."""
     response_after_ns = _draw_duration_ns(random, (0.06, 0.12) if role.has_lossy_network else (0.005, 0.06))
     if churn and role.stay is StayLength.UNTIL_FAILURE:
         ice = make_failing_history(

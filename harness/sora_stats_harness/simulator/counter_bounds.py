@@ -1,7 +1,8 @@
 """
-Which counters bound which, as the requirements `relation.*` have it, so that made-up connections can keep to it.
+Which counters bound which, as in the requirements `relation.*`, so that made-up connections can satisfy them.
 
-The judge has relations of its own: what judges responses and what makes them up share the field list alone.
+The judge has its own relations: the code that judges responses and the code that makes them up share only the field
+list.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ _EXTENSION_GROUPS = ("rtp_hdr_ext", "rtp_hdrext")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CounterBound:
-    """`weighted sum of small <= sum of large`; where it does not hold, the first of large is raised."""
+    """`weighted sum of small <= sum of large`; if it does not hold, the first counter of large is raised."""
 
     small: tuple[tuple[int, FieldPath], ...]
     large: tuple[FieldPath, ...]
 
 
 def counter_bounds(fields: Collection[FieldPath]) -> list[CounterBound]:
-    """All bounds between these fields; a bound that names only fields outside of them is left out."""
+    """All bounds between these fields; a bound between other fields is left out."""
     names = {".".join(path): path for path in fields}
     bounds = [*_rtp_bounds(names), *_layer_bounds(names), *_sctp_bounds(names), *_request_bounds()]
     found = []

@@ -23,12 +23,12 @@ An amount of 0 says that a model is responsible for the field, although it does 
 """
 
 CounterValues = tuple[int, ...]
-"""Counts, in an order that both sides know."""
+"""Counts, in an order that is fixed by whoever makes them."""
 
 NO_INCREMENTS: Final[Increments] = {}
 
 Direction = Literal["received", "sent"]
-"""As the server sees it, as in the names of the fields."""
+"""From the server's point of view, as in the fields' names."""
 
 DIRECTIONS: Final[tuple[Direction, Direction]] = ("received", "sent")
 

@@ -1,9 +1,9 @@
 """
-The model of one connection's counters: collects the events on the connection, and compiles them into a sample template.
+Models one connection's counters: collects the events on the connection, and compiles them into a sample template.
 
-Others add events (which, how often, with which increments); the model turns that round, into one formula for each leaf.
-A field that nobody has claimed (a user's edition may add or rename fields) is filled in by its kind: a counter grows at a
-rate of its own, a gauge moves within its limits, anything else is a valid constant.
+The traffic modules add events (which, how often, with which increments); the model converts them to one formula for
+each leaf. A field that no module models (a user's edition may add or rename fields) is filled in by its kind: a counter
+grows at its own rate, a gauge moves within its limits, anything else is a valid constant.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from .sample_template import (
 _SECOND_NS: Final = 1_000_000_000
 
 _DEFAULT_INCREMENTS: Final = {FieldUnit.BYTES: (40, 1200), FieldUnit.MS: (3, 50), FieldUnit.US: (300, 5000)}
-"""How much one event adds to a counter that nobody has claimed, by its unit; otherwise 1."""
+"""How much one event adds to a counter that no module models, by its unit; otherwise 1."""
 
 _DEFAULT_GAUGE_RANGES: Final = (("bitrate", 300_000, 3_000_000), ("window", 4_000, 60_000), ("", 5, 300))
-"""The limits of a gauge that nobody has claimed, by a word in its name."""
+"""The limits of a gauge that no module models, by a word in its name."""
 
 _GAUGE_PERIOD_RANGE_NS: Final = (3 * _SECOND_NS, 20 * _SECOND_NS)
 """How long such a gauge takes to move up and down once."""
 
 LeafFormula = tuple[tuple[int, ...], tuple[int, ...], int]
-"""How a leaf is worked out: columns, a weight for each, and a constant."""
+"""How a leaf is computed: columns, a weight for each, and a constant."""
 
 
 class CounterModel:
@@ -62,7 +62,7 @@ class CounterModel:
         self._claimed: set[FieldPath] = set()
 
     def add_steady_events(self, per_second: float, effects: Increments) -> None:
-        """Add events at a steady rate, give or take an eighth; a rate of 0 only claims the fields."""
+        """Add events at a steady rate, varied by up to an eighth; a rate of 0 only marks the fields as modelled."""
         self._claimed.update(effects)
         if per_second > 0:
             rate = per_second * self.random.uniform(0.875, 1.125)
@@ -78,7 +78,7 @@ class CounterModel:
             self._fixed[path] = self._fixed.get(path, 0) + amount
 
     def add_column_source(self, source: ColumnSource, effects: Iterable[Increments]) -> None:
-        """Add columns that are worked out otherwise, with the increments of each."""
+        """Add columns that are computed in another way, with the increments of each."""
         self._sources.append(source)
         for each in effects:
             self._claimed.update(each)
@@ -93,7 +93,7 @@ class CounterModel:
             self._constants[path] = value
 
     def unmodelled_leaves(self) -> dict[FieldPath, FieldDefinition]:
-        """The leaves that nobody has claimed so far, except those that hold the time of the sample."""
+        """The leaves that no module models so far, except those with the time of the sample."""
         return {
             path: field
             for path, field in self._leaves.items()
@@ -101,7 +101,7 @@ class CounterModel:
         }
 
     def build_template(self) -> SampleTemplate:
-        """Fill in what nobody has claimed, and work out how to read it all."""
+        """Fill in the remaining leaves, and compile the template."""
         self._model_remaining_leaves()
         rows: dict[FieldPath, dict[int, int]] = {}
         for column, effects in enumerate((*self._flow_effects, *self._source_effects)):
@@ -120,7 +120,7 @@ class CounterModel:
                 )
                 effects = {path: amount}
                 if path[0] == "simulcast" and path[2:] in unclaimed:
-                    effects[path[2:]] = amount  # what a layer receives is received by the connection, too
+                    effects[path[2:]] = amount  # the connection receives whatever a layer receives
                 self.add_steady_events(self.random.uniform(0.3, 3), effects)
             elif field.kind is FieldKind.GAUGE and field.type is FieldType.INTEGER:
                 gauges.append((path, field))
@@ -132,7 +132,7 @@ class CounterModel:
             )
 
     def _compile_template(self, rows: dict[FieldPath, dict[int, int]]) -> SampleTemplate:
-        """Number the different formulas, and say for every object of the response where its leaves come from."""
+        """Number the different formulas, and determine for every object of the response where its leaves come from."""
         formulas = {path: (tuple(row), tuple(row.values()), self._fixed.get(path, 0)) for path, row in rows.items()}
         kinds: dict[str, list[LeafFormula]] = {"sum": [], "scaled": [], "weighted": []}
         for formula in dict.fromkeys(formulas.values()):
@@ -179,7 +179,7 @@ class CounterModel:
 
 
 def _formula_kind(formula: LeafFormula) -> str:
-    """The cheapest way to work out a formula; a bare one is a column as it is."""
+    """The cheapest way to compute a formula; `bare` is an unchanged column."""
     columns, weights, constant = formula
     if len(columns) == 1:
         return "bare" if weights == (1,) and not constant else "scaled"

@@ -2,9 +2,9 @@
 The traffic of data channels in the simulated world: DTLS, SCTP, messages, and the pings of signaling.
 
 A message travels as a DATA chunk in an SCTP packet, the packet in a DTLS record, the record perhaps in TURN channel
-data, and a packet with a SACK comes back. The counters of a compressed channel hold the size before compression, those of
-SCTP the size after it, so neither bounds the other. A client whose signaling goes over WebSocket has none of this except
-the DTLS handshake.
+data, and a packet with a SACK comes back. The counters of a compressed channel hold the size before compression, those
+of SCTP the size after it, so neither bounds the other. A client whose signaling goes over WebSocket has none of this
+except the DTLS handshake.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class DataChannelTraffic:
         )
 
     def sctp_packet(self, direction: Direction, chunk: str, *, payload: int = 0, also: str | None = None) -> Increments:
-        """One SCTP packet with one chunk or two; no packet where the edition does not have the chunk."""
+        """One SCTP packet with one chunk or two; no packet if the edition does not have the chunk."""
         chunks = [name for name in (chunk, also) if name is not None]
         counted: Increments = {("sctp", f"total_{direction}_sctp_chunk_{name}"): 1 for name in chunks}
         if not any(path in self.columns for path in counted):
@@ -81,7 +81,7 @@ class DataChannelTraffic:
         return sum_increments(sctp, counted, self._dtls_records(direction, 1))
 
     def _add_signaling_pings(self) -> None:
-        """Only WebSocket needs them; over a bad link some get no pong."""
+        """Add signaling's pings, which only WebSocket needs; over a bad link some get no pong."""
         websocket = 1 - self.on
         ping = increments_in_group("signaling", total_sent_signaling_ping=1)
         pong = increments_in_group("signaling", total_received_signaling_pong=1)
@@ -135,7 +135,7 @@ class DataChannelTraffic:
         )
 
     def _add_retransmissions(self, label: DataChannelConfig) -> None:
-        """Loss costs a message where a limit is set, and time where none is set."""
+        """Add the effects of loss: with a limit a message is dropped, without one it is delayed."""
         group = (DATA_CHANNEL_GROUP, label.name)
         everything = float(self.role.uses_every_counter)
         again = increments_in_group(*group, total_data_channel_retransmit_message=1)

@@ -1,6 +1,4 @@
-"""
-What passes between the simulator's server and the faults that are set in it: requests, responses, and a fault's hooks.
-"""
+"""The interface between the simulator's server and its faults: requests, responses, and a fault's hooks."""
 
 from __future__ import annotations
 
@@ -33,15 +31,15 @@ class ReceivedRequest:
     path: str = "/"
     query: str = ""
     target: str = ""
-    """The value of the target header; empty where there was none."""
+    """The value of the target header; empty if there was none."""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes = b""
-    """The first 16 KiB of it."""
+    """The first 16 KiB of the body."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulatedResponse:
-    """What is sent back. The server adds Server and Date, and Content-Length where the headers lack it."""
+    """A response to send. The server adds Server and Date, and Content-Length if the headers lack it."""
 
     status: int
     headers: tuple[tuple[str, str], ...] = ()
@@ -53,7 +51,7 @@ class SimulatedResponse:
 
 
 RelayAction = tuple[str, float]
-"""What the relay does to one response, by its name in `tcp_fault_relay.RELAY_HANDLERS`, and its pause in seconds."""
+"""What the relay does to one response: a name in `tcp_fault_relay.RELAY_HANDLERS`, and a pause in seconds."""
 
 Connections = Sequence[SimulatedConnection]
 
@@ -67,14 +65,14 @@ class Fault:
     """
 
     on_arguments: Callable[[Arguments], Arguments] = lambda arguments: arguments
-    """Changes what was asked for, before it is looked up."""
+    """Changes the request's arguments before the look-up."""
     on_connections: Callable[[ReceivedRequest, SimulatedWorld, Connections], Connections] = lambda _, __, found: found
     """Changes which connections the response is about; none at all is an unknown id."""
     delay_s: Callable[[ReceivedRequest], float] = lambda _: 0.0
-    """Says how much longer this response takes."""
+    """Returns an additional delay for this response."""
     on_samples: Callable[[ReceivedRequest, Sequence[SampleObject]], Sequence[SampleObject]] = lambda _, samples: samples
-    """Changes the samples; they belong to this response alone."""
+    """Changes the samples; they belong to this response only."""
     on_response: Callable[[ReceivedRequest, SimulatedResponse], SimulatedResponse] = lambda _, response: response
     """Changes the finished response."""
     transport: Callable[[], RelayAction | None] | None = None
-    """Says what the relay does to the next response, None for nothing. None itself where no relay is needed."""
+    """Returns what the relay does to the next response, or None for nothing. None itself if no relay is needed."""

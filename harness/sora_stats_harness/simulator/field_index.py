@@ -1,8 +1,8 @@
 """
-The fields of an edition as the simulator looks them up: by path, by group, and by patterns of names.
+An index of an edition's fields for the simulator: by path, by group, and by patterns of names.
 
-The traffic modules name a field only where they know something about it. Families of fields (header extensions, chunks,
-RTCP subtypes, TURN requests) are found by their names' pattern, so that a user's edition may have more of them, or fewer.
+The traffic modules name a field only if they model it. Families of fields (header extensions, chunks, RTCP subtypes,
+TURN requests) are found by patterns of names, so that a user's edition may have more of them, or fewer.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _EXTENSION_COUNTER = re.compile(r"total_(received|sent)_rtp_hdr_?ext_(.+)")
 
 
 class FieldIndex:
-    """An index of an edition's fields, also of an edition in which fields were added, renamed or removed."""
+    """An index of an edition's fields; the edition may have fields added, renamed or removed."""
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition

@@ -70,7 +70,7 @@ ICE_COUNTERS: Final = (
     *_TRANSITION_COUNTERS,
     *(f"total_{state.value}_duration_ms" for state in _STATES_WITH_DURATION),
 )
-"""The counters, in the order in which a history gives them."""
+"""The counters, in the order of a history's counts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,7 +89,7 @@ class IceHistorySegment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IceHistory:
-    """A beginning, and a segment that is repeated from then on; None where there is only the beginning."""
+    """A beginning, and a segment that is repeated from then on; None if there is only the beginning."""
 
     beginning: IceHistorySegment
     repeated: IceHistorySegment | None
@@ -124,7 +124,7 @@ class _IceAgent:
 
     @property
     def is_settled(self) -> bool:
-        """Whether it is connected, and the next check is all that will happen."""
+        """Whether it is connected and only waits for the next check."""
         return self.state is IceState.CONNECTED and not self.responses_ns and self.waiting_since_ns is None
 
     @property
@@ -210,7 +210,7 @@ def _build_segment(events: Sequence[tuple[int, str, int]], length_ns: int) -> Ic
 
 
 def make_stable_history(*, response_after_ns: int, outage_ns: tuple[int, int] | None) -> IceHistory:
-    """The history of a connection that stays; an outage, where there is one, comes again and again."""
+    """The history of a connection that stays; an outage, if there is one, recurs."""
     beginning = simulate_ice(IceState.CHECKING, response_after_ns=response_after_ns)
     outages = [] if outage_ns is None else [outage_ns]
     until_ns = 0 if outage_ns is None else outage_ns[1]
@@ -221,7 +221,7 @@ def make_stable_history(*, response_after_ns: int, outage_ns: tuple[int, int] | 
 
 
 def make_failing_history(*, response_after_ns: int, lost_after_ns: int) -> IceHistory:
-    """The history of a connection whose network is lost for good at some age, so that it fails within 20 s."""
+    """The history of a connection whose network is lost permanently at some age, so that it fails within 20 s."""
     outages = [(lost_after_ns, NEVER_NS)]
     beginning = simulate_ice(
         IceState.CHECKING, response_after_ns=response_after_ns, outages_ns=outages, until_ns=NEVER_NS
@@ -230,7 +230,7 @@ def make_failing_history(*, response_after_ns: int, lost_after_ns: int) -> IceHi
 
 
 def ice_counter_increments(*, over_turn: bool) -> list[Increments]:
-    """The increments of each column; a check is a STUN binding request, which passes through TURN where it is used."""
+    """The increments of each column; a check is a STUN binding request, which may pass through TURN."""
     through = int(over_turn)
     also: dict[str, Increments] = {
         "req": increments_in_group("turn", total_sent_turn_binding_request=through),

@@ -1,5 +1,5 @@
 """
-Made-up connection objects that are legal in every respect that is known, without Hypothesis.
+Makes connection objects that are legal in every known respect, without Hypothesis.
 
 Each is a fixed base with a few changes. After the changes the relations between counters are restored by raising what
 must be larger.
@@ -35,7 +35,10 @@ JsonValue = Any
 Leaves = dict[FieldPath, JsonValue]
 
 BaseName = Literal["quiet", "busy"]
-"""`quiet`: just made, every counter 0, no data channel. `busy`: every counter that may have moved has, all differ."""
+"""
+`quiet`: just made, every counter 0, no data channel. `busy`: every counter that can move has moved, to a different
+value.
+"""
 
 BASE_LABEL: Final = "#chat"
 """The messaging label of every base."""
@@ -48,13 +51,13 @@ _TIMESTAMP_RANGE_NS: Final = 10**18
 _ALWAYS_ZERO_COUNTERS: Final = {"rtp.total_received_srtp_invalid"} | {
     f"packet_loss_simulator.total_dropped_{way}_rtp" for way in ("received", "sent")
 }
-"""Counters that are 0 in every base: then packets are exactly the sum of their kinds."""
+"""Counters that are 0 in every base, so that packets are exactly the sum of their kinds."""
 
 LEGAL_TEXTS: Final = (
     *("sora", "", " ", "日本語", '"quoted"', "back\\slash", "a/b~c", "<script>alert(1)</script>", "=cmd()"),
     *("\x00", "\x1b[31m", "\u202etxt", "line\nbreak", "\u2028", "😀" * 63, "x" * 255, "null", "0"),
 )
-"""Legal values of free strings, the plain one first: any text of up to 255 bytes is one."""
+"""Legal values of free strings, the plain one first; any text of up to 255 bytes is legal."""
 
 
 class GeneratedConnection(dict[str, Any]):  # Any: whatever JSON can hold
@@ -113,7 +116,7 @@ def make_connection_id(number: int) -> str:
 
 
 class ConnectionModel:
-    """An edition with its bases and the bounds between its counters; `connection_model` makes each once."""
+    """An edition with its bases and the bounds between its counters; `connection_model` caches them."""
 
     def __init__(self, edition: Edition) -> None:
         self.edition = edition
@@ -134,12 +137,12 @@ class ConnectionModel:
         return [make_json_pointer(concrete_path(group.path)) for group in groups]
 
     def draw_change(self, base: BaseName, field: FieldDefinition, number: int) -> tuple[str, JsonValue]:
-        """The pointer and the legal value that a drawn number gives a field; 0 gives the plainest."""
+        """The pointer of a field, and its legal value for a drawn number; 0 gives the plainest value."""
         path = concrete_path(field.path)
         return make_json_pointer(path), _legal_value(field, number, self.bases[base].get(path))
 
     def set_leaf(self, leaves: Leaves, path: FieldPath, value: JsonValue) -> None:
-        """Set one leaf; the label that holds it is added where it is absent."""
+        """Set one leaf; an absent label that contains it is added."""
         field = self.find_field(path)
         if field is None:
             raise UsageError(f"edition {self.edition.name} has no field {make_json_pointer(path)}")
@@ -149,7 +152,7 @@ class ConnectionModel:
         leaves[path] = value
 
     def restore_relations(self, leaves: Leaves) -> None:
-        """Restore the relations by raising counters; what holds already is left alone."""
+        """Restore the relations by raising counters; relations that hold are left alone."""
         level = leaves.get(("network_status", "unstable_level"))
         counter = ("network_status", f"total_unstable_level{level}")
         if counter in leaves and any(leaves[path] for path in leaves if path[0] == counter[0]):
@@ -182,12 +185,12 @@ class ConnectionModel:
 
 @cache
 def connection_model(edition: Edition) -> ConnectionModel:
-    """The model of an edition, worked out once."""
+    """The model of an edition, computed once."""
     return ConnectionModel(edition)
 
 
 def always_present(fields: Iterable[FieldDefinition]) -> list[FieldDefinition]:
-    """Those of the fields that are present whenever their group is."""
+    """The fields that are present whenever their group is."""
     return [field for field in fields if field.presence is not FieldPresence.CONDITIONAL]
 
 
@@ -208,7 +211,9 @@ def nest_leaves(leaves: Mapping[FieldPath, JsonValue]) -> dict[str, JsonValue]:
 
 
 def format_timestamp(nanoseconds: int, digits: int = 6) -> str:
-    """The timestamp so long after that of the bases, with 0, 6 or 9 digits after the point; it starts again after 31 years."""
+    """
+    The timestamp this long after that of the bases, with 0, 6 or 9 digits after the point; it wraps after 31 years.
+    """
     seconds, rest = divmod(nanoseconds % _TIMESTAMP_RANGE_NS, 10**9)
     moment = BASE_TIMESTAMP + timedelta(seconds=seconds)
     fraction = f".{rest:09d}"[: digits + 1] if digits else ""
@@ -232,8 +237,10 @@ def _legal_value(field: FieldDefinition, number: int, old: JsonValue) -> JsonVal
         return format_timestamp(1000 * number)
     if field.type is FieldType.STRING:
         return make_connection_id(number) if field.name == "connection_id" else LEGAL_TEXTS[number % len(LEGAL_TEXTS)]
-    if field.kind is FieldKind.COUNTER:  # a large number is the value on every base, so that shrinking ends at `quiet`
+    if (
+        field.kind is FieldKind.COUNTER
+    ):  # a large number gives the same value on every base, so that shrinking ends at `quiet`
         return number if number > int(old or 0) else int(old or 0) + number
     if field.minimum is not None and field.maximum is not None:
         return field.minimum + number % (field.maximum - field.minimum + 1)
-    return -(number // 2) - 1 if number % 2 else number // 2  # a gauge without limits moves both ways
+    return -(number // 2) - 1 if number % 2 else number // 2  # a gauge without limits may rise and fall

@@ -1,9 +1,9 @@
 """
 The media traffic of the simulated world: RTP with header extensions, simulcast, RTCP, spotlight, and packet loss.
 
-Every event is one packet or a few that belong together. A packet counts in each group that it concerns: in `rtp`, in its
-simulcast layer, under each header extension that it carries, and as TURN channel data where it takes that way. So the
-parts never exceed the whole, at any instant.
+Every event is one packet or a few that belong together. A packet counts in each group that it concerns: in `rtp`, in
+its simulcast layer, under each header extension that it carries, and as TURN channel data if it passes through TURN. So
+the parts never exceed the whole, at any instant.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class MediaTraffic:
         return self.model.random.randint(low, high)
 
     def turn_channel_data(self, direction: Direction) -> Increments:
-        """Whatever passes through TURN is channel data there."""
+        """The channel data of a packet that passes through TURN."""
         return increments_in_group(
             "turn", **{f"total_{direction}_channel_data": int(self.role.turn is not TurnTransport.NONE)}
         )
@@ -87,7 +87,7 @@ class MediaTraffic:
         layer: str | None = None,
         also: Increments = NO_INCREMENTS,
     ) -> Increments:
-        """One RTP packet with header extensions, `unknown` of them unknown; `also` is what else it counts as."""
+        """One RTP packet with header extensions, `unknown` of them unknown; `also` are further increments."""
         prefix = f"total_{direction}"
         rtp = increments_in_group(
             "rtp",
@@ -154,7 +154,7 @@ class MediaTraffic:
             self.model.add_steady_events(on * self.model.random.uniform(0.5, 5), {field.path: 1})
 
     def _add_packet_loss(self, on: float) -> None:
-        """A packet that arrived and was not accepted counts in the total, but neither as RTP nor as RTCP."""
+        """Add packets that arrived but were not accepted: they count in the total, but neither as RTP nor as RTCP."""
         for direction in DIRECTIONS:
             dropped = increments_in_group("packet_loss_simulator", **{f"total_dropped_{direction}_rtp": 1})
             self.model.add_steady_events(0.8 * on, self._unclassified_packet(direction, dropped))
@@ -164,7 +164,7 @@ class MediaTraffic:
         self.model.add_steady_events(0.3 * on, self._unclassified_packet("received", invalid))
 
     def _unclassified_packet(self, direction: Direction, reason: Increments) -> Increments:
-        """A packet that counts only in the total; no packet where the edition has no counter for the reason."""
+        """A packet that counts only in the total; no packet if the edition has no counter for the reason."""
         if not any(path in self.columns for path in reason):
             return reason
         prefix = f"total_{direction}"
@@ -172,7 +172,7 @@ class MediaTraffic:
         return sum_increments(rtp, reason, self.turn_channel_data(direction))
 
     def _rtcp_packet(self, direction: Direction, size: int, *subtypes: str) -> Increments:
-        """One compound packet; no packet where the edition has none of its subtypes."""
+        """One compound packet; no packet if the edition has none of its subtypes."""
         counted: Increments = {("rtcp", f"total_{direction}_rtcp_{subtype}"): 1 for subtype in subtypes}
         if not any(path in self.columns for path in counted):
             return counted

@@ -37,7 +37,7 @@ class Mutation:
     """
     One way to make a legal connection wrong.
 
-    `requirement` is what it then violates, at `pointer`. `value` is what stands there instead; a `drop` has none.
+    `requirement` is what it then violates, at `pointer`. `value` is the new value; a `drop` has none.
     """
 
     operator: str
@@ -46,7 +46,7 @@ class Mutation:
     value: JsonValue = None
 
     def apply_to(self, document: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
-        """A changed copy of a connection; the group that the pointer leads into must be there."""
+        """A changed copy of a connection; the group that contains the pointer must be present."""
         changed: dict[str, JsonValue] = deepcopy(dict(document))
         *groups, name = split_json_pointer(self.pointer)
         inner = changed
@@ -61,7 +61,7 @@ class Mutation:
 
 @cache
 def all_mutations(edition: Edition) -> tuple[Mutation, ...]:
-    """Every single fault, leaf by leaf and then group by group."""
+    """All mutations, leaf by leaf and then group by group."""
     rows = [(field.path, row) for field in always_present(edition.fields) for row in _leaf_mutations(field)]
     rows += [(group.path, row) for group in edition.root.walk_groups() for row in _group_mutations(group)]
     rows += [((*group.path, "new_field"), _unknown_field(group)) for group in edition.root.walk_groups()]

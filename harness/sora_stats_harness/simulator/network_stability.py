@@ -21,7 +21,7 @@ INSTABILITY_INCREMENTS: Final[tuple[Increments, ...]] = (
     increments_in_group("network_status", unstable_level=1),
     *(increments_in_group("network_status", **{f"total_unstable_level{level}": 1}) for level in INSTABILITY_LEVELS),
 )
-"""The increments of the columns that `instability_source` gives: the level, and how often each was found."""
+"""The increments of the columns of `instability_source`: the level, and how often each was found."""
 
 _PATTERN_LENGTH: Final = 24
 
@@ -41,7 +41,7 @@ def instability_source(random: Random, *, every_ns: int, unstable: bool) -> Colu
 
 
 def _draw_level_pattern(random: Random) -> list[int]:
-    """Go up and down through all levels, and stay at each once or twice."""
+    """Draw a pattern that goes up and down through all levels, and stays at each for one or two steps."""
     tour = [0, 1, 2, 3, 2, 1]
     levels: list[int] = []
     while len(levels) < _PATTERN_LENGTH:

@@ -1,9 +1,9 @@
 """
 A world that a file describes: who joins and leaves when, with which numbers.
 
-The tests of a client want to know beforehand what a response will hold. A connection with a role has that role's traffic.
-One without has 0 in every counter, but for what the file gives: the value at which a field starts, and by how much it grows
-in a second. Times are seconds from the start of the simulator.
+Tests of a client need to know beforehand what a response will contain. A connection with a role has that role's
+traffic. One without a role has 0 in every counter, except for what the file states: the value at which a field starts,
+and by how much it grows per second. Times are seconds from the start of the simulator.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class _WorldFile(msgspec.Struct, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedConnection:
-    """One connection as the file has it, with its fields resolved."""
+    """One connection of the file, with its fields resolved."""
 
     table: _ConnectionTable
     role: ClientRole | None
@@ -73,7 +73,7 @@ class PlannedConnection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldPlan:
-    """What a file says of a world."""
+    """The world that a file describes."""
 
     path: str
     edition: Edition
@@ -85,7 +85,7 @@ def read_world_plan(path: str, edition: Edition) -> WorldPlan:
     Read the file of a world.
 
     Raises:
-        UsageError: It can't be read, is no TOML, or says something that cannot be; one line names the connection.
+        UsageError: It can't be read, is not TOML, or says something impossible; one line names the connection.
     """
     name = f"the world {path}"
     data = read_small_file(Path(path), limit=MAX_WORLD_BYTES, name=name)
@@ -114,9 +114,7 @@ def _resolve(table: _ConnectionTable, edition: Edition, where: str) -> PlannedCo
         hint = suggest_nearest(table.role, _ROLES) or f": take one of {', '.join(_ROLES)}"
         raise UsageError(f"{where}: there is no role {table.role!r}{hint}")
     if table.role is not None and (table.start or table.per_second):
-        raise UsageError(
-            f"{where}: its numbers are the role's, or those of start and per_second: leave one of them out"
-        )
+        raise UsageError(f"{where}: role and start/per_second exclude each other: leave one of them out")
     start = tuple(_numbers(edition.root, table.start, (), f"{where}: start"))
     growth = tuple(_numbers(edition.root, table.per_second, (), f"{where}: per_second", rates=True))
     return PlannedConnection(table=table, role=_ROLES.get(table.role or ""), start=start, per_second=growth)
@@ -125,7 +123,7 @@ def _resolve(table: _ConnectionTable, edition: Edition, where: str) -> PlannedCo
 def _numbers(
     group: FieldGroup, values: Mapping[str, _Json], path: FieldPath, where: str, *, rates: bool = False
 ) -> Iterator[tuple[FieldPath, Any]]:
-    """Each field that a table gives, with its path in the response."""
+    """Each field that a table sets, with its path in the response."""
     fields = {field.name: field for field in group.fields if (*path, field.name)[0] not in _ID_KEYS}
     groups = {below.name: below for below in group.groups if not below.is_label}
     label = next((below for below in group.groups if below.is_label), None)
@@ -147,7 +145,7 @@ def _numbers(
 
 def _value_problem(field: FieldDefinition, value: _Json) -> str | None:
     wanted = {FieldType.INTEGER: int, FieldType.BOOLEAN: bool, FieldType.STRING: str}[field.type]
-    right_type: bool = type(value) is wanted  # a name of its own, so that mypy keeps Any for the value
+    right_type: bool = type(value) is wanted  # a separate name, so that mypy keeps Any for the value
     if not right_type or field.kind is FieldKind.TIME:
         return "is the time of each response" if field.kind is FieldKind.TIME else f"must be of type {field.type.value}"
     if field.values is not None and value not in field.values:
@@ -172,7 +170,7 @@ class PlannedWorld(SimulatedWorld):
     The connections of a plan; second 0 of the plan is `origin_ns` of the world.
 
     Raises:
-        UsageError: A connection is on a node that there isn't.
+        UsageError: A connection is on a node that doesn't exist.
     """
 
     def __init__(self, plan: WorldPlan, *, seed: int, nodes: int, incarnation: int, origin_ns: int) -> None:
@@ -222,7 +220,9 @@ def _labels(planned: PlannedConnection) -> list[str]:
 
 
 def _set_numbers(model: CounterModel, planned: PlannedConnection) -> None:
-    """What the file gives; every other number is the least that its field may have, and what may be absent is."""
+    """
+    Set the numbers of the file; every other field gets the least value that it may have, and optional ones are absent.
+    """
     start, rates = dict(planned.start), dict(planned.per_second)
     for path, field in model.unmodelled_leaves().items():
         absent = field.presence is FieldPresence.CONDITIONAL and path not in rates
@@ -231,7 +231,7 @@ def _set_numbers(model: CounterModel, planned: PlannedConnection) -> None:
             model.add_initial_event({path: value})
         else:
             model.set_constant(path, value)
-    # in millionths, and in integers, so that a value is exact also after years
+    # in integer millionths, so that a value is exact even after years
     growing = [round(rate * _MICRO) for rate in rates.values()]
     model.add_column_source(
         lambda age_ns: [rate * age_ns // (_MICRO * SECOND_NS) for rate in growing], [{path: 1} for path in rates]

@@ -1,12 +1,12 @@
 """
-Responses from a recording instead of a simulated world, for tests of a client against what a server once really said.
+Plays responses from a recording instead of a simulated world, to test a client against what a real server said.
 
-Reading the recording is not done here: responses come in as plain data, in the order in which they were received. Each
-request gets the next response that was recorded for the same operation and ids. A response is passed over if it had been
-asked for before the client was given a newer one about the same connection. So whatever order a client asks in, and
-although recorded requests may overlap, counters only fall where they fell on the recorded server. After the last response
-of a kind, that one is given again and again, with each of its connections as any response last showed it: to start again
-would let every counter fall.
+Another module reads the recording: responses come in as plain data, in the order in which they were received. Each
+request gets the next response that was recorded for the same operation and ids. A response is skipped if its request
+was sent before one that the client has already got newer statistics of the same connection from. So in whatever order a
+client asks, and although recorded requests may overlap, counters only fall where they fell on the recorded server.
+After the last response of a kind, that one is repeated, with each of its connections as any response last showed it:
+starting over would let every counter fall.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RequestKey = tuple[int, str, tuple[tuple[str, object], ...]]
 """Node, operation, and arguments."""
 
 RecordingTime = tuple[int, int]
-"""The number of one of the recording's clocks, in the order in which they are read, and nanoseconds on it."""
+"""The number of one of the recording's clocks, in the order of reading, and nanoseconds on it."""
 
 _ARGUMENT_NAMES: Final = {operation: tuple(types) for (_, operation), types in ARGUMENT_TYPES.items()}
 
@@ -39,7 +39,7 @@ class PlayableResponse:
     operation: str
     arguments: Mapping[str, Any]  # Any: of the types in ARGUMENT_TYPES
     connections: tuple[str, ...]
-    """The ids of its connections, as `connection_ids_in_body` gives them."""
+    """The ids of its connections, from `connection_ids_in_body`."""
     status: int
     headers: tuple[tuple[str, str], ...]
     body: Callable[[], bytes]
@@ -60,7 +60,7 @@ def _split_samples(operation: str, body: bytes) -> list[msgspec.Raw]:
 
 def connection_ids_in_body(operation: str, body: bytes) -> tuple[str, ...]:
     """
-    The ids of the connections in a body, in order; none where a connection lacks its id, or the body is something else.
+    The ids of the connections in a body, in order; empty if a connection lacks its id, or the body is something else.
 
     >>> connection_ids_in_body("GetStatsClient", b'[{"connection_id":"a"},{"connection_id":"b"}]')
     ('a', 'b')
@@ -83,7 +83,7 @@ class RecordingPlayer:
         self._lines: dict[RequestKey, list[PlayableResponse]] = {}
         self._next: dict[RequestKey, int] = {}
         self._shown: dict[str, PlayableResponse] = {}
-        """For each connection, the newest response about it that was given."""
+        """For each connection, the newest response about it that was returned."""
         self.responses: int = 0
         self.nodes: int = 1
         for response in responses:
@@ -93,7 +93,7 @@ class RecordingPlayer:
             self.nodes = max(self.nodes, response.node + 1)
 
     def next_response(self, node: int, asked: ParsedRequest) -> SimulatedResponse:
-        """Give the response to a valid request; 400 `NotRecorded` where nothing was recorded about these ids."""
+        """The response to a valid request; 400 `NotRecorded` if nothing was recorded about these ids."""
         key = _request_key(node, asked.operation, asked.arguments)
         if key not in self._lines and self.nodes == 1 and asked.operation == "GetStatsAllConnections":
             # a single node is the whole cluster, so both values of `local` mean the same
@@ -112,7 +112,7 @@ class RecordingPlayer:
         return _to_simulated_response(line[-1], self._latest_body(line[-1]))
 
     def _latest_body(self, response: PlayableResponse) -> bytes:
-        """The body of a response, with its connections as they were last shown; unchanged where it holds none."""
+        """The body of a response, with its connections as last shown; unchanged if it has none."""
         sources = {self._shown.get(each, response) for each in response.connections}
         if sources <= {response}:
             return response.body()

@@ -1,5 +1,6 @@
 """
-How the simulator reads requests and refuses wrong ones: pure functions from a request's parts to its meaning or a refusal.
+Parses requests for the simulator, and refuses wrong ones: pure functions from a request's parts to its meaning or a
+refusal.
 
 The refusals are those measured on the open-source dispatcher whose headers and error shape the API shares.
 """
@@ -47,7 +48,7 @@ def make_json_response(status: int, value: object) -> SimulatedResponse:
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     try:
         body = text.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, from the request: UTF-8 has no form for it
+    except UnicodeEncodeError:  # half of a surrogate pair from the request, which UTF-8 can't encode
         body = json.dumps(value, separators=(",", ":")).encode()
     return SimulatedResponse(status=status, headers=(("content-type", "application/json"),), body=body)
 
@@ -74,8 +75,8 @@ def parse_request(
         method, path: As in the request line; a query string is not part of the path.
         targets: Every value of the target header.
         body: The body without transfer coding; no body, an empty and an empty chunked one are the same.
-        canned: Given responses, by the whole value of the target header.
-        cors: Whether browsers may ask, so that OPTIONS gets a response.
+        canned: The user's responses, by the whole value of the target header.
+        cors: Whether browsers may send requests, so that OPTIONS gets a response.
 
     Returns:
         The valid request, or the response that refuses it.
@@ -131,7 +132,7 @@ def _parse_arguments(operation: str, types: Mapping[str, type], value: object) -
     for key, kind in types.items():
         if key in value and type(value[key]) is not kind:
             return _invalid_argument_response(value[key], "wrong_type", [key], {"type": JSON_TYPE_NAMES[kind]})
-    for key in schema.get("required", ()):  # type: ignore[attr-defined]  # a list where it is there
+    for key in schema.get("required", ()):  # type: ignore[attr-defined]  # a list, if it is set
         if key not in value:
             return _invalid_argument_response(key, "missing_required_property", [], schema)
     return ParsedRequest(operation=operation, arguments={key: value[key] for key in types if key in value})

@@ -1,7 +1,7 @@
 """
-Responses that a user gives, for targets that have no simulation: the files of `simulate --answer TARGET=FILE`.
+Reads the files of `simulate --answer TARGET=FILE`: a user's responses for targets that are not simulated.
 
-Such a file is a JSON object: `json` (any value) or `body` (text), and if need be `status` and `headers`.
+Such a file is a JSON object: `json` (any value) or `body` (text), and optionally `status` and `headers`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def read_response_file(text: str) -> tuple[str, SimulatedResponse]:
     Read the value of one `--answer`: the target, and its response.
 
     Raises:
-        UsageError: It has another form, or the file cannot be read or says something that cannot be sent.
+        UsageError: It has another form, or the file cannot be read or says something that can't be sent.
     """
     target, equals, path = text.partition("=")
     if not equals or not path or TARGET_PATTERN.fullmatch(target) is None:

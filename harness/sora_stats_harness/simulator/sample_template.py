@@ -1,7 +1,7 @@
 """
-A simulated connection's statistics as a function of its age, compiled so that a sample takes about 50 us.
+Compiles a simulated connection's statistics to a function of its age, so that a sample takes about 50 us.
 
-The simulator under load makes thousands of samples a second, so as much as possible is worked out when a connection
+Under load the simulator makes thousands of samples a second, so as much as possible is computed when a connection
 joins. Each leaf is a constant in a template, a column, or a weighted sum of columns, and a sample is a few list
 comprehensions over C functions. A plain loop over events and increments took 160 us.
 """
@@ -22,7 +22,7 @@ LeafValue = int | str | bool
 ColumnPicker = Callable[[Sequence[int]], Sequence[int]]
 
 FIXED_POINT_BITS: Final = 40
-"""The binary places of flows, which are fixed-point numbers: exact, so the same on every machine."""
+"""The binary places of flows. These are fixed-point numbers, which are exact, so the same on every machine."""
 
 TEAR_MOMENTS: Final = 4
 """The number of moments at which the leaves of a torn sample are read."""
@@ -33,7 +33,7 @@ class GroupTemplate:
     """One object of the response: constants in the edition's order, and the columns of the other leaves."""
 
     parent: int
-    """The index of the part that holds this one; -1 for the connection object."""
+    """The index of the part that contains this one; -1 for the connection object."""
     name: str
     template: dict[str, LeafValue]
     keys: tuple[str, ...]
@@ -42,7 +42,7 @@ class GroupTemplate:
 
 
 def make_column_picker(indices: Sequence[int]) -> ColumnPicker:
-    """Make a function that selects columns: itemgetter, which cannot take none and gives a bare value for one."""
+    """Make a function that selects columns: `itemgetter`, extended to zero columns and to one column as a tuple."""
     if not indices:
         return lambda _: ()
     if len(indices) == 1:
@@ -71,7 +71,7 @@ class SampleTemplate:
     parts: tuple[GroupTemplate, ...]
     """Parents before children; the connection object is the first."""
     stamps: tuple[tuple[int, str], ...]
-    """Part and key of each leaf that holds the time of the sample."""
+    """Part and key of each leaf with the time of the sample."""
 
     def column_values(self, age_ns: int) -> list[int]:
         """Every column at one age."""

@@ -1,8 +1,8 @@
 """
-The simulator as a server: in a thread of this process for tests, or in a process of its own.
+Runs the simulator as a server: in a thread of this process for tests, or in a process of its own.
 
-`Simulator` runs uvicorn in a thread, with one listening socket for each node. `start_simulator_process` runs the command
-`simulate` while a context lasts, so that a client under test shares neither its interpreter nor its event loop.
+`Simulator` runs uvicorn in a thread, with one listening socket for each node. `start_simulator_process` runs the
+command `simulate` while a context lasts, so that a client under test shares neither its interpreter nor its event loop.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from .fault_interface import ReceivedRequest, SimulatedResponse
 from .tcp_fault_relay import TcpFaultRelay
 
 START_TIMEOUT_S: Final = 30.0
-"""How long a server may take to listen, or to end."""
+"""How long a server may take to start listening, or to end."""
 
 START_TIMEOUT_PER_CONNECTION_S: Final = 0.02
-"""How much longer for each connection of the world; some 3 ms are usual."""
+"""The additional time for each connection of the world; some 3 ms are usual."""
 
 KEEP_ALIVE_S: Final = 75
 """How long an idle connection is kept: longer than any client of the harness waits before it sends again."""
 
 _NULL_LOG_HANDLER: Final = logging.NullHandler()
-"""Keeps uvicorn's warnings about bad requests off stderr where nobody has set up logging."""
+"""Keeps uvicorn's warnings about bad requests off stderr if logging is not set up."""
 
 TARGET_VALUE: Final = re.compile(r"[A-Za-z]\w*_[0-9]{8}\.\w+")
 """The form of the target header's values."""
@@ -51,11 +51,11 @@ T = TypeVar("T")
 
 class Simulator(SimulatorOptions):
     """
-    The simulated API, listening while the context lasts; made from its options: `Simulator(connections=3, seed=2)`.
+    The simulated API, listening while the context lasts; takes its options, as in `Simulator(connections=3, seed=2)`.
 
     Raises:
         UsageError: The port is in use, or a value is out of range.
-        SimulatorError: It did not start.
+        SimulatorError: The simulator did not start.
     """
 
     def __post_init__(self) -> None:
@@ -76,20 +76,20 @@ class Simulator(SimulatorOptions):
 
     @property
     def requests(self) -> Sequence[ReceivedRequest]:
-        """The newest 10,000 requests that it got, oldest first."""
+        """The newest 10,000 requests that the simulator received, oldest first."""
         return tuple(self._cluster.requests)
 
     @property
     def is_frozen(self) -> bool:
-        """Whether the world and its time of day stand still."""
+        """Whether the world and its time of day are frozen."""
         return self._cluster.is_frozen
 
     def freeze(self) -> None:
-        """Let the world and its time of day stand still."""
+        """Freeze the world and its time of day."""
         self._run_on_loop(self._cluster.freeze)
 
     def advance(self, seconds: float) -> None:
-        """Let this much of the world's time pass at once, its time of day included."""
+        """Advance the world's time and its time of day at once."""
         self._run_on_loop(lambda: self._cluster.advance(seconds))
 
     def restart(self) -> None:
@@ -98,9 +98,9 @@ class Simulator(SimulatorOptions):
 
     def reset(self) -> None:
         """
-        Begin as new, at the same URLs: the world, the faults, the requests that were seen, and whatever was set.
+        Start from the beginning at the same URLs: the world, the faults, the received requests, and whatever was set.
 
-        A fault that was given as an object goes on as it is.
+        A fault that was given as an object keeps its state.
         """
         self._run_on_loop(self._cluster.reset)
 
@@ -109,7 +109,7 @@ class Simulator(SimulatorOptions):
         Keep one value of a connection constant from now on.
 
         Raises:
-            UsageError: No such connection lives, or it has no place for the value.
+            UsageError: There is no such connection, or it has no place for the value.
         """
         self._run_on_loop(lambda: self._cluster.world.set_value(connection_id, pointer, value))
 
@@ -118,15 +118,13 @@ class Simulator(SimulatorOptions):
         Give a fixed response to a target, by the whole value of its header.
 
         Raises:
-            UsageError: It is no such value, or no response.
+            UsageError: The target is not such a value, or `reply` is not a response.
         """
         if not TARGET_VALUE.fullmatch(target):
             value = next((each.value for each in Target if each.operation == target), f"Sora_20160711.{target}")
-            raise UsageError(f"{target!r} is no whole value of {TARGET_HEADER}: write one such as {value}")
+            raise UsageError(f"{target!r} is not a whole value of {TARGET_HEADER}: write one such as {value}")
         if not isinstance(reply, SimulatedResponse):
-            raise UsageError(
-                f"a response must be a CannedResponse, such as CannedResponse(status=200), and {reply!r} is none"
-            )
+            raise UsageError(f"a response must be a CannedResponse, such as CannedResponse(status=200), not {reply!r}")
         self._run_on_loop(lambda: self._cluster.canned.__setitem__(target, reply))
 
     def _run_on_loop(self, action: Callable[[], T]) -> T:
@@ -183,7 +181,7 @@ class Simulator(SimulatorOptions):
         return sockets
 
     def _listen_error(self, port: int, error: Exception) -> UsageError:
-        # not the error's own text, to which asyncio and socket each add the address in their own way
+        # not the error's own text, since asyncio and socket add the address to it in different ways
         number = error.errno if isinstance(error, OSError) else None
         own = getattr(error, "strerror", None) or str(error)
         reason = os.strerror(number) if number is not None and number > 0 else own
@@ -223,19 +221,19 @@ class Simulator(SimulatorOptions):
         while not all(server.started for server in self._servers):
             for task in serving:
                 if task.done():
-                    task.result()  # raises why it did not start
+                    task.result()  # raises the reason why it did not start
             await asyncio.sleep(0.001)
         ports = await self._start_relays([each.getsockname()[1] for each in sockets])
         self.urls = [f"http://{bracket_ipv6(self.host)}:{port}" for port in ports]
         started.set()
         stopping = asyncio.ensure_future(self._stopping.wait())
         await asyncio.wait([stopping, *serving], return_when=asyncio.FIRST_COMPLETED)
-        # uvicorn's own way to stop takes 0.2 s, which would be most of what a simulator costs a test
+        # uvicorn's own shutdown takes 0.2 s, which would be most of a simulator's cost in a test
         for server in self._servers:
             for listener in server.servers:
                 listener.close()
             for connection in list(server.server_state.connections):
-                connection.transport.abort()  # tells clients that still wait that there will be no response
+                connection.transport.abort()  # so that waiting clients learn that there will be no response
         for relay in self._relays:
             await relay.close()
         stopping.cancel()
@@ -245,7 +243,7 @@ class Simulator(SimulatorOptions):
         await asyncio.sleep(0)  # lets the loop close them
 
     async def _start_relays(self, ports: list[int]) -> list[int]:
-        """Put a relay before each server where a fault of the transport is set; gives the ports for clients."""
+        """Put a relay before each server if there is a transport fault; returns the ports for clients."""
         if all(fault.transport is None for fault in self._cluster.faults):
             return ports
         fronts = []
@@ -284,14 +282,14 @@ def start_simulator_process(
     options: Mapping[str, str | None] | None = None,
 ) -> Iterator[SimulatorProcess]:
     """
-    Run the simulator in a process of its own while the context lasts; it ends with this process, however that ends.
+    Run the simulator in a separate process while the context lasts; it ends with this process, however that ends.
 
     Args:
         seed, connections, nodes, faults, edition: As the command's options; None leaves them at their defaults.
-        options: More of the command's options, by name without dashes; None for those that take no value.
+        options: Further options of the command, by name without dashes; None for those without a value.
 
     Raises:
-        UsageError: It refuses its options; the message is its own.
+        UsageError: The command refuses its options; the message is its own.
         SimulatorError: It did not start, or did not end.
     """
     given = {"seed": seed, "connections": connections, "nodes": nodes, "edition": edition}

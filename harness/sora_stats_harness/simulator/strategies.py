@@ -1,9 +1,9 @@
 """
 Hypothesis strategies for the tests of programs that read the statistics API: an exporter, a dashboard, a client.
 
-All of them come from the edition. Drawing 374 values an example is slow, shrinks badly and prints 16 KB, so each example
-is a fixed base with a few drawn changes: it shrinks to one change, and its repr is that change. Needs the extra `pytest`,
-which brings Hypothesis.
+All of them are derived from the edition. Drawing 374 values for an example is slow, shrinks badly and prints 16 KB. So
+each example is a fixed base with a few drawn changes: it shrinks to one change, and its repr is that change. This needs
+Hypothesis.
 """
 
 from __future__ import annotations
@@ -60,22 +60,22 @@ __all__ = [
 ]
 
 MAX_CHANGES: Final = 4
-"""How many fields of an example differ from its base at most."""
+"""In how many fields an example may differ from its base."""
 
 BOUNDARY_INTEGERS: Final = (2**31, 2**32, 2**53 + 1, 2**53 + 2, 2**63, 2**64)
-"""The smallest numbers that a signed or unsigned integer of 32 bits, a float, and those of 64 bits cannot hold."""
+"""The smallest numbers beyond a signed or unsigned 32-bit integer, a float, and 64-bit integers."""
 
 HOSTILE_CHARACTERS: Final = "\x00\"\\/%'<&;{}[]$`\n\x7f\u2028é😀"
 """Characters that mean something to some parser, shell, database or page on the way."""
 
 TARGET_HEADER_SPELLINGS: Final = (TARGET_HEADER, "X-Sora-Target", "X-SORA-TARGET")
-"""A header's name has no case."""
+"""Spellings of the header's name, which is case-insensitive."""
 
 INVALID_JSON_BODIES: Final = (
     *(b"{", b"[", b"nul", b"\xef\xbb\xbf{}", b" ", b"\n", b"{'a':1}", b'"\xff"', b"{}{}", b"\x00"),
     *(b'{"local":NaN}', b'{"local":01}', b'{"channel_id":"\x01"}'),
 )
-"""Bodies that some parser takes and none should, or that none takes."""
+"""Bodies that no parser should accept, although some do."""
 
 ODD_LABELS: Final = (
     *("#a", "#", "# ", "#a/b~c", "#日本語", '#"quoted"', "#\x00", "#\u202etxt", "#😀", "#signaling", "##"),
@@ -87,20 +87,20 @@ STAMP_DIGITS: Final = (6, 0, 9)
 """Digits after the point of a timestamp: servers of today, those of 2017, and as fine as RFC 3339 is read."""
 
 MANY_LABELS: Final = 24
-"""Two dozen, where connections have many."""
+"""How many entries are drawn from."""
 
 LABEL_CHARACTERS: Final = st.characters(exclude_categories=["Cs"])
-"""Of up to four bytes each."""
+"""The most characters, of up to four bytes each."""
 
 _LIMITS: Final = (None, "max_retransmits", "max_packet_life_time")
-"""What a data channel may have, at most one of them."""
+"""The limits of a data channel, which has at most one of them."""
 
 T = TypeVar("T")
 
 
 @st.composite
 def _build(draw: st.DrawFn, make: Callable[..., T], *parts: st.SearchStrategy[Any]) -> T:  # Any: what `make` takes
-    """As `st.builds`, but a failing example prints as what was made, not as the call that made it."""
+    """As `st.builds`, but a failing example is printed as the object that was made, not as the call."""
     return make(*(draw(part) for part in parts))
 
 
@@ -108,7 +108,7 @@ def _find_target(target: str | Target) -> Target:
     """A target by itself, by its operation's name, or by the header's value."""
     name = str(target.value if isinstance(target, Target) else target).rpartition(".")[2]
     if name not in TARGET_OF_OPERATION:
-        raise UsageError(f"no target is called {name!r}: take one of {', '.join(TARGET_OF_OPERATION)}")
+        raise UsageError(f"there is no target {name!r}: use one of {', '.join(TARGET_OF_OPERATION)}")
     return TARGET_OF_OPERATION[name]
 
 
@@ -118,12 +118,12 @@ def _base_names() -> st.SearchStrategy[BaseName]:
 
 
 def _numbers() -> st.SearchStrategy[int]:
-    """Numbers that changes are made from: small, any, and just beyond where parsers and databases differ."""
+    """Numbers for changes: small ones, any, and those just beyond the limits of parsers and databases."""
     return st.one_of(st.integers(0, 1000), st.integers(0, 2**70), st.sampled_from(BOUNDARY_INTEGERS))
 
 
 def connections(edition: Edition | None = None) -> st.SearchStrategy[GeneratedConnection]:
-    """Legal connection objects: documented shape, legal ids, and every known relation between the fields holds."""
+    """Legal connection objects: with the documented shape, legal ids, and every known relation between the fields."""
     edition = edition or load_edition()
     model = connection_model(edition)
 
@@ -137,7 +137,7 @@ def connections(edition: Edition | None = None) -> st.SearchStrategy[GeneratedCo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Variety:
-    """In what connections differ besides single fields."""
+    """How connections differ besides single fields."""
 
     level: int = 0
     digits: int = STAMP_DIGITS[0]
@@ -147,7 +147,7 @@ class _Variety:
     without: Sequence[str] = ()
 
     def make_connection(self, base: BaseName, changes: dict[str, JsonValue], edition: Edition) -> GeneratedConnection:
-        """A connection with these changes as well."""
+        """A connection with this variety and these changes."""
         all_changes: dict[str, JsonValue] = {}
         if self.level:
             all_changes["/network_status/unstable_level"] = self.level
@@ -166,7 +166,7 @@ class _Variety:
 
 
 def _varieties(model: ConnectionModel) -> st.SearchStrategy[_Variety]:
-    """Of half of all connections nothing differs, which is what examples shrink to."""
+    """Half of all connections have no variety; examples shrink to those."""
     has_levels = model.find_field(("network_status", "unstable_level")) is not None
     groups = model.optional_groups
     labels = st.one_of(st.sampled_from(ODD_LABELS), st.text(LABEL_CHARACTERS, max_size=60).map("#".__add__))
@@ -207,7 +207,7 @@ def responses(target: str | Target, edition: Edition | None = None) -> st.Search
             changes: dict[str, JsonValue] = {"/connection_id": make_connection_id(100 + place), "/client_id": client}
             own = sorted(key for key in drawn if key[0] == place)
             changes |= dict(model.draw_change(base, fields[key[1]], drawn[key]) for key in own)
-            digits = kinds[0][1].digits  # a server writes all its timestamps in one form
+            digits = kinds[0][1].digits  # all timestamps of a server have the same form
             if {digits, variety.digits} != {STAMP_DIGITS[0]}:
                 changes["/timestamp"] = format_timestamp(variety.nanoseconds, digits)
             found.append(variety.make_connection(base, changes, edition))
@@ -222,7 +222,7 @@ def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.Searc
     """
     Legal histories: several connections, all targets, overlapping requests; counters grow between the calls.
 
-    In whatever order the responses arrive, none shows a counter below what had arrived before its request was sent.
+    In whatever order the responses arrive, no counter is below a value that had arrived before its request was sent.
     """
     edition = edition or load_edition()
     moments, which = st.integers(0, 10**7), st.integers(0, HISTORY_CONNECTION_COUNT - 1)
@@ -248,7 +248,7 @@ def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.Searc
 
 @cache
 def _history_connections(edition: Edition) -> list[GeneratedConnection]:
-    """What the connections of a history are at first: made beforehand, so that only what happens is left to draw."""
+    """The connections at the beginning of a history; made beforehand, so that only the events have to be drawn."""
     model = connection_model(edition)
     levels = range(1, 4) if model.find_field(("network_status", "unstable_level")) is not None else ()
     groups = model.optional_groups
@@ -264,8 +264,8 @@ def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:
     """
     Single faults that any reader of the API should survive, or report; apply them to the base `busy`.
 
-    Every leaf and group takes part: dropped, null, of another type, negative, written as 1.0, beyond its limits,
-    another value, no time; and keys that nobody documented.
+    They cover every leaf and group: dropped, null, of another type, negative, written as 1.0, beyond its limits,
+    another value, not a time; and undocumented keys.
     """
     table = all_mutations(edition or load_edition())
     return _build(table.__getitem__, st.integers(0, len(table) - 1))
@@ -273,7 +273,7 @@ def mutations(edition: Edition | None = None) -> st.SearchStrategy[Mutation]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WireRequest:
-    """A request for the wire; `wrong` says in which way it is wrong, None if it is valid."""
+    """A request to send; `wrong` says how it is wrong, or is None if it is valid."""
 
     method: str = "POST"
     path: str = "/"
@@ -283,7 +283,7 @@ class WireRequest:
 
 
 def _id_argument(target: Target) -> str | None:
-    """What a target asks for beside the channel."""
+    """The argument that a target needs besides the channel."""
     return {Target.CONNECTION: "connection_id", Target.CLIENT: "client_id"}.get(target)
 
 
@@ -331,7 +331,7 @@ def valid_requests(target: str | Target) -> st.SearchStrategy[WireRequest]:
 
 
 def request_bodies() -> st.SearchStrategy[bytes | None]:
-    """Any body at all: none, JSON of every kind, JSON that is cut short, and bytes that are no JSON."""
+    """Any body at all: none, JSON of every kind, JSON that is cut short, and bytes that are not JSON."""
     leaves: st.SearchStrategy[JsonValue] = st.one_of(
         st.none(), st.booleans(), st.integers(), _finite_floats(), _texts()
     )
@@ -364,7 +364,7 @@ def wrong_requests(target: str | Target) -> st.SearchStrategy[WireRequest]:
         headers = ((TARGET_HEADER, found.value), ("Content-Type", "application/json"))
         return WireRequest(**{"headers": headers, "body": body, "wrong": name, **parts})
 
-    # what is not wrong about a request is drawn from few values, so that most examples vary what is wrong
+    # the correct parts are drawn from few values, so that most examples vary the wrong part
     bodies = st.sampled_from([plain, b"{}", None])
     shapes = [
         _build(lambda body: wrong("path", body, path=UNKNOWN_PATH), bodies),

@@ -1,5 +1,5 @@
 """
-A small TCP relay before the simulator, for what no HTTP library would send: cuts, resets, drips, second responses.
+A small TCP relay in front of the simulator, for what no HTTP library would send: cuts, resets, drips, second responses.
 
 It takes one exchange at a time from each connection. It passes the request on, reads the whole response, and sends that
 on as it is, or with a fault.
@@ -17,10 +17,10 @@ from .fault_interface import RelayAction
 
 MAX_HEAD_BYTES: Final = 1 << 20
 MAX_ENDLESS_BYTES: Final = 300 << 20
-"""Where a response without end does end all the same."""
+"""The size at which an endless response does end."""
 
 CONTENT_LENGTH_ERROR_BYTES: Final = 100
-"""By how much a wrong Content-Length is wrong."""
+"""By how much a wrong Content-Length is off."""
 
 
 class TcpFaultRelay:
@@ -28,7 +28,7 @@ class TcpFaultRelay:
     Listens on a port of its own, and passes everything to another port of the same host.
 
     Args:
-        next_action: Says what happens to the next response; None for nothing.
+        next_action: Returns what happens to the next response; None for nothing.
     """
 
     def __init__(self, host: str, port: int, next_action: Callable[[], RelayAction | None]) -> None:
@@ -39,7 +39,7 @@ class TcpFaultRelay:
         self._open: set[asyncio.Task[None]] = set()
 
     async def open(self, port: int = 0) -> int:
-        """Start to listen, and give the port."""
+        """Start to listen, and return the port."""
         self._server = await asyncio.start_server(self._relay_connection, self._host, port, limit=MAX_HEAD_BYTES)
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
@@ -72,7 +72,7 @@ class TcpFaultRelay:
                 if b"\r\nconnection: close\r\n" in response[0]:
                     return
         except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError):
-            pass  # one side has gone, so the other is closed as well
+            pass  # one side has disconnected, so close the other as well
         except asyncio.CancelledError:
             pass  # the relay is closed
         finally:
@@ -80,7 +80,7 @@ class TcpFaultRelay:
             up_writer.close()
 
     async def _forward_response(self, response: RelayedResponse) -> bool:
-        """Send a response on; gives whether the connection is still of use."""
+        """Forward a response; returns whether the connection can still be used."""
         name, pause_s = self._next_action() or ("", 0.0)
         return await (RELAY_HANDLERS[name](response, pause_s) if name else response.write_all())
 
@@ -89,7 +89,7 @@ class RelayedResponse(NamedTuple):
     """A response on its way to the client."""
 
     head: bytes
-    """With the blank line."""
+    """The head, with the blank line."""
     body: bytes
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
@@ -110,11 +110,11 @@ class RelayedResponse(NamedTuple):
             await self.write(part)
 
     def head_with_length(self, length: int) -> bytes:
-        """The head with another Content-Length than the body's."""
+        """The head with a wrong Content-Length."""
         return self.head.replace(b"content-length: %d" % len(self.body), b"content-length: %d" % length, 1)
 
 
-# What the relay can do to a response. Each handler gives whether the connection is still of use.
+# What the relay can do to a response. Each handler returns whether the connection can still be used.
 
 
 async def _hang(response: RelayedResponse, pause_s: float) -> bool:
@@ -137,7 +137,7 @@ async def _cut(response: RelayedResponse, pause_s: float) -> bool:
 
 async def _reset(response: RelayedResponse, pause_s: float) -> bool:
     await _cut(response, pause_s)
-    await asyncio.sleep(pause_s)  # so that the client reads the half before the reset throws it away
+    await asyncio.sleep(pause_s)  # so that the client reads the half before the reset discards it
     response.writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
     response.writer.transport.abort()
     return False
@@ -151,7 +151,7 @@ async def _announce_too_much(response: RelayedResponse, pause_s: float) -> bool:
 async def _announce_too_little(response: RelayedResponse, pause_s: float) -> bool:
     length = len(response.body) - CONTENT_LENGTH_ERROR_BYTES
     if not response.head.startswith(b"HTTP/1.1 200 ") or length <= 0:
-        return await response.write_all()  # a refusal stays as it is
+        return await response.write_all()  # leave a refusal unchanged
     await response.write(response.head_with_length(length) + response.body)
     return False
 
@@ -185,7 +185,7 @@ async def _send_late(response: RelayedResponse, pause_s: float) -> bool:
 
 async def _add_type(response: RelayedResponse, pause_s: float) -> bool:
     if b"\r\ncontent-type:" not in response.head:
-        return await response.write_all()  # there is no body to be mistaken
+        return await response.write_all()  # without a body there is nothing to mistake
     await response.write(response.head.replace(b"\r\n\r\n", b"\r\ncontent-type: text/html\r\n\r\n") + response.body)
     return True
 
@@ -225,7 +225,7 @@ RELAY_HANDLERS: Final[Mapping[str, Callable[[RelayedResponse, float], Awaitable[
     "http-1-0": _speak_http_1_0,
     "closes-silently": _close_under_the_next,
 }
-"""What can be done to a response, by the names of the faults."""
+"""The handlers, by the names of the faults."""
 
 
 async def _read_message(
@@ -236,7 +236,7 @@ async def _read_message(
         head = await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as error:
         if error.partial and not response:
-            return error.partial, b""  # this is no HTTP, and the server has to say so
+            return error.partial, b""  # this is not HTTP, which the server has to say
         return None
     fields = {}
     for line in head.split(b"\r\n")[1:]:

@@ -1,9 +1,9 @@
 """
-The TURN traffic of a simulated connection: how it was set up, and what keeps it alive.
+The TURN traffic of a simulated connection: its setup, and what keeps it alive.
 
 The server responds to a request with a success, an error or not at all, so every event with a response has its request.
-The counters do not distinguish UDP from TCP, but the traffic differs: a client on TCP has tried UDP before, and needs no
-STUN binding requests to keep a NAT's mapping open.
+The counters do not distinguish UDP from TCP, but the traffic differs: a client on TCP has tried UDP before, and needs
+no STUN binding requests to keep a NAT's mapping open.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _request_with_responses(request: str, *, asked: int = 1, success: int = 1, e
 
 
 def add_turn_events(model: CounterModel, role: ClientRole) -> None:
-    """Add one connection's TURN traffic, except the channel data, which comes with whatever it carries."""
+    """Add one connection's TURN traffic, except the channel data, which is counted with its content."""
     used = float(role.turn is not TurnTransport.NONE)
     udp = float(role.turn is TurnTransport.UDP)
     everything = float(role.uses_every_counter)

@@ -1,9 +1,9 @@
 """
 The simulated world: channels, clients, and connections whose counters grow.
 
-Callers give the time, in nanoseconds since the world began, and every value is a function of it. So a seed gives the same
-ids and the same numbers at the same time, however often they are read; only the incarnation, which a restart raises,
-changes them. Nothing here waits or knows HTTP. The world must not be shared by threads.
+Callers pass the time, in nanoseconds since the world began, and every value is a function of it. So a seed gives the
+same ids and the same numbers at the same time, however often they are read; only a restart, which raises the
+incarnation, changes them. Nothing here waits, or depends on HTTP. Threads must not share a world.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ CHANNEL_NAMES: Final = ("sora", "会議室", "zakuro", "town hall/1")
 CONNECTIONS_PER_CHANNEL: Final = 5
 
 MAX_KEPT_PLANS: Final = 256
-"""Connections whose plans are kept: those of a dozen worlds of 20."""
+"""How many connections' plans are cached: those of a dozen worlds of 20."""
 
 _STABILITY_INTERVAL_NS: Final = 4 * ice.SECOND_NS
 _LOSSY_STABILITY_INTERVAL_NS: Final = ice.SECOND_NS
 
 
 def add_connection_events(model: CounterModel, role: ClientRole, history: ice.IceHistory) -> None:
-    """Add all that happens on a connection of a role."""
+    """Add everything that happens on a connection of a role."""
     MediaTraffic(model, role).add_events()
     DataChannelTraffic(model, role).add_events()
     turn.add_turn_events(model, role)
@@ -58,7 +58,7 @@ def add_connection_events(model: CounterModel, role: ClientRole, history: ice.Ic
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionIds:
-    """What names a connection."""
+    """The ids of a connection."""
 
     channel_id: str
     client_id: str
@@ -66,7 +66,7 @@ class ConnectionIds:
     connection_id: str
 
     def set_on(self, model: CounterModel) -> None:
-        """Let the connection's samples show them."""
+        """Put the ids into the connection's samples."""
         for name in ("channel_id", "client_id", "bundle_id", "connection_id"):
             model.set_constant((name,), getattr(self, name))
 
@@ -116,12 +116,12 @@ class SimulatedConnection:
 
     def read_sample(self, now_ns: int, timestamp: str, tear_ns: int = 0) -> dict[str, Any]:
         """
-        The statistics at a moment, as the object that a response holds; fresh, so the caller may change it.
+        The statistics at a moment, as the object in a response; it is a new object, so the caller may change it.
 
         Args:
             now_ns:
-                Nanoseconds since the world began. Before the connection has joined this gives its first values, after it
-                has left its last ones.
+                Nanoseconds since the world began. Before the connection has joined this gives its first values, after
+                it has left its last ones.
             timestamp: The time that the sample shows.
             tear_ns:
                 0 reads all values at one moment. Otherwise every leaf is read at one of several moments, all within
@@ -145,11 +145,11 @@ class SimulatedConnection:
         Keep one value constant from now on, or add one.
 
         Raises:
-            UsageError: The pointer is none, or leads through a group that the connection does not have.
+            UsageError: It is not a JSON Pointer, or leads through a group that the connection does not have.
         """
         path = split_json_pointer(pointer)
         if not pointer.startswith("/"):
-            raise UsageError(f"{pointer!r} is no JSON Pointer to a field: it must begin with a slash")
+            raise UsageError(f"{pointer!r} is not a JSON Pointer to a field: it must begin with a slash")
         _find_group(self.read_sample(self.joins_ns, ""), path)
         self._overrides[path] = value
 
@@ -160,7 +160,7 @@ class SimulatedConnection:
 
 
 def _find_group(sample: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any]:
-    """The object that holds, or would hold, the leaf at the path."""
+    """The object that contains, or would contain, the leaf at the path."""
     place = sample
     for depth, name in enumerate(path[:-1]):
         below = place.get(name)
@@ -183,9 +183,9 @@ def _plan_connection(
     columns: FieldIndex, role: ClientRole, lifetime: ConnectionLifetime, slot: int
 ) -> tuple[SampleTemplate, ConnectionIds, int]:
     """
-    Work a connection out: its samples, its ids, and the seed of its torn samples.
+    Plan a connection: its samples, its ids, and the seed of its torn samples.
 
-    That takes about 4 ms, and most tests use the same few worlds, so the results are kept; nobody changes them.
+    This takes about 4 ms, and most tests use the same few worlds, so the results are cached; they must not be changed.
     """
     random = Random(lifetime.key)
     connection_id = draw_connection_id(random)
@@ -214,10 +214,10 @@ class SimulatedWorld:
 
     Args:
         connections: The number of slots; with churn some are empty for a second or two, now and then.
-        incarnation: How often the server was restarted; each time the same clients come back with new connection_ids.
+        incarnation: How often the server was restarted; each time the same clients return with new connection_ids.
 
     Raises:
-        UsageError: There must be at least one node, and no negative number of connections.
+        UsageError: There are fewer than one node, or a negative number of connections.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class SimulatedWorld:
         """
         Let connections join and leave up to a time; going back in time changes nothing.
 
-        Cost: about 4 ms for each connection that joins for the first time in this process, otherwise negligible.
+        Takes about 4 ms for each connection that joins for the first time in this process, otherwise a negligible time.
         """
         self.now_ns = max(now_ns, self.now_ns)
         changed = not self._by_node
@@ -271,7 +271,7 @@ class SimulatedWorld:
 
     def connections_of_node(self, node: int) -> Sequence[SimulatedConnection]:
         """
-        The connections that a node holds now, in a sequence that does not change later.
+        The connections that a node has now, in a sequence that does not change later.
 
         Raises:
             IndexError: There is no such node.
@@ -294,14 +294,14 @@ class SimulatedWorld:
         Keep one value of a living connection constant from now on, or add one.
 
         Args:
-            pointer: JSON Pointer from the connection object on.
+            pointer: JSON Pointer within the connection object.
 
         Raises:
             UsageError: No such connection lives, or it has no place for the value.
         """
         found = self._by_id.get(connection_id)
         if found is None:
-            raise UsageError(f"no connection {connection_id!r} lives in the simulated world")
+            raise UsageError(f"the simulated world has no connection {connection_id!r}")
         found.override_value(pointer, value)
 
     def _make_connection(self, slot: int, lifetime: ConnectionLifetime) -> SimulatedConnection:

@@ -1,8 +1,8 @@
 """
-What tests of one's own are given by the pytest plugin: clients, replies, samples, and the judge behind them.
+The names that the pytest plugin offers to a user's own tests: clients, responses, samples, and the judge behind them.
 
-The names are here for annotations, which is what gives an editor its completion; the objects come from the fixtures.
-Nothing is imported before it is asked for: the plugin is loaded by every pytest run on the machine.
+They are here for annotations, which let an editor complete them; the objects come from the fixtures. Each is imported
+only on use, since every pytest run in the environment loads the plugin.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DEFINED_IN: Final = {
     "Simulator": "..simulator.server",
     "StatsClient": ".client",
 }
-"""Where each name is defined, with its name there where that is another."""
+"""The module of each name, with its name there if that differs."""
 
 __all__ = [
     "AsyncStatsClient",

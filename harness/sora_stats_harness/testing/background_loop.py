@@ -1,8 +1,8 @@
 """
-One event loop in a thread of its own, on which all that tests send is sent, and judged.
+Runs the event loop on which all requests of tests are sent and judged, in a thread of its own, and keeps its probers.
 
-So the synchronous client works inside of a running loop too, the asynchronous one with any loop, and the judge, which
-is for one thread, has one. The times of an exchange are taken here, where the bytes pass.
+So the synchronous client also works inside a running loop, the asynchronous one works with any loop, and the judge runs
+in a single thread. The times of an exchange are recorded in this thread, where its bytes are handled.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class BackgroundLoop:
         self._loop.close()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:  # Any: what a coroutine sends and is sent
-        """Begin some work; cancelling the future cancels it."""
-        # In a context of its own: a caller under trio would have the libraries below believe that this is trio.
+        """Start a coroutine on the loop; cancelling the future cancels it."""
+        # In a new context: under trio, the libraries below would otherwise believe that they run in trio.
         return Context().run(asyncio.run_coroutine_threadsafe, work, self._loop)
 
 
@@ -56,14 +56,14 @@ async def _cancel_other_tasks() -> None:
 
 
 class ProberPool:
-    """A loop and the probers that send over it while the context lasts: one for each way to send."""
+    """A loop, and the probers that send on it while the context lasts: one for each combination of settings."""
 
     def __init__(self) -> None:
         self.loop: BackgroundLoop = BackgroundLoop()
         self._probers: dict[tuple[float, Route], Prober] = {}
 
     def prober_for(self, settings: RunSettings) -> Prober:
-        """A prober that sends as the settings say."""
+        """The prober for some settings."""
         key = (settings.timeout_s, settings.route())
         if key not in self._probers:
             self._probers[key] = settings.new_prober()

@@ -1,4 +1,4 @@
-"""What a session tells GitHub Actions: annotations, and the step's summary."""
+"""Reports a session to GitHub Actions: annotations, and the step's summary."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def annotate_session(
     findings: SessionFindings, gate: ConformanceGate | None, report: VerdictReport | None, terminalreporter: Any
 ) -> None:
     """
-    Annotate, and add to the step's summary; nothing outside of GitHub Actions.
+    Write annotations, and add to the step's summary; no effect outside of GitHub Actions.
 
     Args:
-        report: The gate's, where it has run: it says itself what came of it.
+        report: The gate's report, if it has run; its own findings are annotated from there.
     """
     if not github.is_in_github_actions():
         return

@@ -1,8 +1,8 @@
 """
 A client for tests: the three targets as methods, each response judged before the test sees it.
 
-A wrong response is a finding, which fails the test by itself. So the methods return every response, and raise only where
-none came. The synchronous and the asynchronous client send over the same loop.
+A wrong response is a finding, which fails the test by itself. So the methods return every response, and raise only if
+none came. The synchronous and the asynchronous client send on the same loop.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class NoResponseError(Exception):
 
 
 class NoSampleError(Exception):
-    """The response holds no statistics: it is a refusal, or its body is no JSON of their form."""
+    """The response contains no statistics: it is a refusal, or its body is not JSON of that form."""
 
 
 class _StatsResponse:
-    """One complete response, as it came."""
+    """One complete response, unchanged."""
 
     def __init__(self, exchange: Exchange) -> None:
         if exchange.response is None or exchange.error is not None or not exchange.response.complete:
@@ -47,12 +47,12 @@ class _StatsResponse:
 
     @property
     def status(self) -> int:
-        """The HTTP status: 200, or 400 for an id that is not known."""
+        """The HTTP status: 200, or 400 for an unknown id."""
         return self._response.status
 
     @property
     def headers(self) -> Headers:
-        """Pairs of name and value, in the order of the wire."""
+        """Pairs of name and value, in their order on the wire."""
         return self._response.headers
 
     @property
@@ -62,7 +62,7 @@ class _StatsResponse:
 
     @property
     def error_type(self) -> str | None:
-        """The `error_type` of a refusal; None if it has none, or the response is no refusal."""
+        """The `error_type` of a refusal; None if it has none, or the response is not a refusal."""
         if self.status == 200:
             return None
         try:
@@ -77,7 +77,7 @@ class _StatsResponse:
         Parse the body.
 
         Raises:
-            ValueError: It is no JSON.
+            ValueError: It is not JSON.
         """
         return json.loads(self.body)
 
@@ -90,9 +90,9 @@ class _StatsResponse:
         try:
             value = self.json()
         except ValueError:
-            raise NoSampleError("the response is no JSON") from None
+            raise NoSampleError("the response is not JSON") from None
         if not isinstance(value, kind):
-            raise NoSampleError(f"the response is no {'array' if kind is list else 'object'}")
+            raise NoSampleError(f"the response is not an {'array' if kind is list else 'object'}")
         return value
 
 
@@ -105,13 +105,13 @@ class ConnectionResponse(_StatsResponse):
         The connection's statistics.
 
         Raises:
-            NoSampleError: There are none in the response.
+            NoSampleError: The response contains none.
         """
         return ConnectionSample(self._parse_body(dict))
 
 
 class ConnectionListResponse(_StatsResponse):
-    """The response to GetStatsClient or GetStatsAllConnections: may be iterated and counted."""
+    """The response to GetStatsClient or GetStatsAllConnections; it can be iterated, and has a length."""
 
     @property
     def samples(self) -> list[ConnectionSample]:
@@ -119,11 +119,11 @@ class ConnectionListResponse(_StatsResponse):
         The statistics of each connection, in the order of the response.
 
         Raises:
-            NoSampleError: There are none in the response; an empty array is no such case.
+            NoSampleError: The response has no array of statistics; an empty array is fine.
         """
         values: list[object] = self._parse_body(list)
         if not all(isinstance(value, dict) for value in values):
-            raise NoSampleError("the array holds something that is no object")
+            raise NoSampleError("the array contains something that is not an object")
         return [ConnectionSample(value) for value in values if isinstance(value, dict)]
 
     def find_connection(self, connection_id: str) -> ConnectionSample:
@@ -131,7 +131,7 @@ class ConnectionListResponse(_StatsResponse):
         The statistics of one connection.
 
         Raises:
-            NoSampleError: It is not among them.
+            NoSampleError: The response doesn't contain it.
         """
         for sample in self.samples:
             if sample.get("connection_id") == connection_id:
@@ -149,7 +149,7 @@ class ConnectionListResponse(_StatsResponse):
 
 
 class _RequestSubmitter:
-    """Sends requests of one test over the common loop."""
+    """Sends requests of one test on the common loop."""
 
     def __init__(
         self, server: str, loop: BackgroundLoop, prober: Prober, opener: ExchangeOpener, headers: Headers
@@ -171,7 +171,7 @@ class StatsClient:
     """
     Sends requests to one server and waits; every response is judged. From the fixture `sora_client`.
 
-    Each request takes a connection of its own, nothing is retried and no redirect followed. `aio` has the same methods
+    Each request uses a new connection; nothing is retried, and redirects are not followed. `aio` has the same methods
     as coroutines.
     """
 
@@ -184,7 +184,7 @@ class StatsClient:
 
     def get_stats_connection(self, channel_id: str, connection_id: str) -> ConnectionResponse:
         """
-        Ask for one connection.
+        Request the statistics of one connection.
 
         Raises:
             NoResponseError: There is no complete response.
@@ -194,7 +194,7 @@ class StatsClient:
 
     def get_stats_client(self, channel_id: str, client_id: str) -> ConnectionListResponse:
         """
-        Ask for the connections of one client.
+        Request the connections of one client.
 
         Raises:
             NoResponseError: There is no complete response.
@@ -205,7 +205,7 @@ class StatsClient:
 
     def get_stats_all_connections(self, *, local: bool | None = None) -> ConnectionListResponse:
         """
-        Ask for every connection: of the node (the default), or with `local=False` of the whole cluster.
+        Request every connection: of the node (the default), or with `local=False` of the whole cluster.
 
         Raises:
             NoResponseError: There is no complete response.
@@ -236,7 +236,7 @@ class AsyncStatsClient:
 
 
 async def _wait_for_exchange(asked: Future[Exchange]) -> Exchange:
-    """Wait for the other loop; if the waiting task is cancelled, so is the request, which ends as abandoned."""
+    """Wait for a request on the other loop; if the waiting task is cancelled, the request ends as abandoned."""
     from anyio.to_thread import run_sync  # works in asyncio and in trio
 
     try:

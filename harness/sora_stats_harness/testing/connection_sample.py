@@ -1,4 +1,4 @@
-"""The samples of a response; which fields they have stands beside, in stats.pyi, written from the edition."""
+"""The samples of a response; stats.pyi, generated from the edition, declares their fields."""
 
 from __future__ import annotations
 

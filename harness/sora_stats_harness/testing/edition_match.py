@@ -1,4 +1,4 @@
-"""Finds the edition that is nearest to a server's responses, once in each process, for `--sora-edition auto`."""
+"""Finds the edition that matches a server's responses best, once in each process, for `--sora-edition auto`."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ if TYPE_CHECKING:
     from ..probe.run_settings import RunSettings
 
 MATCHED_EDITIONS_KEY: Final[pytest.StashKey[dict[str, tuple[str, str]]]] = pytest.StashKey()
-"""By a server's URL: the nearest edition, and a sentence that says how near it is."""
+"""By a server's URL: the best edition, and a sentence that says how well it matches."""
 
 
 def match_server_edition(config: pytest.Config, settings: RunSettings) -> tuple[RunSettings, str | None]:
     """
-    Put an edition in the place of `auto`: of a server the nearest one, of a simulator the default.
+    Replace the edition `auto`: for a server by the best match, for a simulator by the default.
 
     Returns:
-        The settings, and a sentence about the edition where the server was asked, by the first call in this process.
+        The settings, and a sentence about the edition if the server was asked, which only the first call in a process
+        does.
     """
     from concurrent.futures import ThreadPoolExecutor
 
@@ -33,7 +34,7 @@ def match_server_edition(config: pytest.Config, settings: RunSettings) -> tuple[
     matched = config.stash.setdefault(MATCHED_EDITIONS_KEY, {})
     if settings.url not in matched:
         headers, _ = settings.look_up()
-        # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
+        # In a thread, since asyncio.run would remove the main thread's event loop, on which a suite may rely.
         with ThreadPoolExecutor(1) as thread:
             name, remarks = thread.submit(detect_by_server, settings.url, headers, settings.new_prober()).result()
         matched[settings.url] = name, " ".join(remarks).replace("--edition", "--sora-edition")

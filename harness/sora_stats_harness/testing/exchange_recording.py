@@ -1,4 +1,4 @@
-"""What one test exchanged, as a recording that `sora-harness check` judges again and `simulate --play` plays."""
+"""Records the exchanges of one test, for `sora-harness check` and `simulate --play`."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class ExchangeRecording:
     def __init__(self, recorder: RecordingWriter) -> None:
         self._recorder = recorder
         self.path: Path = recorder.path
-        """The file; whole after `close`, or when the test is over."""
+        """The file; complete after `close`, or after the test."""
         self.exchanges: list[Exchange] = []
-        """What was exchanged until now, in order of receipt."""
+        """The exchanges so far, in order of receipt."""
 
     def add(self, exchange: Exchange) -> None:
         """Record one exchange."""
@@ -24,6 +24,6 @@ class ExchangeRecording:
         self._recorder.add_exchange(exchange)
 
     def close(self) -> Path:
-        """End the recording now, so that the file may be read; what comes later isn't recorded."""
+        """End the recording now, so that the file can be read; later exchanges aren't recorded."""
         self._recorder.close()
         return self.path

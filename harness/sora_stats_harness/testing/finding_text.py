@@ -1,4 +1,4 @@
-"""Texts of the gate: a finding as the text of a failed test, and the verdict as a table."""
+"""Formats findings as the text of a failed test, and the gate's verdict as a table."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path |
     Describe one finding, in the language of the session; strings of the server are escaped.
 
     Args:
-        folder: Where the reports were written; None if they weren't, so that no file is named.
+        folder: Where the reports were written; None if they weren't, and then no file is named.
     """
     lines = [translate(finding_headline(entry))]
     evidence = report.evidence_of(entry)
-    is_bare_body = bool(evidence) and evidence[-1].clock == "none"  # the test judged it without a request
+    is_bare_body = bool(evidence) and evidence[-1].clock == "none"  # the test judged a body without a request
     for label, text in summary.finding_facts(report, entry):
         if label == "evidence" and folder is None:
             continue
@@ -42,6 +42,6 @@ def format_finding(report: VerdictReport, entry: FindingEntry, *, folder: Path |
 
 
 def format_verdict_table(report: VerdictReport, *, colour: bool) -> str:
-    """Format the verdict by families and what was covered; without the findings, which the failed tests show."""
+    """Format the verdict by families, and the coverage; without findings, which the failed tests show."""
     verdict = msgspec.structs.replace(report.verdict, findings=[])
     return terminal.render_terminal(VerdictReport(verdict=verdict), colour=colour)

@@ -1,7 +1,7 @@
 """
 The plugin's fixtures: a simulator, a client whose responses are judged, the judge itself, and a recording.
 
-Every pytest run loads this module, so what is heavy is imported by the fixture that needs it.
+Every pytest run loads this module, so each fixture imports the heavy modules that it needs.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     from .simulator_settings import RunningSimulators
 
 TEST_JUDGE_KEY: Final[pytest.StashKey[PerTestJudge]] = pytest.StashKey()
-"""The judge of an item, where it uses the fixture `sora_judge`."""
+"""The judge of an item that uses the fixture `sora_judge`."""
 
 SIMULATORS_KEY: Final[pytest.StashKey[RunningSimulators]] = pytest.StashKey()
-"""The simulators of the session, once one was asked for."""
+"""The simulators of the session, once there is one."""
 
 SIMULATOR_FIXTURES: Final = ("sora_simulator", "sora_module_simulator", "sora_session_simulator")
-"""The nearest to a test first: the client asks that one."""
+"""The simulator fixtures, in order of precedence: the client sends to the first one that a test uses."""
 
 
 @contextmanager
 def fail_in_one_line() -> Iterator[None]:
-    """Fail with one line where a setting can't be used, not with a traceback through the plugin."""
+    """Fail with one line if a setting can't be used, instead of a traceback through the plugin."""
     try:
         yield
     except HarnessError as error:
@@ -50,17 +50,17 @@ def fail_in_one_line() -> Iterator[None]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedServer:
-    """The server that one test asks, and the settings that hold for it."""
+    """The server that one test uses, with the settings for it."""
 
     url: str | None
-    """None where the test asks none."""
+    """None if the test uses no server."""
     settings: RunSettings
     headers: Headers
     secrets: Secrets
 
     @property
     def kind(self) -> Literal["simulator", "server"]:
-        """Whether it is a simulator of the plugin's own."""
+        """Whether it is one of the plugin's simulators."""
         return "simulator" if self.settings.url is None else "server"
 
 
@@ -93,8 +93,8 @@ def sora_url(_sora_settings: options.PluginSettings, _sora_simulators: RunningSi
     """
     The URL of the server that --sora-url, SORA_URL or the setting sora_url names.
 
-    Where that is `simulator`, one runs for the session, with the faults of --sora-fault. A suite may have a fixture of its
-    own with this name: what it gives is a server like any other.
+    If that is `simulator`, one runs for the session, with the faults of --sora-fault. A suite may override this
+    fixture; its value is treated like any other server.
     """
     with fail_in_one_line():
         url = _sora_settings.server.url
@@ -109,7 +109,7 @@ def sora_url(_sora_settings: options.PluginSettings, _sora_simulators: RunningSi
 
 @pytest.fixture(scope="session")
 def sora_simulator_settings() -> dict[str, Any]:  # Any: as Simulator takes them
-    """What all simulators of a suite are like, where its own fixture of this name says so; marks win over it."""
+    """The settings of all simulators of a suite, which may override this fixture; marks take precedence."""
     return {}
 
 
@@ -127,7 +127,7 @@ def sora_simulator(
     request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
 ) -> Iterator[Simulator]:
     """
-    A simulator of this test's own.
+    A simulator for this test only.
 
     `@pytest.mark.sora_simulator(faults=["counter-falls"], seed=2, connections=5)` sets it up, or
     `@pytest.mark.parametrize("sora_simulator", [{...}, {...}], indirect=True)`, with any argument that
@@ -140,7 +140,7 @@ def sora_simulator(
 def sora_module_simulator(
     request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
 ) -> Iterator[Simulator]:
-    """A simulator for all tests of a module, as the module's `pytestmark` sets it up; each test finds it as new."""
+    """A simulator for all tests of a module, set up by the module's `pytestmark`; it is reset before each test."""
     yield from _run_simulator(request, _sora_simulators, sora_simulator_settings)
 
 
@@ -148,7 +148,9 @@ def sora_module_simulator(
 def sora_session_simulator(
     request: pytest.FixtureRequest, _sora_simulators: RunningSimulators, sora_simulator_settings: dict[str, Any]
 ) -> Iterator[Simulator]:
-    """A simulator for all tests of a session, as the fixture `sora_simulator_settings` sets it up; as new for each test."""
+    """
+    A simulator for the whole session, set up by the fixture `sora_simulator_settings`; it is reset before each test.
+    """
     yield from _run_simulator(request, _sora_simulators, sora_simulator_settings)
 
 
@@ -174,7 +176,7 @@ def _sora_asked(
 @pytest.fixture
 def sora_judge(request: pytest.FixtureRequest, _sora_asked: AskedServer) -> Iterator[PerTestJudge]:
     """
-    The judge of this test: it judges the exchanges of `sora_client` and of the test, and fails the test for its findings.
+    The judge of this test: judges the exchanges of `sora_client` and of the test, and fails the test for findings.
     """
     from ..api.edition import load_edition
     from .per_test_judge import PerTestJudge
@@ -205,7 +207,7 @@ def sora_client(sora_judge: PerTestJudge, _sora_asked: AskedServer, _sora_prober
     """
     A client of the three targets whose responses are judged; `sora_client.aio` has coroutines.
 
-    It sends to the simulator of this test if the test has one, else to `sora_url`.
+    It sends to the test's simulator if it has one, else to `sora_url`.
     """
     from .client import StatsClient
 
@@ -246,7 +248,7 @@ def sora_recording(
 
 
 def _asked_url(request: pytest.FixtureRequest) -> str | None:
-    """The URL that this test sends to: of the simulator nearest to it, else of `sora_url`; None where it sends nothing."""
+    """The URL that this test sends to: that of its simulator, else `sora_url`; None if it sends nothing."""
     from .simulator_settings import read_simulator_url
 
     names = request.fixturenames

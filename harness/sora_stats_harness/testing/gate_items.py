@@ -1,10 +1,10 @@
 """
-The gate's items: one for each requirement, and `verdict` for the whole run.
+The gate's pytest items: one for each requirement, and `verdict` for the whole run.
 
-pytest collects them from the configuration, sora-harness.toml say, as it collects tests from a Python file. So they have
-ids like those of any test, `sora-harness.toml::counter::counter.monotonic`, by which command lines, editors and other
-plugins name them. Where there is no configuration the ids are the same, but a command line can't name them. What is heavy
-is imported when one of them runs.
+pytest collects them from the configuration, such as sora-harness.toml, as it collects tests from a Python file. So they
+have ids like those of any test, `sora-harness.toml::counter::counter.monotonic`, for command lines, editors and other
+plugins. Without a configuration the ids are the same, but a command line can't use them. Heavy modules are imported
+only when an item runs.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
     from .gate_run import GateTask
 
 SECTION: Final = "sora"
-"""The section of an item's report that holds what fails nothing."""
+"""The section of an item's report for findings that don't fail it."""
 
 VERDICT: Final = "verdict"
 """The name of the item for the whole run."""
 
 MAX_FINDINGS_PER_ITEM: Final = 20
-"""Findings of one requirement that its failure shows."""
+"""How many findings of one requirement its failure shows."""
 
 
 class ConformanceGate:
     """
-    The session's gate: its file, its settings, the folder that its processes share, and its report once there is one.
+    The session's gate: its file, its settings, the folder that its processes share, and its report after the run.
 
     Args:
         path: The file that its items belong to, whether or not it exists.
@@ -52,7 +52,7 @@ class ConformanceGate:
         self._config = config
         self.path = path
         self.node_id: str = os.path.relpath(path, config.rootpath).replace(os.sep, "/")
-        """The file's id: its path from the rootdir, as that of any other."""
+        """The file's node id: its path from the rootdir."""
         self.shared = shared
         self._names_server = True
         self._report: VerdictReport | None = None
@@ -69,10 +69,10 @@ class ConformanceGate:
 
     def check_settings(self, *, names_server: bool) -> None:
         """
-        See before the run whether it can be made as asked, and find the edition of the server.
+        Check before the run whether it is possible, and detect the edition of the server.
 
         Args:
-            names_server: Whether options, environment or configuration name the server, and not a fixture.
+            names_server: Whether options, environment or configuration name the server, not a fixture.
 
         Raises:
             UsageError: No server is named, or a value can't be used.
@@ -92,17 +92,17 @@ class ConformanceGate:
         run, note = (self.settings.server, None) if self._names_server else (self.settings.no_server, None)
         if not self._config.option.collectonly and self._names_server:
             run, note = match_server_edition(self._config, run)
-        what = run.url or ("SELF-TEST against the embedded simulator, no Sora" if run.names_simulator else "")
+        what = run.url or ("SELF-TEST against the embedded simulator, not Sora" if run.names_simulator else "")
         what = what or "the server of the fixture sora_url"
         line = f"sora: {what}, edition {run.edition}, {run.gate.duration_s:g} s"
         return [translate(each) for each in ([line] if note is None else [line, f"sora: {note}"])]
 
     def make_task(self, url: str | None = None) -> GateTask:
         """
-        What to run against the server that is named, or against that of the fixture `sora_url`; asks for its edition.
+        Make the task for the named server, or for that of the fixture `sora_url`; detects the edition.
 
         Raises:
-            HarnessError: It can't be run.
+            HarnessError: The gate can't be run.
         """
         from .gate_run import GateTask, check_gate_settings
 
@@ -116,7 +116,7 @@ class ConformanceGate:
         Return the report; the first call in any process runs the gate.
 
         Args:
-            read_fixture: Gives the value of the fixture `sora_url`, where a suite has its own.
+            read_fixture: Returns the value of the fixture `sora_url`, if a suite overrides it.
 
         Raises:
             HarnessError: It couldn't be run.
@@ -136,7 +136,7 @@ class ConformanceGate:
         return self._report or read_finished_report(self.shared)
 
     def failure_reason(self) -> str | None:
-        """Why the gate doesn't pass; None where it does, or never ran."""
+        """Why the gate doesn't pass; None if it does, or never ran."""
         report = self.finished_report()
         if report is not None:
             return self.explain_failure(report)
@@ -148,7 +148,7 @@ class ConformanceGate:
         return None if problem is None else f"the gate could not be run: {problem}"
 
     def explain_failure(self, report: VerdictReport) -> str | None:
-        """Why a verdict doesn't let the session pass; None where it does."""
+        """Why a verdict fails the session; None if it doesn't."""
         from ..reports import summary
         from ..reports.escaping import escape_terminal
 
@@ -163,7 +163,7 @@ class ConformanceGate:
         return f"{text}\nToo little was seen to decide; --sora-allow-inconclusive lets this pass."
 
     def allows_inconclusive(self, report: VerdictReport) -> bool:
-        """Whether a verdict is inconclusive and may be: too little was seen, but the server responds."""
+        """Whether a verdict is inconclusive and that is allowed: too little was seen, but the server responds."""
         seen = report.verdict.coverage
         return (
             self.settings.allow_inconclusive
@@ -176,7 +176,7 @@ class GateFile(pytest.Collector):
     """
     The gate's file: the configuration, whose items the requirements are.
 
-    It is no `pytest.File`, because `--lf` passes over a file that isn't there, whatever failed in it.
+    It is not a `pytest.File`, because `--lf` skips a file that doesn't exist, even if its items failed.
     """
 
     def __init__(self, gate: ConformanceGate, **more: Any) -> None:  # Any: pytest's own arguments
@@ -185,11 +185,11 @@ class GateFile(pytest.Collector):
 
     @classmethod
     def from_gate(cls, parent: pytest.Collector, gate: ConformanceGate) -> GateFile:
-        """The file in a tree of collectors."""
+        """Make the collector of the gate's file."""
         return cls.from_parent(parent, name=gate.path.name, path=gate.path, nodeid=gate.node_id, gate=gate)
 
     def collect(self) -> Iterator[pytest.Collector | pytest.Item]:
-        """Make a family of items for each kind of requirement, the user's own after the others, and last the verdict."""
+        """Make a family of items for each kind of requirement, then for the user's own, and finally the verdict."""
         families: dict[str, list[Requirement]] = {}
         own = load_check_files(self.gate.settings.no_server.checks)
         for rule in (*REQUIREMENTS.values(), *(row for check in own for row in check.requirements)):
@@ -200,23 +200,23 @@ class GateFile(pytest.Collector):
 
 
 class RequirementFamily(pytest.Collector):
-    """The requirements whose ids begin alike, such as all of `counter`."""
+    """The requirements of one family, such as `counter`."""
 
     def __init__(self, rules: Sequence[Requirement], **more: Any) -> None:  # Any: as above
         super().__init__(**more)
         self._rules = rules
 
     def collect(self) -> Iterator[pytest.Item]:
-        """Make an item for each."""
+        """Make an item for each requirement."""
         for rule in self._rules:
             yield RequirementItem.from_parent(self, name=rule.id, rule=rule)
 
 
 class GateItem(pytest.Item):
-    """What the gate's items have in common."""
+    """The base of the gate's items."""
 
     junit_class: str
-    """The class of its case in JUnit XML, as `sora-harness conform` has it."""
+    """The class of its case in JUnit XML, the same as from `sora-harness conform`."""
 
     def __init__(self, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
@@ -230,20 +230,20 @@ class GateItem(pytest.Item):
         return file.gate
 
     def run_gate(self) -> VerdictReport:
-        """The gate's report; the first item runs it."""
+        """The gate's report; the first item runs the gate."""
         return self.gate.run_and_report(lambda: read_overridden_url(self))
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        """Where the item stands: pytest needs a line for an item that a mark skips."""
+        """The item's location: pytest needs a line if a mark skips the item."""
         return self.path, 0, self.name
 
     def add_report_properties(self, **properties: Any) -> None:  # Any: JUnit writes each as text
-        """Add properties that JUnit's XML and other reports show of this item."""
+        """Add properties that JUnit XML and other reports show for this item."""
         self.user_properties.extend((f"sora_{name}", value) for name, value in properties.items())
 
 
 class RequirementItem(GateItem):
-    """One requirement: fails with its findings, is skipped with the reason where it wasn't observed."""
+    """One requirement: fails with its findings, is skipped with the reason if it wasn't observed."""
 
     def __init__(self, rule: Requirement, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
@@ -292,7 +292,7 @@ class VerdictItem(GateItem):
             self.add_marker(f"sora_{level}")
 
     def runtest(self) -> None:
-        """Fail where the verdict is fail or inconclusive."""
+        """Fail if the verdict is fail or inconclusive."""
         from ..reports import summary
         from ..reports.escaping import escape_terminal
 
@@ -328,10 +328,10 @@ def _fail_without_traceback(text: str) -> NoReturn:
 
 
 def read_overridden_url(item: pytest.Item) -> str | None:
-    """The value of the fixture `sora_url`, where a suite has one of its own; sets it up as a test that asks for it."""
+    """The value of the fixture `sora_url`, if a suite overrides it; sets it up as for a test that uses it."""
     if not is_url_overridden(item):
         return None
-    anywhere: Any = item  # Any: pytest has no public way for an item that is no function; this is a doctest's
+    anywhere: Any = item  # Any: pytest has no public way for an item that is not a function; doctest items do the same
     anywhere._fixtureinfo = anywhere.session._fixturemanager.getfixtureinfo(node=item, func=None, cls=None)
     anywhere.fixturenames, anywhere.funcargs = anywhere._fixtureinfo.names_closure, {}
     url: str = TopRequest(anywhere, _ispytest=True).getfixturevalue("sora_url")
@@ -339,13 +339,13 @@ def read_overridden_url(item: pytest.Item) -> str | None:
 
 
 def is_url_overridden(node: pytest.Session | pytest.Item) -> bool:
-    """Whether a suite has a fixture `sora_url` of its own, as far as a node sees."""
+    """Whether a suite overrides the fixture `sora_url`, as visible from a node."""
     session: Any = node.session  # Any: as above
     return len(session._fixturemanager.getfixturedefs("sora_url", node) or ()) > 1
 
 
 def collect_absent_file(session: pytest.Session, gate: ConformanceGate) -> list[pytest.Item]:
-    """Collect the gate's items where its file isn't there, as pytest collects those of a file, with every hook."""
+    """Collect the gate's items if its file doesn't exist, as pytest collects those of a file, with every hook."""
     items: list[pytest.Item] = []
     hook = session.ihook
     collectors: list[pytest.Collector] = [GateFile.from_gate(session, gate)]
@@ -367,7 +367,7 @@ def reselect_verdict(config: pytest.Config, collected: list[pytest.Item], items:
     """
     Bring the verdict back if it was deselected and another item of the gate was not.
 
-    Requirements that weren't observed are skipped, which is green; the verdict is what fails then.
+    Requirements that weren't observed are skipped, which is green; only the verdict fails then.
     """
     verdict = next((item for item in collected if isinstance(item, VerdictItem)), None)
     if verdict is None or verdict in items or not any(isinstance(item, GateItem) for item in items):
@@ -380,7 +380,7 @@ def reselect_verdict(config: pytest.Config, collected: list[pytest.Item], items:
 
 
 def fail_skipped_verdict(report: pytest.TestReport) -> None:
-    """Turn a verdict that was skipped, or failed as somebody expected, into a failed one."""
+    """Turn a verdict item that was skipped, or expected to fail, into a failed one."""
     if report.outcome == "skipped":
         why = report.longrepr[2] if isinstance(report.longrepr, tuple) else getattr(report, "wasxfail", "")
         fail_skipped(report, translate(f"{report.nodeid} cannot be skipped, nor be expected to fail ({why})"))

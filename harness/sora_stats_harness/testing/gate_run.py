@@ -1,5 +1,5 @@
 """
-Runs the conformance gate inside of pytest: once a session, in whichever process needs it first.
+Runs the conformance gate inside pytest: once per session, in the process that needs it first.
 
 Under pytest-xdist each process has a session and items of its own. The first that runs a gate item takes a lock in a
 folder that the processes share, probes, and writes the report there; the others wait for the lock and read the report.
@@ -38,29 +38,29 @@ from .options import PluginSettings, check_baseline
 LOCK_FILE_NAME: Final = "lock"
 REPORT_FOLDER_NAME: Final = "gate"
 PROBLEM_FILE_NAME: Final = "problem"
-"""Names in the shared folder: the lock, the report, and why there is none."""
+"""Files in the shared folder: the lock, the report, and the reason if there is no report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GateTask:
-    """What one run of the gate is to do."""
+    """What one run of the gate does."""
 
     settings: PluginSettings
     run: RunSettings
-    """Those of the server, with an edition in the place of `auto`."""
+    """The settings of the server, with `auto` replaced by an edition."""
     notes: tuple[str, ...] = ()
-    """For the verdict."""
+    """Notes for the verdict."""
 
 
 def check_gate_settings(settings: PluginSettings, run: RunSettings) -> None:
     """
-    See before the run whether it can be made as asked; nothing is sent.
+    Check before the run whether it is possible; nothing is sent.
 
     Args:
-        run: Those of the server; without one where only the fixture `sora_url` names it.
+        run: The settings of the server; without a URL if only the fixture `sora_url` names it.
 
     Raises:
-        UsageError: A value that can't be used.
+        UsageError: A value can't be used.
     """
     _check_item_timeout(settings, run)
     headers, _ = run.look_up()
@@ -85,15 +85,15 @@ def _check_item_timeout(settings: PluginSettings, run: RunSettings) -> None:
 
 def run_gate_once(make_task: Callable[[], GateTask], shared: Path) -> VerdictReport:
     """
-    Run the gate, unless another process of this run has.
+    Run the gate, unless another process of this session has.
 
     Args:
-        make_task: Called where it has not.
-        shared: A folder that the processes of this run have in common.
+        make_task: Called if no other process has run the gate.
+        shared: A folder that the processes of this session share.
 
     Raises:
-        HarnessError: It couldn't be run, here or there.
-        KeyboardInterrupt: It was interrupted; its report is there nevertheless.
+        HarnessError: The gate couldn't be run, in this or another process.
+        KeyboardInterrupt: The gate was interrupted; its report exists nevertheless.
         BaseException: Another plugin ended it, as pytest-timeout does.
     """
     with _hold_lock(shared / LOCK_FILE_NAME):
@@ -108,7 +108,7 @@ def run_gate_once(make_task: Callable[[], GateTask], shared: Path) -> VerdictRep
             if task.settings.report is not None:
                 _write_reports(report, task.settings.report)
             _write_reports(report, shared / REPORT_FOLDER_NAME)
-        except BaseException as error:  # whatever it is, the other items must not try it all again
+        except BaseException as error:  # whatever it is, the other items must not run the gate again
             text = str(error) if isinstance(error, HarnessError) else f"{type(error).__name__}: {error}"
             (shared / PROBLEM_FILE_NAME).write_text(text, encoding="utf-8")
             if not isinstance(error, Exception):
@@ -120,7 +120,7 @@ def run_gate_once(make_task: Callable[[], GateTask], shared: Path) -> VerdictRep
 
 
 def _write_reports(report: VerdictReport, folder: Path) -> None:
-    """Write the reports; where they can't be, the verdict says so, and keeps its findings."""
+    """Write the reports; if that fails, the verdict says so, and keeps its findings."""
     try:
         report_folder.write_reports(report, folder)
     except OSError as error:
@@ -129,23 +129,23 @@ def _write_reports(report: VerdictReport, folder: Path) -> None:
 
 
 def read_finished_report(shared: Path) -> VerdictReport | None:
-    """The report of a gate that has run; None where none has, to its end."""
+    """The report of a finished gate; None if it has not finished."""
     path = shared / REPORT_FOLDER_NAME / report_folder.VERDICT_FILE
     return report_folder.read_report(path) if path.is_file() else None
 
 
 def read_problem(shared: Path) -> str | None:
-    """Why the gate could not be run; None where it could, or was not tried."""
+    """Why the gate could not be run; None if it could, or was not tried."""
     path = shared / PROBLEM_FILE_NAME
     return path.read_text(encoding="utf-8") if path.is_file() else None
 
 
 def run_gate(task: GateTask) -> VerdictReport:
     """
-    Probe, judge and sum up.
+    Probe, judge and report.
 
     Raises:
-        HarnessError: The simulator did not start, or the baseline is not of what responded.
+        HarnessError: The simulator did not start, or the baseline is of another subject.
     """
     settings, run = task.settings, task.run
     started_at = format_utc_now()
@@ -167,7 +167,7 @@ def run_gate(task: GateTask) -> VerdictReport:
             running = thread.submit(_visit_and_probe, run, plan, judge, interrupt)
             try:
                 visit, result = running.result()
-            except BaseException:  # raised into this thread by a signal: the other one must end, too
+            except BaseException:  # raised in this thread by a signal: the other thread must end, too
                 interrupt.request_stop()
                 raise
     baseline = settings.baseline_for(run)
@@ -201,7 +201,7 @@ def run_gate(task: GateTask) -> VerdictReport:
 def _visit_and_probe(
     run: RunSettings, plan: ConformancePlan, judge: Judge, interrupt: InterruptHandler
 ) -> tuple[Visit | None, ConformanceResult]:
-    """Look at the server, wait for one that is starting, and probe it."""
+    """Visit the server, wait if it is starting, and probe it."""
     visit = None
     if run.url is not None:
         looking = VisitPlan.of(run, plan.headers, command="sora-harness doctor")
@@ -214,7 +214,7 @@ def _hold_lock(path: Path) -> Iterator[None]:
     """Hold a lock that no two processes hold at a time."""
     with path.open("a+b") as file:
         _lock_file(file)
-        yield  # closing the file lets go
+        yield  # closing the file releases the lock
 
 
 if sys.platform == "win32":

@@ -1,10 +1,10 @@
 """
-The options `pytest --sora-…`, and the settings that they and the configuration give.
+The options `pytest --sora-…`, and the settings from these and the configuration.
 
-Most options are those of `sora-harness conform` with `sora-` before the name. `probe.run_settings` reads both, so the
-configuration completes them in the same way, and the same mistakes get the same messages. A URL that is set but empty is
-what an unset CI secret leaves behind, so it is an error; and without a URL the simulator is used only where it is named: a
-suite that tests nothing must not be green by accident.
+Most options are those of `sora-harness conform` with the prefix `sora-`. `probe.run_settings` reads both, so the
+configuration completes them in the same way, and the same mistakes get the same messages. A URL that is set but empty,
+as from an unset CI secret, is an error, and the simulator is used only if it is named: a suite that tests nothing must
+not be green by accident.
 """
 
 from __future__ import annotations
@@ -34,24 +34,26 @@ if TYPE_CHECKING:
     from ..reports.baseline import Baseline
 
 URL_FIXTURE: Final = "the fixture sora_url"
-"""Where a URL comes from, in error messages."""
+"""Names the origin of a URL in error messages."""
 
 GATE_FILES: Final = ("sora-harness.toml", "pyproject.toml")
-"""Configurations by whose name an argument of pytest asks for the gate; `api.project_config` is too heavy to be asked."""
+"""
+The names of configurations, which as arguments of pytest select the gate; `api.project_config` is too heavy to import.
+"""
 
 _SHARED_OPTIONS: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
     *PREFIXED_OPTIONS,
-    ("baseline", "FILE", "an earlier verdict.json: what was found then is known, and fails no item of the gate"),
-    ("wait", "TIME", "wait so long for a server that is starting (default: 0)"),
+    ("baseline", "FILE", "an earlier verdict.json: its findings are known, and fail no item of the gate"),
+    ("wait", "TIME", "how long to wait for a server that is starting (default: 0)"),
     ("duration", "TIME", "how long the gate probes at least (default: 10)"),
     (
         "max-duration",
         "TIME",
-        "how long the gate probes at most, where not every requirement was observed yet (default: 60)",
+        "how long the gate probes at most, if some requirements were not observed yet (default: 60)",
     ),
-    ("rate", "N", "the gate sends at most so many requests a second (default: 50; to the simulator 400)"),
-    ("targets", "NAMES", "the gate asks for these only, with commas between (default: all three)"),
+    ("rate", "N", "the gate sends at most this many requests per second (default: 50; to the simulator 400)"),
+    ("targets", "NAMES", "the gate sends only these, separated by commas (default: all three)"),
 )
 _SHARED_FLAGS: Final = (
     *PREFIXED_FLAGS,
@@ -62,7 +64,7 @@ _SHARED_LISTS: Final = (
     ("node", "URL", "another node of the server's cluster (repeatable)"),
     ("fault", "NAME[:KEY=VALUE]", f"make the simulator of `--sora-url {SIMULATOR_URL}` misbehave (repeatable)"),
 )
-"""Options that `conform` has as well, without `sora-` before the name."""
+"""Options that `conform` has as well, without the prefix `sora-`."""
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -76,13 +78,13 @@ def add_options(parser: pytest.Parser) -> None:
     add(
         "--sora-url",
         metavar="URL",
-        help=f"the server, such as http://127.0.0.1:3000, or `{SIMULATOR_URL}` for one of the plugin's own "
+        help=f"the server, such as http://127.0.0.1:3000, or `{SIMULATOR_URL}` for the embedded simulator "
         f"(default: ${URL_VARIABLE}, else the setting sora_url, else the configuration)",
     )
     add(
         "--sora-allow-inconclusive",
         action="store_true",
-        help="sora::verdict passes where too little was seen to decide",
+        help="let the item `verdict` pass if too little was seen to decide",
     )
     add("--sora-report", metavar="DIR", help="where the gate writes verdict.json, report.html and the like")
     for name, metavar, text in _SHARED_OPTIONS:
@@ -93,31 +95,31 @@ def add_options(parser: pytest.Parser) -> None:
         add(f"{PREFIX}{name}", action="append", default=[], metavar=metavar, help=text)
     parser.addini("sora_fail_on", "the same as --sora-fail-on, which wins", default=None)
     # None, so that one that is set but empty can be told from one that is not set
-    parser.addini("sora_url", "the server, where neither --sora-url nor SORA_URL names one", default=None)
+    parser.addini("sora_url", "the server, if neither --sora-url nor SORA_URL names one", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class PluginSettings:
     """
-    The settings that options, environment and configuration give together.
+    The settings from options, environment and configuration together.
 
-    Those that the commands have as well are in `RunSettings`: `server` has them for the server that is named, `no_server`
-    for a simulator of a test's own, and `settings_for` for the URL of a fixture.
+    Settings that the commands have as well are in `RunSettings`: `server` has them for the named server, `no_server`
+    for a test's own simulator, and `settings_for` for the URL of a fixture.
     """
 
     sources: SettingSources
     no_server: RunSettings
-    """Without any server: nothing here is meant for one."""
+    """The settings without a server; values that are meant for a server are left out."""
     allow_inconclusive: bool
     baseline: Baseline | None
     faults: tuple[str, ...]
     report: Path | None
     item_timeout_s: float | None
-    """After which pytest-timeout ends a test; None where it doesn't."""
+    """The time after which pytest-timeout ends a test; None if it doesn't."""
 
     def baseline_for(self, settings: RunSettings) -> Baseline | None:
         """
-        The baseline of the option, else of the configuration.
+        The baseline from the option, else from the configuration.
 
         Raises:
             UsageError: It can't be read.
@@ -127,10 +129,10 @@ class PluginSettings:
     @cached_property
     def server(self) -> RunSettings:
         """
-        With the server that is named, or `simulator`.
+        The settings for the named server, or for `simulator`.
 
         Raises:
-            UsageError: Neither was given, or the URL can't be used.
+            UsageError: Neither was named, or the URL can't be used.
         """
         from ..probe.run_settings import resolve_settings
 
@@ -141,24 +143,24 @@ class PluginSettings:
                 f"or --sora-url {SIMULATOR_URL} to test against the embedded simulator"
             )
         if self.faults and not settings.names_simulator:
-            raise UsageError(f"--sora-fault goes with --sora-url {SIMULATOR_URL}: it makes that one misbehave")
+            raise UsageError(f"--sora-fault needs --sora-url {SIMULATOR_URL}: it makes that simulator misbehave")
         if settings.gate.nodes and settings.names_simulator:
-            raise UsageError("--sora-node goes with a URL")
+            raise UsageError("--sora-node needs a URL")
         return settings
 
     def settings_for(self, url: str) -> RunSettings:
         """
-        With the server that the fixture `sora_url` gives: what is meant for a server holds for it, whoever names it.
+        The settings for the server of the fixture `sora_url`; values that are meant for a server apply to it.
 
         Raises:
-            UsageError: It is no URL of a server, or a value can't be used.
+            UsageError: It is not the URL of a server, or a value can't be used.
         """
         from ..probe.run_settings import resolve_settings
 
         url = read_fixture_url(url)
         try:
             named = self.server
-        except UsageError:  # no matter, where a fixture gives another one
+        except UsageError:  # doesn't matter if a fixture returns another URL
             named = None
         if named is not None and named.url == url:
             return named
@@ -167,18 +169,20 @@ class PluginSettings:
 
 def read_fixture_url(value: object) -> str:
     """
-    The URL that the fixture `sora_url` gives.
+    The URL that the fixture `sora_url` returns.
 
     Raises:
-        UsageError: It is no URL of a server.
+        UsageError: It is not the URL of a server.
     """
     if not isinstance(value, str) or value == SIMULATOR_URL:
-        raise UsageError(f"{URL_FIXTURE} gives {value!r}: give the URL of a server, or of the fixture sora_simulator")
+        raise UsageError(
+            f"{URL_FIXTURE} returns {value!r}: return the URL of a server, or of the fixture sora_simulator"
+        )
     return normalize_server_url(value, URL_FIXTURE)
 
 
 def url_candidates(config: pytest.Config) -> list[NamedUrl]:
-    """Where a URL may be named besides the configuration: the option, the variable, the setting."""
+    """The places that may name a URL besides the configuration: the option, the variable, the setting."""
     return [
         (config.getoption("sora_url"), "--sora-url"),
         environment_url(),
@@ -188,16 +192,17 @@ def url_candidates(config: pytest.Config) -> list[NamedUrl]:
 
 def add_gate_file(config: pytest.Config) -> Path | None:
     """
-    Find the gate's file, and have pytest collect it where it is there.
+    Find the gate's file, and have pytest collect it if it exists.
 
-    It is the configuration that holds: that of `--sora-config`, else that of the rootdir. Where there is none it is what
-    that would be, `sora-harness.toml`, which then is collected without a file.
+    It is the effective configuration: that of `--sora-config`, else that of the rootdir. If there is none, it would be
+    `sora-harness.toml`, which is then collected without a file.
 
     Returns:
-        The file; None where neither `--sora-conformance` nor an argument such as `sora-harness.toml::counter` asks for it.
+        The file; None if neither `--sora-conformance` nor an argument such as `sora-harness.toml::counter` selects the
+        gate.
 
     Raises:
-        UsageError: An argument names a configuration that isn't there, or isn't the one that holds.
+        UsageError: An argument names a configuration that doesn't exist, or isn't the effective one.
     """
     folder = config.invocation_params.dir
     named = {path for arg in config.args if (path := _argument_path(folder, arg)).name in GATE_FILES}
@@ -210,13 +215,13 @@ def add_gate_file(config: pytest.Config) -> Path | None:
     path = found if found is not None and found.is_file() else config.rootpath / GATE_FILES[0]
     for other in named - {path}:
         raise UsageError(
-            f"{other} is not the configuration that holds, which is {path}: name another one by --sora-config"
+            f"{other} is not the effective configuration, which is {path}: name another one with --sora-config"
         )
     if path in named and found is None:
         raise UsageError(
-            f"{path} is not there: create it, and be it empty, to name items of the gate on a command line"
+            f"{path} does not exist: create it, even if empty, to name items of the gate on a command line"
         )
-    # Not where a folder that holds it is collected: pytest 8 then collects the file and nothing else of the folder.
+    # Not if its folder is collected: pytest 8 would then collect the file, but nothing else of the folder.
     collected = {_argument_path(folder, arg) for arg in config.args}
     if path.is_file() and collected.isdisjoint((path, *path.parents)):
         config.args.append(str(path))
@@ -230,7 +235,7 @@ def _argument_path(folder: Path, argument: str) -> Path:
 
 def read_settings(config: pytest.Config) -> PluginSettings:
     """
-    Read every option, and the configuration; imports what is needed to understand them.
+    Read every option, and the configuration; this imports the modules that parse them.
 
     Raises:
         UsageError: One of them can't be used.
@@ -265,14 +270,14 @@ def read_settings(config: pytest.Config) -> PluginSettings:
 
 
 def _read_item_timeout_s(config: pytest.Config) -> float | None:
-    """Its option, else its variable, else its setting, where it is installed."""
+    """The time-out of pytest-timeout, from its option, variable or setting; None if it isn't installed or set."""
     if not config.pluginmanager.hasplugin("timeout"):
         return None
     given = config.getoption("timeout", None) or os.environ.get("PYTEST_TIMEOUT") or config.getini("timeout")
     try:
         return float(given) if given and float(given) > 0 else None
     except ValueError:
-        return None  # what is no time is for pytest-timeout to refuse
+        return None  # pytest-timeout itself refuses an invalid time
 
 
 def _read_baseline(file: str | None) -> Baseline | None:
@@ -290,7 +295,7 @@ def check_baseline(settings: RunSettings, baseline: Baseline | None) -> None:
     Refuse a baseline of another edition or kind of subject.
 
     Raises:
-        UsageError: It is one.
+        UsageError: The baseline doesn't fit.
     """
     from ..api.edition import load_edition
     from ..probe.edition_detection import AUTO_EDITION

@@ -1,8 +1,8 @@
 """
-Judges the exchanges of one test, and says whether the test fails for what was found.
+Judges the exchanges of one test, and decides whether the test fails for the findings.
 
-Each test has a judge of its own. So what another test saw doesn't count against it, relations that need a later sample
-are decided when the test ends, and simulators with the same ids don't accuse each other.
+Each test has its own judge. So what another test saw doesn't count against it, relations that need a later sample are
+decided when the test ends, and simulators with the same ids aren't compared with each other.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from .finding_text import finding_headline, format_finding
 ExchangeCallback = Callable[[Exchange], None]
 
 TEST_SCOPE: Final = RunScope(observes=OBSERVED_BY_CLIENTS)
-"""What a test's exchanges can show."""
+"""The scope of a test's exchanges."""
 
 
 class PerTestJudge:
@@ -40,11 +40,11 @@ class PerTestJudge:
     The judge of one test, from the fixture `sora_judge`; it judges every exchange of `sora_client`. Thread-safe.
 
     Args:
-        severity: From which level on a finding fails the test, and what each requirement weighs.
-        waivers: Findings that they cover don't fail the test.
+        severity: The level from which on findings fail the test, and the levels that the user set.
+        waivers: Findings that these cover don't fail the test.
         secrets: Values that no text may show.
-        tear_s: How far apart this server stamps and reads, in seconds; None where that is not known.
-        has_standing_clock: Whether the test has frozen its simulator: what the clock then shows doesn't fail it.
+        tear_s: How far apart this server stamps a response and reads its counters, in seconds; None if unknown.
+        has_standing_clock: Whether the test has frozen its simulator: then findings about the clock don't fail it.
     """
 
     def __init__(
@@ -69,13 +69,13 @@ class PerTestJudge:
         self._started_at = format_utc_now()
         self._expected: dict[str, None] = {}
         self._reported = 0
-        """Findings that the test was already failed for."""
+        """Findings for which the test has already failed."""
         self.observers: list[ExchangeCallback] = []
         """Called with every exchange after it was judged."""
         self.fatal_lines: list[str] = []
         """After `finish_test`: a line for each finding that fails the test."""
         self.nonfatal_findings: str | None = None
-        """After `finish_test`: what was found that fails nothing (too light, or waived), as a text."""
+        """After `finish_test`: a text about the findings that don't fail the test (of a low level, or waived)."""
 
     @property
     def run_id(self) -> str:
@@ -83,7 +83,7 @@ class PerTestJudge:
         return self._judge.run
 
     def begin_exchange(self, request: Request, intended_ns: int | None = None) -> OpenExchange:
-        """Begin the exchange of a request that the test sends itself, right before it does."""
+        """Begin an exchange; call this right before the test itself sends the request."""
         with self._lock:
             return _LockedExchange(self._lock, self._judge.begin_exchange(request, intended_ns))
 
@@ -92,8 +92,9 @@ class PerTestJudge:
         Judge a body without its exchange: its shape, and the relations within it.
 
         Args:
-            target: The operation that it responds to: `GetStatsConnection`, `GetStatsClient` or `GetStatsAllConnections`.
-            data: Bytes or text as they came, or the value parsed from them.
+            target: The operation whose response it is: `GetStatsConnection`, `GetStatsClient` or
+                `GetStatsAllConnections`.
+            data: The original bytes or text, or the value parsed from them.
 
         Raises:
             UsageError: There is no such operation.
@@ -101,7 +102,8 @@ class PerTestJudge:
         if isinstance(target, str):
             if target not in TARGET_OF_OPERATION:
                 raise UsageError(
-                    f"{target!r} must be one of {', '.join(TARGET_OF_OPERATION)}{suggest_nearest(target, TARGET_OF_OPERATION)}"
+                    f"{target!r} must be one of "
+                    f"{', '.join(TARGET_OF_OPERATION)}{suggest_nearest(target, TARGET_OF_OPERATION)}"
                 )
             target = TARGET_OF_OPERATION[target]
         if isinstance(data, str):
@@ -113,7 +115,7 @@ class PerTestJudge:
 
     def expect_violations(self, *requirements: str) -> None:
         """
-        Name requirements that this test expects to be violated: it fails if one isn't, and not for their findings.
+        Name requirements that this test expects to be violated: it fails if one isn't, but not for their findings.
 
         Raises:
             UsageError: There is no such requirement.
@@ -125,13 +127,13 @@ class PerTestJudge:
 
     @property
     def findings(self) -> list[FindingEntry]:
-        """All findings until now; relations that need a later sample are decided at the end."""
+        """All findings so far; relations that need a later sample are decided at the end."""
         with self._lock:
             return self._judge.result().findings
 
     def finish_test(self) -> str | None:
         """
-        Decide what was still open.
+        Decide what is still pending.
 
         Returns:
             Why the test fails; None if it doesn't. A finding is returned once.
@@ -182,7 +184,7 @@ class PerTestJudge:
 
 
 class _LockedExchange:
-    """An open exchange that is completed under the judge's lock."""
+    """An open exchange that is completed while holding the judge's lock."""
 
     def __init__(self, lock: threading.RLock, pending: PendingExchange) -> None:
         self._lock = lock

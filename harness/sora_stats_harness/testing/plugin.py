@@ -1,9 +1,9 @@
 """
-The pytest plugin: the conformance gate as items of any suite, and fixtures for tests of one's own.
+The pytest plugin: the conformance gate as items of any suite, and fixtures for a user's own tests.
 
-It is loaded by every pytest run of an environment in which the package is installed, so at that moment it imports
-nothing but pytest and what is light; the rest waits for an item or a fixture that needs it. It keeps away from Locust's
-plugin (`--host`, `session`, `fastsession`) and works with pytest-xdist, whether or not that is there.
+Every pytest run loads it if the package is installed, so it imports only pytest and light modules; an item or a fixture
+imports the rest when it needs it. It doesn't conflict with Locust's plugin (`--host`, `session`, `fastsession`), and
+works with and without pytest-xdist.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ FINDINGS_KEY: Final[pytest.StashKey[SessionFindings]] = pytest.StashKey()
 SESSION_KEY: Final[pytest.StashKey[pytest.Session]] = pytest.StashKey()
 
 WORKER_SHARED_FOLDER: Final = "sora_shared"
-"""How the folder that processes share is told to xdist's workers."""
+"""The key under which xdist's workers get the shared folder."""
 WORKER_MATCHED_EDITIONS: Final = "sora_editions"
 """And which editions the responses of servers were found to follow."""
 WORKER_FINDINGS: Final = "sora_findings"
@@ -73,7 +73,7 @@ WORKER_FINDINGS: Final = "sora_findings"
 
 @contextmanager
 def _as_pytest_usage_error() -> Iterator[None]:
-    """What the command line says wrong ends the run as pytest ends it."""
+    """Turn a usage error of ours into one of pytest's."""
     try:
         yield
     except HarnessError as error:
@@ -127,7 +127,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:  # Any: xdist's, which may not be there
-    """Tell a worker of xdist where all of them meet, and which editions servers were found to follow."""
+    """Give a worker of xdist the shared folder, and the detected editions of servers."""
     shared = node.config.stash.get(SHARED_FOLDER_KEY, None)
     if shared is not None:
         node.workerinput[WORKER_SHARED_FOLDER] = str(shared)
@@ -170,7 +170,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 def pytest_collection_modifyitems(
     session: pytest.Session, config: pytest.Config, items: list[pytest.Item]
 ) -> Generator[None, None, None]:
-    """Add the gate's items where its file isn't there, and see after all selecting that the verdict is still there."""
+    """
+    Add the gate's items if its file doesn't exist; after all deselection, make sure that the verdict is still there.
+    """
     gate = config.stash.get(GATE_KEY, None)
     if gate is None:
         return (yield)
@@ -193,7 +195,7 @@ def pytest_report_header(config: pytest.Config) -> str | list[str] | None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:  # Any: not exported by pytest
-    """Print the verdict, family by family; the findings stand with the items that failed."""
+    """Print the verdict, family by family; the failed items show the findings."""
     findings = config.stash[FINDINGS_KEY]
     gate = config.stash.get(GATE_KEY, None)
     report = gate.finished_report() if gate is not None else None
@@ -229,15 +231,15 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
 
 
 class _ReportReader:
-    """Reads every report that is logged, of this process and of those of pytest-xdist."""
+    """Reads every logged report, also those from pytest-xdist's workers."""
 
     def __init__(self, config: pytest.Config, findings: SessionFindings) -> None:
         self._config = config
         self._findings = findings
 
-    @pytest.hookimpl(tryfirst=True)  # before the one that writes JUnit XML
+    @pytest.hookimpl(tryfirst=True)  # before the plugin that writes JUnit XML
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note what the report carries, a rerun's like any other."""
+        """Note the findings that the report carries, also those of a rerun."""
         self._findings.read(report)
         name_junit_case(self._config, report)
 
@@ -246,7 +248,7 @@ class _ReportReader:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note what was found, and see that neither it nor the verdict is skipped."""
+    """Note the findings, and make sure that neither these nor the verdict are skipped."""
     report = yield
     findings = item.config.stash[FINDINGS_KEY]
     if (judge := item.stash.get(TEST_JUDGE_KEY, None)) is not None:
@@ -262,12 +264,12 @@ def pytest_runtest_makereport(
     return report
 
 
-# Tests of one's own.
+# The user's own tests.
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Refuse a mark that would do nothing, and let a test find the simulators that it shares as new."""
+    """Refuse a mark that would have no effect, and reset the simulators that the test shares."""
     names: list[str] = getattr(item, "fixturenames", [])
     if any(mark.name == "sora_simulator" for mark in item.own_markers):
         from .simulator_settings import check_mark_use
@@ -281,10 +283,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, T, T]:
-    """Fail a test whose responses have findings, in the phase in which they arose."""
+    """Fail a test whose responses have findings, in the phase in which these occurred."""
     try:
         result = yield
-    except BaseException:  # the test's own failure comes first, what was found stands below it
+    except BaseException:  # the test's own failure comes first, with the findings below it
         failure, remarks = _finish_test_judge(item)
         _add_section(item, failure)
         _add_section(item, remarks)
@@ -297,7 +299,7 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, T, T]:
 
 
 def _finish_test_judge(item: pytest.Item) -> tuple[str | None, str | None]:
-    """Why the judge fails a test, and what else was found; noted at once, since `pytest.exit` leaves no report."""
+    """Why the judge fails a test, and its other findings; noted at once, since `pytest.exit` leaves no report."""
     judge = item.stash.get(TEST_JUDGE_KEY, None)
     if judge is None:
         return None, None

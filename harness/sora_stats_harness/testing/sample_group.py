@@ -1,7 +1,7 @@
 """
-An object of a response as tests want it: its keys are attributes, with a complaint that says what is there instead.
+An object of a response for tests: its keys are attributes, and the error about a missing one suggests a similar key.
 
-The values are those of the response, whatever they are: a server may be wrong, which is the judge's to say.
+The values are those of the response, even if they are wrong: judging is the judge's task.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 class SampleGroup(Mapping[str, Any]):  # Any: whatever JSON the server put there
     """
-    One object of a response: its keys are attributes and items; objects below it are groups as well.
+    One object of a response: its keys are attributes and items; nested objects are groups as well.
 
     >>> group = SampleGroup({"rtp": {"total_received": 3}})
     >>> group.rtp.total_received, group["rtp"]["total_received"]
@@ -26,7 +26,7 @@ class SampleGroup(Mapping[str, Any]):  # Any: whatever JSON the server put there
         self._value = value
         self._path = path
 
-    if not TYPE_CHECKING:  # a type checker knows the fields, and complains of any other
+    if not TYPE_CHECKING:  # a type checker knows the fields, and reports any other attribute
 
         def __getattr__(self, name: str) -> Any:
             try:
@@ -51,7 +51,7 @@ class SampleGroup(Mapping[str, Any]):  # Any: whatever JSON the server put there
         return f"<{type(self).__name__} {self._path or self._value.get('connection_id', '')}: {len(self)} keys>"
 
     def as_dict(self) -> dict[str, Any]:  # Any: as above
-        """The object as plain Python: dicts, strings, ints, bools."""
+        """The object in plain Python types: dicts, strings, ints, bools."""
         return dict(self._value)
 
     def _missing_key_message(self, name: str) -> str:

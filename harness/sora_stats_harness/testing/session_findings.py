@@ -1,8 +1,8 @@
 """
-What a session found, whatever became of the tests that found it.
+Collects the findings of a session, whatever happened to the tests that found them.
 
-A counter that fell is proof. A rerun that passes doesn't take it back, nor does `pytest.skip()`, nor a mark that expects
-the test to fail. So findings are noted as they arise, and the end of the session reads them.
+A counter that fell is proof. Neither a passing rerun nor `pytest.skip()` nor a mark that expects the test to fail
+revokes it. So findings are noted when they occur, and decide the exit status at the end of the session.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from _pytest.junitxml import xml_key
 from ..api.language import translate
 
 REPORT_ATTRIBUTE: Final = "sora_findings"
-"""Carries the lines of an item from a process of pytest-xdist to the one that decides; reports are sent with all they hold."""
+"""The attribute of a report that carries an item's lines from a worker of pytest-xdist to the main process."""
 
 JUNIT_ATTRIBUTE: Final = "sora_junit_class"
-"""The same for the class of its case in JUnit XML."""
+"""The attribute that carries the class of its case in JUnit XML."""
 
 OVERRULED_STATUSES: Final = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 
 
 class SessionFindings:
-    """Lines about what was found, by the id of the item that found it."""
+    """Lines about findings, by the id of the item that found them."""
 
     def __init__(self) -> None:
         self._lines: dict[str, dict[str, None]] = {}
 
     def add(self, node_id: str, lines: Iterable[str]) -> None:
-        """Note lines about an item; one that is there already changes nothing."""
+        """Note lines about an item; a line that was noted before is ignored."""
         for line in lines:
             self._lines.setdefault(node_id, {})[line] = None
 
     def lines_of(self, node_id: str) -> list[str]:
-        """What was noted about an item."""
+        """The lines about an item."""
         return list(self._lines.get(node_id, ()))
 
     def __iter__(self) -> Iterator[tuple[str, str]]:
@@ -46,7 +46,9 @@ class SessionFindings:
         return sum(map(len, self._lines.values()))
 
     def attach_to(self, report: pytest.TestReport) -> None:
-        """Let a report carry what its item found, and fail the call that found it but was skipped or expected to fail."""
+        """
+        Add an item's findings to its report, and fail a call that was skipped or expected to fail despite findings.
+        """
         lines = self.lines_of(report.nodeid)
         if not lines:
             return
@@ -56,21 +58,21 @@ class SessionFindings:
             fail_skipped(report, "\n".join([why, *map(translate, lines)]))
 
     def read(self, report: pytest.TestReport) -> None:
-        """Note what a report carries."""
+        """Note the findings that a report carries."""
         self.add(report.nodeid, getattr(report, REPORT_ATTRIBUTE, ()))
 
     def exit_status(self, status: int | pytest.ExitCode) -> int | pytest.ExitCode:
-        """The exit status of the session, of which pytest says `status`."""
+        """The exit status of the session, given pytest's own."""
         return pytest.ExitCode.TESTS_FAILED if self._lines and status in OVERRULED_STATUSES else status
 
     def unfailed_lines(self, terminalreporter: Any) -> list[str]:  # Any: not exported by pytest
-        """What was found by items that pytest doesn't show as failed."""
+        """The findings of items that pytest doesn't show as failed."""
         failed = {each.nodeid for word in ("failed", "error") for each in terminalreporter.stats.get(word, ())}
         return [f"{node_id}: {translate(line)}" for node_id, line in self if node_id not in failed]
 
 
 def fail_skipped(report: pytest.TestReport, text: str) -> None:
-    """Turn a report that says skipped, or failed as expected, into one that says failed."""
+    """Turn a report of a skip or an expected failure into one of a failure."""
     if hasattr(report, "wasxfail"):
         del report.wasxfail
     report.outcome = "failed"
@@ -78,7 +80,7 @@ def fail_skipped(report: pytest.TestReport, text: str) -> None:
 
 
 def name_junit_case(config: pytest.Config, report: pytest.TestReport) -> None:
-    """Have the case in JUnit XML of a gate's item in the class in which `sora-harness conform` has it."""
+    """Give the JUnit case of a gate's item the same class as in the JUnit report of `sora-harness conform`."""
     junit_class = getattr(report, JUNIT_ATTRIBUTE, None)
     xml = config.stash.get(xml_key, None)
     if junit_class is not None and xml is not None:

@@ -1,6 +1,4 @@
-"""
-What the simulators of tests are like, from marks, parameters and fixtures; each mistake is an error that says the fix.
-"""
+"""The settings of tests' simulators, from marks, parameters and fixtures; each error says how to fix the mistake."""
 
 from __future__ import annotations
 
@@ -17,18 +15,18 @@ from ..probe.edition_detection import AUTO_EDITION
 from ..simulator.server import Simulator
 
 MARK: Final = "sora_simulator"
-"""The mark, and the fixture that it sets up."""
+"""The name of the mark, and of the fixture that it configures."""
 
 Settings = Mapping[str, Any]
-"""As Simulator takes them. Any: whatever its arguments hold."""
+"""The arguments of Simulator. Any: of its arguments' types."""
 
 
 class RunningSimulators:
     """
-    The simulators that run in this session: nothing that is meant for a server goes to them.
+    The simulators that run in this session; they never get what is meant for a server.
 
     Args:
-        edition: Which edition they serve, unless they are told otherwise: a name or a file.
+        edition: The default edition that they serve: a name or a file.
     """
 
     def __init__(self, edition: str) -> None:
@@ -37,7 +35,7 @@ class RunningSimulators:
         self._shared: dict[str, Simulator] = {}
 
     def reset_shared(self, fixture_names: list[str]) -> None:
-        """Let a test find the simulators that it shares with others as they were when they started."""
+        """Reset the simulators that a test shares with others."""
         for name in fixture_names:
             if name in self._shared:
                 self._shared[name].reset()
@@ -48,10 +46,10 @@ class RunningSimulators:
 
     def run_for(self, request: pytest.FixtureRequest, settings: Settings) -> AbstractContextManager[Simulator]:
         """
-        Run the simulator of a fixture as marks and parameters describe it; `settings` are what holds besides.
+        Run the simulator of a fixture according to marks and parameters; `settings` are the defaults.
 
         Raises:
-            UsageError: It can't be run so.
+            UsageError: The settings are invalid.
         """
         given = dict(check_names(settings, "the fixture sora_simulator_settings gives"))
         for mark in reversed(list(request.node.iter_markers(MARK))):
@@ -64,7 +62,7 @@ class RunningSimulators:
         Run a simulator; by default its connections neither join nor leave.
 
         Raises:
-            UsageError: It can't be run so.
+            UsageError: The settings are invalid.
         """
         given: dict[str, Any] = {"edition": self._edition, "churn": False, **settings}  # Any: as Settings
         if isinstance(given["edition"], str):
@@ -90,7 +88,7 @@ def read_mark(mark: pytest.Mark) -> Settings:
     The settings of one mark.
 
     Raises:
-        UsageError: It has settings without a name, or with one that there isn't.
+        UsageError: It has settings without a name, or with an unknown name.
     """
     if mark.args:
         faults = [f'"{value}"' for value in mark.args if isinstance(value, str)]
@@ -104,10 +102,10 @@ def check_names(settings: Settings, where: str) -> Settings:
     Refuse a setting that no simulator has.
 
     Args:
-        where: Who names it, with a verb.
+        where: Where the settings come from, with a verb.
 
     Raises:
-        UsageError: There is one, or these are no settings at all.
+        UsageError: There is such a setting, or these are not settings at all.
     """
     known = [each.name for each in fields(Simulator)]
     if not isinstance(settings, Mapping):
@@ -121,22 +119,22 @@ def check_names(settings: Settings, where: str) -> Settings:
 
 def read_simulator_url(name: str, value: object) -> str:
     """
-    The URL of the simulator that a fixture gives.
+    The URL of the simulator that a fixture returns.
 
     Raises:
-        UsageError: It gives none, because a test was parametrized in its place.
+        UsageError: It isn't a simulator, because a test was parametrized instead of the fixture.
     """
     if not isinstance(value, Simulator):
-        raise UsageError(f'parametrize("{name}", …) sets no simulator up: write indirect=True beside it')
+        raise UsageError(f'parametrize("{name}", …) does not set up a simulator: add indirect=True')
     return value.url
 
 
 def check_mark_use(item: pytest.Item, fixture_names: list[str]) -> None:
     """
-    Refuse a mark on a test that has no simulator of its own, where it would do nothing.
+    Refuse a mark on a test without its own simulator, where it would have no effect.
 
     Raises:
-        UsageError: There is one, or it is wrong by itself.
+        UsageError: There is such a mark, or the mark is invalid.
     """
     for mark in item.own_markers:
         if mark.name != MARK:
@@ -152,4 +150,6 @@ def check_mark_use(item: pytest.Item, fixture_names: list[str]) -> None:
             raise UsageError(
                 "sora_session_simulator is for all tests: write a fixture sora_simulator_settings in conftest.py"
             )
-        raise UsageError(f"the mark {MARK} sets up the fixture {MARK}, which this test lacks: add it to the arguments")
+        raise UsageError(
+            f"the mark {MARK} configures the fixture {MARK}, which this test doesn't use: add it to the arguments"
+        )

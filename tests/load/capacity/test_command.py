@@ -36,7 +36,9 @@ def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
 
 
 def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
-    """A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason of that step."""
+    """
+    A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason of that step.
+    """
     for attempt in range(TRIES):
         code, told = verdict(
             *LAX,
@@ -131,19 +133,19 @@ def test_a_short_watch_over_the_media_says_too_little(processes: str, tmp_path: 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--max-rate", "100"], "say what has to hold"),
-        (["--slo", "p99<50ms"], "say how hard"),
-        (["--slo", "p99", "--max-rate", "10"], "is no SLO"),
-        (["--slo", "GetStatsClient:p99<50ms", "--max-rate", "10", "--scenario", "drill"], "never asks for that"),
+        (["--max-rate", "100"], "state the objective"),
+        (["--slo", "p99<50ms"], "state the highest rate"),
+        (["--slo", "p99", "--max-rate", "10"], "is not an SLO"),
+        (["--slo", "GetStatsClient:p99<50ms", "--max-rate", "10", "--scenario", "drill"], "never sends that target"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--scenario", "spike"], "must be one of"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--start", "20"], "is above --max-rate"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--service-time", "1ms"], "for the embedded simulator"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--connections", "10"], "for the embedded simulator"),
         (["--slo", "p99<50ms", "--max-rate", "-1"], "must be a rate"),
         (["--slo", "p99<50ms", "--max-rate", "10", "--max-in-flight", "0"], "--max-in-flight"),
-        (["--by-size", "--watch-media", "--max-rate", "10"], "two questions"),
-        (["--by-size"], "how often the server may be asked"),
-        (["--watch-media"], "how hard the server"),
+        (["--by-size", "--watch-media", "--max-rate", "10"], "two different measurements"),
+        (["--by-size"], "state the highest rate, and how long"),
+        (["--watch-media"], "the rate of the polled phases"),
         (["--watch-media", "--slo", "p99<1s", "--max-rate", "10"], "leave it out"),
     ],
 )
@@ -163,8 +165,8 @@ def test_sizes_are_numbers(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["capacity", "--connections", "10,x"]) == 2
     assert main(["capacity", "--by-size"]) == 2
     said = capsys.readouterr().err
-    assert "with commas between" in said
-    assert "say how many connections" in said
+    assert "separated by commas" in said
+    assert "state the numbers of connections" in said
 
 
 @pytest.mark.parametrize(("start", "processes"), [("50", "1"), ("4", "1"), ("50", "2")])

@@ -31,19 +31,19 @@ def test_what_is_an_slo(
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("p99>50ms", "is no SLO"),
-        ("p99<50", "is no SLO"),
-        ("p100<50ms", "is no SLO"),
+        ("p99>50ms", "is not an SLO"),
+        ("p99<50", "is not an SLO"),
+        ("p100<50ms", "is not an SLO"),
         ("p0<50ms", "p1 to p99.99"),
-        ("errors<50ms", "is no SLO"),
-        ("p99<5%", "is no SLO"),
+        ("errors<50ms", "is not an SLO"),
+        ("p99<5%", "is not an SLO"),
         ("errors<101%", "every share"),
         ("p99<0ms", "nothing is below 0"),
         ("errors<0%", "nothing is below 0"),
         ("GetStats:p99<50ms", "must be one of"),
-        ("p99<50ms<60ms", "is no SLO"),
-        ("", "is no SLO"),
-        ("p99<\u0665ms", "is no SLO"),
+        ("p99<50ms<60ms", "is not an SLO"),
+        ("", "is not an SLO"),
+        ("p99<\u0665ms", "is not an SLO"),
     ],
 )
 def test_what_is_none(text: str, said: str) -> None:

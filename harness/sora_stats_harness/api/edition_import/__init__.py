@@ -1,10 +1,10 @@
 """
-Makes an edition of a documentation page, by reading the page's field list.
+Turns a page of the documentation into an edition, by reading the page's field list.
 
-The documentation changes more often than this project: whoever has a newer page must not wait for a newer release. The
+The documentation changes more often than this project; a user with a newer page need not wait for a release. The
 page comes as HTML with nested lists, as a text with bullets and indentation, as Markdown in which a parent and its
 first child share a line, and as a plain text that has lost both bullets and indentation. All four become one outline;
-what follows (names, groups, "as r0", what is inferred, the page's own example) does not know which it was.
+what follows (names, groups, "as r0", inferred kinds, the page's own example) is the same for all.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from .outline import OutlineItem
 from .page_source import decode_page
 
 MIN_SHARE_BEFORE_CUT: Final = 0.9
-"""Of the fields up to the last one, that a page must have to be taken for the beginning of a known list."""
+"""The share of a known list's beginning that a page must have to be taken for a cut copy of that list."""
 
 MIN_FIELDS_SEEN: Final = 5
-"""A shorter list is one of its own."""
+"""A list with fewer fields is never taken for a cut copy."""
 
 __all__ = ["ImportedEdition", "import_edition"]
 
@@ -40,19 +40,19 @@ class ImportedEdition:
     """The edition's file, in TOML."""
     edition: Edition
     inferred: tuple[Path, ...]
-    """Fields that no edition of this package has, so that their kind and unit are inferred."""
+    """Fields that no edition of this package has; their kind and unit are inferred."""
     comparison: example.ExampleComparison | None
-    """The page's own example against its own list; None where the page shows no complete response."""
+    """The page's example compared with its list; None if the page shows no complete response."""
     notes: tuple[str, ...]
-    """One line each for what a reader of the edition should know of how it came about."""
+    """What a reader of the edition should know about how it was read, a line each."""
 
 
 def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
     """
     Read the field list of a documentation page.
 
-    Fields that an edition of this package has under the same path are taken over from the newest of these; of all
-    others type, kind and unit are inferred from the name, and their description says so.
+    A field that an edition of this package has under the same path is taken over from the newest such edition. For any
+    other, type, kind and unit are inferred from the name, and the description says so.
 
     Args:
         data: The page: HTML, text or Markdown, in UTF-8.
@@ -83,7 +83,7 @@ def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
     inferred = tuple(field.path for field in edition.fields if field.path not in toml.known_fields())
     if cut := _describe_cut([field.path for field in edition.fields]):
         notes.append(cut)
-    notes += [f"no edition known here has it, kind and unit are inferred: {each}" for each in _join_paths(inferred)]
+    notes += [f"kind and unit are inferred, since no known edition has it: {each}" for each in _join_paths(inferred)]
     return ImportedEdition(
         text=text,
         edition=edition,
@@ -95,9 +95,9 @@ def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
 
 def _describe_cut(listed: Sequence[Path]) -> str:
     """
-    Say where a list ends too early; empty where it doesn't.
+    Say where a list ends too early; an empty text if it doesn't.
 
-    A page that was cut in the middle has nearly all fields that every edition has, up to one of them, and none after it.
+    A page that was cut has nearly all of the fields that every edition has up to some field, and none after it.
     """
     editions = [[field.path for field in load_edition(each).fields] for each in shipped_edition_names()]
     everywhere = set.intersection(*map(set, editions))
@@ -132,7 +132,7 @@ def _find_mistyped_fields(edition: Edition, comparison: example.ExampleCompariso
 def _describe_comparison(comparison: example.ExampleComparison | None) -> tuple[str, ...]:
     """The comparison for people, a line for each field."""
     if comparison is None:
-        return ("the page shows no complete response to hold its list against",)
+        return ("the page shows no complete response to compare its list with",)
     return (
         *(f"in the page's example, not in its list: {each}" for each in _join_paths(comparison.undocumented)),
         *(f"in the page's list, not in its example: {each}" for each in _join_paths(comparison.absent)),

@@ -1,9 +1,9 @@
 """
 Reads the field list of plain text with bullets, and of Markdown.
 
-Levels are told by indentation. In one kind of Markdown a parent and its first child share a line (`- rtp- total_sent`);
-the other children then stand where they would if each had a line of its own, so that the first child's column has to be
-computed: the parent's and one step.
+Indentation gives the level. In one kind of Markdown a parent and its first child share a line (`- rtp- total_sent`).
+The other children then stand where they would if the first one had a line of its own, so the first child's column is
+computed: the parent's column and one step.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class _BulletBlock:
 
 def parse_bullets(page: PageText) -> list[OutlineItem] | None:
     """
-    The field list of a text or of Markdown: of several lists, the one with the most names.
+    Read the field list of a text or of Markdown; of several lists, the one with the most names.
 
     Returns:
         The items of the highest level; None where no list has a name in it.
@@ -77,7 +77,9 @@ def _find_blocks(page: PageText) -> list[_BulletBlock]:
             )
         elif not line.startswith(" "):
             block = None
-        elif block is not None and len(block.lines[-1].texts[-1]) < MAX_TEXT:  # a text that goes on in the next line
+        elif (
+            block is not None and len(block.lines[-1].texts[-1]) < MAX_TEXT
+        ):  # an item's text that continues in the next line
             block.lines[-1].texts[-1] += "\n" + line.strip()
     return blocks
 
@@ -100,8 +102,8 @@ def _indentation_step(block: _BulletBlock) -> int:
     """
     By how many columns a level is indented.
 
-    The step from a line to the line below it, mostly. Where parents share their lines with their first children no such
-    step is seen, and it is what most columns are a multiple of; a few lines may be broken.
+    Usually the most frequent step from a line to the next. Where parents share their lines with their first children no
+    such step is seen; then it is the number that most columns are a multiple of, since a few lines may be broken.
     """
     pairs = zip(block.lines, block.lines[1:], strict=False)
     rises = Counter(after.column - before.column for before, after in pairs if after.column > before.column)
@@ -134,7 +136,7 @@ def _nest_items(page: PageText, block: _BulletBlock) -> list[OutlineItem]:
             count += 1
             if len(open_items) > MAX_DEPTH or count > MAX_ITEMS:
                 raise page.error_at(
-                    line.number, f"more than {MAX_DEPTH} levels or {MAX_ITEMS} items, which no field list has"
+                    line.number, f"more than {MAX_DEPTH} levels or {MAX_ITEMS} items, too many for a field list"
                 )
             item = OutlineItem(text=text, line=line.number)
             open_items[-1].items.append(item)

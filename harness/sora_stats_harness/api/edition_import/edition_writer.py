@@ -23,7 +23,7 @@ from .field_inference import DATA_CHANNEL, infer_field
 from .field_tree import ListedField, Path
 
 INFERRED_NOTE: Final = "kind and unit inferred from the name"
-GUESSED_NOTE: Final = "type, kind and unit guessed, for the name tells nothing"
+GUESSED_NOTE: Final = "type, kind and unit guessed, since the name says nothing about them"
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -33,13 +33,15 @@ def write_edition(listed: ListedField, comparison: ExampleComparison | None, *, 
     Write an edition's file.
 
     Args:
-        comparison: Its example against its list: gives types where a name does not tell, and undocumented fields.
+        comparison:
+        The page's example compared with its list; supplies undocumented fields, and types that a name doesn't tell.
     """
     types = comparison.types if comparison is not None else {}
     lines = [
         f"# Read from the documentation page {_printable(origin)}.",
-        "# Fields that an edition of sora-stats-harness has are described as there. Of all others kind and unit are inferred",
-        "# from the name, and the description says so: look at these before a server is judged by them.",
+        "# Fields that an edition of sora-stats-harness has are described as there. For all others kind and unit are "
+        "inferred",
+        "# from the name, and the description says so: check these before judging a server by them.",
         "",
         f"format = {_toml_string(EDITION_FORMAT)}",
         f"name = {_toml_string(name)}",
@@ -75,7 +77,7 @@ def _write_group(group: ListedField, types: Mapping[Path, FieldType]) -> Iterato
 
 
 def _field_entries(path: Path, types: Mapping[Path, FieldType]) -> Iterator[str]:
-    """The keys and values of one field: as a known edition has them, or as inferred."""
+    """The keys and values of one field, from a known edition or inferred."""
     rule = known_fields().get(path)
     guess = rule if rule is not None else infer_field(path, types.get(path))
     yield f"type = {_toml_string(guess.type.value)}"
@@ -103,7 +105,7 @@ def _field_description(path: Path, *, by_name: bool) -> str:
 
 
 def _write_undocumented(path: Path, type_: FieldType, origin: str) -> Iterator[str]:
-    """A field that only the example has; none whose path cannot be written with dots."""
+    """The entry of a field that only the example has; nothing if its path cannot be written with dots."""
     if any("." in part or not part.strip() or not part.isprintable() for part in path):
         return
     known = {field.path: field for edition in _shipped_editions() for field in edition.undocumented}.get(path)
@@ -141,7 +143,7 @@ def _toml_key(name: str) -> str:
 
 
 def _toml_string(text: str) -> str:
-    """A TOML string; what cannot be printed becomes the sign for that."""
+    """A TOML string; a character that cannot be printed becomes the replacement character."""
     text = _printable(text).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
 

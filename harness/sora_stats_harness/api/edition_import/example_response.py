@@ -1,8 +1,8 @@
 """
 Reads a page's example response, and compares it with the page's field list.
 
-Both are the documentation, and they contradict each other: a field that the list forgot and servers respond, and fields
-that no example shows. Whoever imports a page wants to know before a server is judged by it.
+Both are the documentation, and they contradict each other: the example has a field that the list forgot, and the list
+has fields that the example doesn't show. Whoever imports a page wants to know before judging a server by it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .field_tree import ListedField, Path
 
 _OPENING: Final = re.compile(r"^[ \t]*(\{)", re.MULTILINE)
 _MAX_OBJECTS_TRIED: Final = 100
-"""Braces looked at; the real page has seven."""
+"""How many opening braces are tried; the real page has seven."""
 
 ExampleObject = Mapping[str, Any]
 """A response's object, with one `#*` for all labels that begin with `#`. Any: whatever JSON can hold."""
@@ -26,7 +26,7 @@ ExampleObject = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExampleComparison:
-    """What a page's example and its list have, each without the other; paths with `#*` for messaging labels."""
+    """How a page's example and its list differ; in paths `#*` stands for messaging labels."""
 
     undocumented: tuple[Path, ...]
     """In the example only."""
@@ -40,10 +40,10 @@ class ExampleComparison:
 
 def find_example(text: str) -> ExampleObject | None:
     """
-    The example response in a page: of all JSON objects that hold objects, the one with the most leaves.
+    Find the example response in a page: of all JSON objects that hold objects, the one with the most leaves.
 
     Returns:
-        None where the page has no such object that is sound JSON.
+        None if the page has no such object in valid JSON.
     """
     decoder = json.JSONDecoder()
     best: tuple[int, ExampleObject | None] = (0, None)
@@ -66,7 +66,7 @@ def find_example(text: str) -> ExampleObject | None:
 
 
 def _merge_labels(value: dict[str, Any]) -> dict[str, Any]:
-    """Give the labels that begin with `#` the one name that stands for them; two of them are laid over each other."""
+    """Merge the labels that begin with `#` into the one name that stands for them all."""
     joined: dict[str, Any] = {}
     for key, inner in value.items():
         inner = _merge_labels(inner) if isinstance(inner, dict) else inner
@@ -86,7 +86,7 @@ def _leaves(shown: ExampleObject, path: Path = ()) -> Iterator[tuple[Path, Any]]
 
 
 def compare_with_example(listed: ListedField, shown: ExampleObject) -> ExampleComparison:
-    """Hold an example against the list of the same page."""
+    """Compare an example with the list of the same page."""
     documented = dict.fromkeys(listed.leaves())
     values = dict(_leaves(shown))
     types = {path: type_ for path, value in values.items() if (type_ := _field_type(value)) is not None}
@@ -95,7 +95,11 @@ def compare_with_example(listed: ListedField, shown: ExampleObject) -> ExampleCo
     contradictions = [
         *((path, "a field in the list, an object in the example") for path in documented if path in groups),
         *((path, "a group in the list, a value in the example") for path in values if path in fields_below),
-        *((path, "its value in the example is of no documented type") for path in values if path not in types),
+        *(
+            (path, "its value in the example has a type that no field of an edition has")
+            for path in values
+            if path not in types
+        ),
     ]
     apart = {path for path, _ in contradictions}
     return ExampleComparison(

@@ -1,9 +1,9 @@
 """
 Infers a field's type, kind and unit from its name.
 
-The documentation gives names and hardly ever more. Its habits are steady, though: every `total_*` is a counter, a
-`_byte_size` is in bytes, what a data channel was opened with stays. Anything that they don't cover is a guess, said to
-be one, and held to as little as an edition can demand.
+The documentation gives names and hardly ever more. But it names consistently: every `total_*` is a counter, a
+`_byte_size` is in bytes, and a data channel's options are fixed. Anything else is a guess: it is marked as one, and an
+edition demands as little of it as it can.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class InferredField:
     conditional: bool = False
     """Whether it may be absent."""
     by_name: bool = True
-    """Whether the name told; if not, this is the least that can be said."""
+    """Whether the name implied this; if not, it is a guess that demands the least."""
 
 
 _UNIT_SUFFIXES: Final = (
@@ -70,7 +70,7 @@ def infer_field(path: Path, seen: FieldType | None = None) -> InferredField:
 
     Args:
         path: From the connection object to the leaf.
-        seen: The type that the page's example shows; asked only where the name does not tell.
+        seen: The type that the page's example shows; used only if the name implies none.
 
     >>> guess = infer_field(("rtp", "total_received_byte_size"))
     >>> guess.type.value, guess.kind.value, guess.unit.value

@@ -1,4 +1,4 @@
-"""Turns the items of a list into fields and groups, and refuses an item that can be neither."""
+"""Turns the items of a page's list into fields and groups, and refuses an item that can be neither."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ListedField:
         return bool(self.children) or self.same_as is not None
 
     def leaves(self, path: Path | None = None) -> Iterator[Path]:
-        """The paths of all fields at and below it; groups that stand for another have the other's."""
+        """The paths of all fields at and below it; a group that is "as" another has the other's fields."""
         path = self.path if path is None else path
         if not self.is_group:
             yield path
@@ -45,11 +45,11 @@ def build_field_tree(page: PageText, outline: Sequence[OutlineItem], notes: list
     Build the tree of fields and groups.
 
     Args:
-        notes: Gets a line for each text that was passed over beside fields.
+        notes: Gets a line for each text that was ignored beside fields.
 
     Raises:
-        EditionError: A name stands twice in a group, a counter holds fields, a text stands where a name must, or
-            "as r0" leads nowhere.
+        EditionError: A group has a name twice, a counter holds fields, a text stands where a name must, or an
+        "as r0" names no group.
     """
     root = ListedField(path=(), line=outline[0].line)
     builder = _FieldTreeBuilder(page, notes)
@@ -64,10 +64,12 @@ class _FieldTreeBuilder:
         self.page = page
         self.notes = notes
         self.waiting: list[tuple[ListedField, str, int, tuple[ListedField, ...]]] = []
-        """Groups that stand for another: the group, the other's name, the line that says so, and what they are in."""
+        """
+        Groups that are "as" another: the group, the other's name, the line that says so, and the groups around it.
+        """
         self.labels: list[ListedField] = []
         self.measured: dict[ListedField, tuple[int, int]] = {}
-        """How many fields are below a group, and on how many levels."""
+        """For each group, how many fields are below it, on how many levels."""
 
     def add_items(self, group: ListedField, items: Sequence[OutlineItem], around: tuple[ListedField, ...] = ()) -> None:
         named = [(name, item) for item in items if (name := field_name_of(item.text)) is not None]
@@ -99,18 +101,19 @@ class _FieldTreeBuilder:
     ) -> None:
         other = referenced_group(item.text)
         if not group.path:
-            raise self.page.error_at(item.line, f"no field's name: {_describe_item(item)}")
+            raise self.page.error_at(item.line, f"not a field's name: {_describe_item(item)}")
         below = next((below for below in item.walk() if field_name_of(below.text) is not None), None)
         if below is not None:
             raise self.page.error_at(
                 below.line,
-                f"broken nesting: {field_name_of(below.text)!r} stands below {_describe_item(item)}, no name",
+                f"broken nesting: {field_name_of(below.text)!r} stands below {_describe_item(item)}, which is not a "
+                f"name",
             )
         if other is not None:
             self.waiting.append((group, other, item.line, around))
         elif beside_names:
             self.notes.append(
-                f"line {item.line}: passed over as a text about {'.'.join(group.path)}: {_describe_item(item)}"
+                f"line {item.line}: ignored as a text about {'.'.join(group.path)}: {_describe_item(item)}"
             )
 
     def resolve_references(self) -> None:
@@ -140,9 +143,7 @@ class _FieldTreeBuilder:
             while last.same_as is not None:
                 last = last.same_as
                 if last in seen:
-                    raise self.page.error_at(
-                        line, f"{'.'.join(group.path)} is as {other}, which leads round in a circle"
-                    )
+                    raise self.page.error_at(line, f"{'.'.join(group.path)} is as {other}, which leads back to itself")
                 seen.append(last)
             if not last.children:
                 raise self.page.error_at(line, f"{'.'.join(group.path)} is as {other}, which has no fields")
@@ -151,10 +152,12 @@ class _FieldTreeBuilder:
                 raise self.page.error_at(label.line, f"{'.'.join(label.path)} stands for labels, and has no fields")
 
     def check_expanded_size(self, listed: ListedField, level: int = 0) -> tuple[int, int]:
-        """Refuse what a few lines of groups that stand for groups may grow to: no end of fields, or of levels."""
+        """
+        Refuse groups that are "as" each other in such a way that a few lines expand to any number of fields or levels.
+        """
         if listed not in self.measured:
             if level > MAX_DEPTH:
-                raise self.page.error_at(listed.line, f"groups that stand for groups, on more than {MAX_DEPTH} levels")
+                raise self.page.error_at(listed.line, f"groups refer to groups, on more than {MAX_DEPTH} levels")
             model = listed.same_as
             below = [
                 self.check_expanded_size(inner, level + 1)
@@ -164,7 +167,7 @@ class _FieldTreeBuilder:
         fields, levels = self.measured[listed]
         if level + levels > MAX_DEPTH + 1 or fields > MAX_ITEMS:
             raise self.page.error_at(
-                listed.line, f"more than {MAX_DEPTH} levels or {MAX_ITEMS} fields, which no field list has"
+                listed.line, f"more than {MAX_DEPTH} levels or {MAX_ITEMS} fields, too many for a field list"
             )
         return fields, levels
 

@@ -2,8 +2,8 @@
 Reads the field list of plain text that has lost its bullets and its indentation.
 
 Names alone do not tell where a group ends. The page's own example response does: it has the same groups. A name belongs
-to the innermost open group that has it in the example. Where that leaves a doubt, the page is refused: a field in the
-wrong group would be looked for in vain on every server.
+to the innermost open group that has it in the example. If that is ambiguous, the page is refused: a field in the wrong
+group would seem to be missing on every server.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from .page_source import PageText
 Path = tuple[str, ...]
 
 _LIST_END: Final = re.compile(r".*¶$|.*\bGetStats[A-Z]|.*x-sora-target|\s*[$\[{]")
-"""What can only come after the list."""
+"""Lines that can only come after the list."""
 _SAME_AS_MARK: Final = re.compile(r"と(?:同様|同じ)")
 
 
 def parse_flat_text(page: PageText, shown: ExampleObject | None) -> list[OutlineItem]:
     """
-    The field list of a text without bullets and indentation.
+    Read the field list of a text without bullets and indentation.
 
     Raises:
-        EditionError: There is no example to tell the groups by, no list, or a name that it does not place.
+        EditionError: There is no example that shows the groups, no list, or a name whose group is ambiguous.
     """
     if shown is None:
         raise page.error_at(
@@ -39,7 +39,9 @@ def parse_flat_text(page: PageText, shown: ExampleObject | None) -> list[Outline
 
 
 def _list_lines(page: PageText, shown: ExampleObject) -> list[tuple[int, str]]:
-    """The list's lines: from the first name that the example has at its root to what can only come after a list."""
+    """
+    The list's lines: from the first name at the example's root to the first line that can only come after the list.
+    """
     lines: list[tuple[int, str]] = []
     for number, line in enumerate(page.text.split("\n"), 1):
         text = line.strip()
@@ -48,13 +50,16 @@ def _list_lines(page: PageText, shown: ExampleObject) -> list[tuple[int, str]]:
         if lines and _LIST_END.match(text):
             break
         if lines and _SAME_AS_MARK.match(text):
-            lines[-1] = lines[-1][0], f"{lines[-1][1]} {text}"  # the name was set off, and became a line
+            lines[-1] = (
+                lines[-1][0],
+                f"{lines[-1][1]} {text}",
+            )  # the page set the name off, so it became a line of its own
         elif text:
             lines.append((number, text))
         if len(lines) > MAX_ITEMS:
-            raise page.error_at(number, f"more than {MAX_ITEMS} lines, which no field list has")
+            raise page.error_at(number, f"more than {MAX_ITEMS} lines, too many for a field list")
     if not lines:
-        raise page.error_at(1, "no list of fields: none of the example's names stands in a line of its own")
+        raise page.error_at(1, "no list of fields: no line consists of one of the example's names")
     return lines
 
 
@@ -66,9 +71,9 @@ class _FieldPlacer:
         self.open: Path = ()
         self.last: Path = ()
         self.unknown: list[tuple[int, str]] = []
-        """Names that the example lacks, until the next one tells their group."""
+        """Names that the example lacks, until the next name shows their group."""
         self.doubts: dict[Path, tuple[Path, ...]] = {}
-        """Names that more than one open group has, and the places not taken."""
+        """Names that more than one open group has, with the places that were not chosen."""
 
     def place_lines(self, lines: list[tuple[int, str]]) -> list[OutlineItem]:
         for number, text in lines:
@@ -88,9 +93,9 @@ class _FieldPlacer:
 
     def copy_group(self, number: int, text: str) -> None:
         if not isinstance(self.value(self.last), dict) or self.unknown or not self.last:
-            raise self.page.error_at(number, f"{text[:60]!r} comes after no group")
+            raise self.page.error_at(number, f"{text[:60]!r} does not follow a group")
         self.items[self.last].items.append(OutlineItem(text=text, line=number))
-        self.open = self.last[:-1]  # its fields are told by this, so none of them follows
+        self.open = self.last[:-1]  # this names the group's fields, so none of them follows
 
     def add(self, number: int, name: str) -> None:
         fitting = [
@@ -100,11 +105,11 @@ class _FieldPlacer:
         ]
         if not fitting:
             if name in self.last[-1].split("_"):
-                return  # a word of the field's description that was set off, and became a line
+                return  # a word of the description that the page set off, so it became a line of its own
             self.unknown.append((number, name))
             return
         path = fitting[0]
-        if path[:-1] != self.open:  # only between two names of one group is there no other
+        if path[:-1] != self.open:  # between two names of one group there can be no other group
             self.refuse_unknown()
         for line, missing in self.unknown:
             self.append((*path[:-1], missing), line)
@@ -125,7 +130,7 @@ class _FieldPlacer:
         if self.unknown:
             line, name = self.unknown[0]
             raise self.page.error_at(
-                line, f"without bullets or indentation, the group of {name!r} cannot be told: the example lacks it"
+                line, f"without bullets or indentation, the group of {name!r} is unknown: the example lacks it"
             )
 
     def value(self, path: Path) -> ExampleObject:

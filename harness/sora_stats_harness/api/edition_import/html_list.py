@@ -1,9 +1,9 @@
 """
 Reads the nested field list of an HTML page, as Sphinx or another generator writes it.
 
-A browser mends what is broken, each in its way. Here a list that ends where it should not is an error, since it would
-put fields into other groups without a word. The standard library's parser is not used: on Python 3.11 a page of 2 MB
-that is made to be expensive (`<a <a <a ...`) keeps it busy for many minutes.
+Browsers repair broken markup, each in its own way. Here a list that ends where it should not is an error, since a
+repair could silently put fields into other groups. The standard library's parser is not used: on Python 3.11 a hostile
+page of 2 MB (`<a <a <a ...`) keeps it busy for many minutes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .page_source import PageText
 
 _LISTS: Final = frozenset({"ul", "ol", "menu"})
 _RAW: Final = frozenset({"script", "style", "textarea", "title"})
-"""What is inside of these is no markup, and nothing for a reader of the list."""
+"""Elements whose content is neither markup nor text of the page."""
 _BLOCKS: Final = frozenset({"p", "div", "br", "section", "dd"})
 _PAGE: Final = re.compile(r"\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 _LIST: Final = re.compile(r"<(?:ul|ol|menu)[\s>]", re.IGNORECASE)
@@ -43,7 +43,7 @@ def looks_like_html(text: str) -> bool:
 
 def parse_html(page: PageText) -> HtmlPage:
     """
-    The field list of an HTML page: of several lists, the one with the most names.
+    Read the field list of an HTML page; of several lists, the one with the most names.
 
     Raises:
         EditionError: There is none, or the nesting of a list is broken.
@@ -54,7 +54,7 @@ def parse_html(page: PageText) -> HtmlPage:
         raise page.error_at(reader.lists[-1].line, f"broken nesting: this <{reader.lists[-1].tag}> is never closed")
     best = max(reader.found, key=count_names, default=[])
     if not count_names(best):
-        raise page.error_at(1, "no list in this HTML page has a field's name in it")
+        raise page.error_at(1, "no list in this HTML page contains a field's name")
     return HtmlPage(outline=best, code="".join(reader.code))
 
 
@@ -68,7 +68,7 @@ class _OpenList:
 
 
 class _HtmlListParser:
-    """Keeps the lists that are open, and the lists of the highest level that are whole."""
+    """Collects the lists of the highest level that are complete, and tracks those that are open."""
 
     def __init__(self, page: PageText) -> None:
         self.page = page
@@ -79,10 +79,10 @@ class _HtmlListParser:
         self.count = 0
         self.line = 1
         self.counted = 0
-        """Up to where the lines are counted."""
+        """Up to which character lines are counted."""
 
     def read(self) -> None:
-        """Take the page tag by tag; every step forward is for good, so that the time is linear in the size."""
+        """Read the page tag by tag; no character is read twice, so the time is linear in the size."""
         text, place = self.page.text, 0
         while place < len(text):
             opening = text.find("<", place)
@@ -143,7 +143,7 @@ class _HtmlListParser:
     def handle_text(self, raw: str) -> None:
         try:
             text = unescape(raw)
-        except ValueError:  # more digits than Python makes a number of
+        except ValueError:  # more digits than Python converts to a number
             raise self.page.error_at(self.line, "a character reference that stands for no character") from None
         if self.preformatted:
             self.code.append(text)
@@ -153,16 +153,14 @@ class _HtmlListParser:
     def open_list(self, tag: str) -> None:
         if len(self.lists) >= MAX_DEPTH:
             raise self.page.error_at(
-                self.line, f"lists nested more than {MAX_DEPTH} levels deep, which no field list is"
+                self.line, f"lists nested more than {MAX_DEPTH} levels deep, too deep for a field list"
             )
         items: list[OutlineItem] = []
         if self.lists:
             around = self.lists[-1]
             holder = around.item or (around.items[-1] if around.items else None)
             if holder is None:
-                raise self.page.error_at(
-                    self.line, f"broken nesting: <{tag}> in a list, and no item that it belongs to"
-                )
+                raise self.page.error_at(self.line, f"broken nesting: <{tag}> in a list, but not inside an item")
             items = holder.items
         self.lists.append(_OpenList(tag=tag, line=self.line, items=items))
 
@@ -182,7 +180,7 @@ class _HtmlListParser:
             raise self.page.error_at(self.line, "broken nesting: <li> outside of any list")
         self.count += 1
         if self.count > MAX_ITEMS:
-            raise self.page.error_at(self.line, f"more than {MAX_ITEMS} items, which no field list has")
+            raise self.page.error_at(self.line, f"more than {MAX_ITEMS} items, too many for a field list")
         item = OutlineItem(text="", line=self.line)
         self.lists[-1].items.append(item)
         self.lists[-1].item = item
@@ -194,7 +192,7 @@ class _HtmlListParser:
         self.lists[-1].item = None
 
     def add(self, text: str) -> None:
-        """Text of the open item; what comes after a list inside it is no longer its name."""
+        """Add to the open item's text; what follows a list inside the item is not part of its name."""
         item = self.lists[-1].item if self.lists else None
         if item is not None and not item.items and len(item.text) < MAX_TEXT:
             item.text = (item.text + text).lstrip()

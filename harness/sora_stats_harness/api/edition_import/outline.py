@@ -1,5 +1,5 @@
 """
-Items within items: the form into which each reader brings its page.
+The outline of a page's list: items within items, as every reader of pages returns it.
 
 An item is a field's or a group's name, a text about the item that holds it, or a word like "as r0", which stands for
 the fields of another group.
@@ -23,7 +23,7 @@ MAX_TEXT: Final = 4_000
 
 _NAME: Final = re.compile(r"[a-z][A-Za-z0-9_]{0,199}")
 _NAME_AND_MORE: Final = re.compile(r"([a-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+)\s*[:：(（–—-]")
-"""A name and a description in one item; only with an underscore, since any sentence may begin with a word and a colon."""
+"""A name and a description in one item; the name must have an underscore, since any sentence may begin with `word:`."""
 _SAME_AS: Final = re.compile(
     r"(?:(?:the\s+)?same\s+as|as)\s+([a-z][A-Za-z0-9_]*)\.?|([a-z][A-Za-z0-9_]*)\s*と(?:同様|同じ)(?:です)?。?",
     re.IGNORECASE,
@@ -47,7 +47,7 @@ class OutlineItem:
 
 def strip_markup(text: str) -> str:
     """
-    Take away what only sets a text off: Markdown's marks and escapes, and the sign that Sphinx puts behind titles.
+    Remove Markdown's marks and escapes, and the sign that Sphinx puts behind titles.
 
     >>> strip_markup("`total_received\\\\_rtp` ¶")
     'total_received_rtp'
@@ -58,7 +58,7 @@ def strip_markup(text: str) -> str:
 
 def field_name_of(text: str) -> str | None:
     """
-    The name that an item bears; `#*` for the labels that begin with `#`, None for a text.
+    The field name in an item; `#*` for the labels that begin with `#`, None for a text.
 
     >>> field_name_of("total_sent"), field_name_of("# and so on"), field_name_of("Packets sent."), field_name_of("max_age: in days")
     ('total_sent', '#*', None, 'max_age')
@@ -74,7 +74,7 @@ def field_name_of(text: str) -> str | None:
 
 def referenced_group(text: str) -> str | None:
     """
-    The group whose fields an item stands for.
+    The group that an item refers to with "as".
 
     >>> referenced_group("r0 と同様"), referenced_group("as signaling"), referenced_group("As a whole, packets.")
     ('r0', 'signaling', None)
@@ -84,5 +84,5 @@ def referenced_group(text: str) -> str | None:
 
 
 def count_names(items: list[OutlineItem]) -> int:
-    """How many items bear a name: the list of a page that has the most is its field list."""
+    """How many items have a field name: of a page's lists, the one with the most is the field list."""
     return sum(1 for top in items for item in (top, *top.walk()) if field_name_of(item.text) is not None)

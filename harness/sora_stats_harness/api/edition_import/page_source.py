@@ -1,4 +1,4 @@
-"""A page's text with its line numbers, and the form of every error message about it."""
+"""Decodes a page to text, and words the errors about a line of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class PageText:
     origin: str
 
     def error_at(self, line: int, problem: str) -> EditionError:
-        """A complaint about a line, counted from 1."""
+        """An error about a line, counted from 1."""
         return EditionError(f"the page {self.origin}, line {line}: {problem}")
 
 
@@ -28,10 +28,10 @@ def decode_page(data: bytes, origin: str) -> PageText:
     Read a page's bytes as text.
 
     Raises:
-        EditionError: It is empty, too large, or no text in UTF-8.
+        EditionError: It is empty, too large, or not UTF-8 text.
     """
     if len(data) > MAX_PAGE_BYTES:
-        raise EditionError(f"the page {origin} is larger than {MAX_PAGE_BYTES:,} bytes, which no field list is")
+        raise EditionError(f"the page {origin} is larger than {MAX_PAGE_BYTES:,} bytes, too large for a field list")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -39,7 +39,7 @@ def decode_page(data: bytes, origin: str) -> PageText:
         raise EditionError(f"the page {origin}, line {line}: not UTF-8 text") from None
     page = PageText(text=text.replace("\r\n", "\n").replace("\r", "\n"), origin=origin)
     if (place := page.text.find("\0")) >= 0:
-        raise page.error_at(page.text.count("\n", 0, place) + 1, "a NUL, so this is no text")
+        raise page.error_at(page.text.count("\n", 0, place) + 1, "contains a NUL, so this is not text")
     if not page.text.strip():
         raise EditionError(f"the page {origin} is empty")
     return page

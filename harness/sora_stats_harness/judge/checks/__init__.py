@@ -1,4 +1,4 @@
-"""The rules that a server is checked against, and what a user's own is made of: see docs/CHECKS.md."""
+"""The rules that a server is checked against, and the names that a user's own checks import: see docs/CHECKS.md."""
 
 from ..check import Check, Observed, Stage, Violation
 from ..requirement import Level, RequiredCapability, Requirement

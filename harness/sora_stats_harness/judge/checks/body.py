@@ -1,4 +1,4 @@
-"""A body is JSON, and repeats no key."""
+"""The rules about JSON: a body must be strict JSON, within the parser's limits, without repeated keys."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ JSON: Final = Requirement(
     grounds="The page documents bodies of JSON, and RFC 8259 defines JSON.",
     source="RFC 8259",
     needs=NEEDS_BYTES,
-    message="the body is no strict JSON",
+    message="the body is not strict JSON",
     masked_by="a status other than 200",
 )
 JSON_LIMITS: Final = Requirement(
@@ -33,27 +33,27 @@ JSON_LIMITS: Final = Requirement(
     level=Level.HABIT,
     title="JSON stays within 100 levels and numbers of 4,300 digits",
     reason="Parsers set such limits, this one too: a body beyond them is not judged. RFC 8259 allows them.",
-    grounds="RFC 8259, 9 allows a parser to set limits, and says nothing of those who write.",
+    grounds="RFC 8259, 9 allows a parser to set limits, and says nothing about writers.",
     source="RFC 8259, 9",
     needs=NEEDS_BYTES,
     message="the body was not read: it exceeds a limit of the parser",
-    masked_by="a body that is no JSON",
+    masked_by="a body that is not JSON",
 )
 DUPLICATE_KEY: Final = Requirement(
     id="http.duplicate_key",
     level=Level.MUST,
-    title="No key stands twice in one object",
+    title="No object repeats a key",
     reason="Parsers differ in which of the two they keep.",
     grounds="RFC 8259, 4: with names that are not unique, what a parser makes of an object is unpredictable.",
     source="RFC 8259, 4",
     needs=NEEDS_BYTES,
-    message="the key {key} stands twice",
-    masked_by="a body that is no JSON",
+    message="the key {key} is repeated",
+    masked_by="a body that is not JSON",
 )
 
 
 class JsonCheck(Check):
-    """A body is strict JSON without repeated keys, as the reader found."""
+    """Reports what the reader found wrong with the JSON of a body."""
 
     requirements: tuple[Requirement, ...] = (JSON, JSON_LIMITS, DUPLICATE_KEY)
     stage = Stage.JSON
@@ -62,7 +62,7 @@ class JsonCheck(Check):
         self._edition = edition
         self._counts = counts
         self._exceeded = False
-        """Whether there was a body of which nobody knows whether it is JSON."""
+        """Whether some body exceeded a limit, so that nobody knows whether it is JSON."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge a body that was read."""
@@ -71,7 +71,7 @@ class JsonCheck(Check):
             return ()
         if body.fault is not None:
             if has_fault(seen.exchange, "surplus"):
-                return ()  # it was cut by its own length, and that is a finding already
+                return ()  # its Content-Length cut it, which is already a finding
             if body.exceeded:
                 self._exceeded = True
                 state.count(JSON, -1)

@@ -1,4 +1,4 @@
-"""A data channel limits how often a message is sent again, or for how long, and never both."""
+"""The rules about data channels: at most one limit on retransmission, and no gap while a channel is open."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ EXCLUSIVE: Final = Requirement(
     reason="The two exclude each other: a channel is opened as one of three types.",
     grounds="RFC 8832 excludes it on the wire; that responses never show both is inferred.",
     source="RFC 8832, 5.1: channel types; W3C WebRTC, RTCDataChannelInit",
-    message=f"{{field}} stands beside {RETRANSMITS}",
+    message=f"{{field}} is present together with {RETRANSMITS}",
     needs_traffic="a data channel",
     masked_by="another type or a value out of its limits at the same place",
 )
@@ -46,9 +46,9 @@ CHANNEL_PRESENT: Final = Requirement(
     "have had to count at least 20 messages, and more than ever before, in a tenth of the time.",
     source=f"{DOCUMENTATION_SOURCE}: data_channel; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
-    message="{field} is missing, though its counters carry on afterwards",
+    message="{field} is missing, although its counters continue afterwards",
     needs_traffic="a data channel that was used",
-    masked_by="a label whose value is no object",
+    masked_by="a label whose value is not an object",
 )
 
 
@@ -97,7 +97,7 @@ def _level_of_messaging(gap: LabelGap[EvidenceExchange], seen: Observed, message
 
 
 class ExclusiveLimitsCheck(Check):
-    """Looks at each data channel once, and again where its configuration changes."""
+    """Judges each data channel once, and again when its configuration changes."""
 
     requirements: tuple[Requirement, ...] = (EXCLUSIVE,)
     stage = Stage.CONFIGURATION
@@ -111,7 +111,7 @@ class ExclusiveLimitsCheck(Check):
         )
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Look at the channels that are new, or have changed; to be asked before they are remembered."""
+        """Judge the channels that are new or have changed; runs before the sample is added to the connection."""
         connection, sample = seen.connection, seen.sample
         if sample.configuration is connection.last_configuration:
             return ()
@@ -140,7 +140,7 @@ class ExclusiveLimitsCheck(Check):
         )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Every sample with data channels was looked at."""
+        """Add the samples with data channels, all of which were checked."""
         if self._places is not None:
             for target, counts in self._counts.of_target.items():
                 result.count(EXCLUSIVE, target, counts.labelled_samples)

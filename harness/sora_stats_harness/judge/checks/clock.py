@@ -1,5 +1,8 @@
 """
-The server's timestamps fit one clock that moves on, and a cluster's clocks agree; `server_clock` has the reasoning.
+The rules about timestamps: they fit one clock that advances, and a cluster's clocks agree.
+
+`server_clock` and `stamp_order` have the reasoning.
+
 """
 
 from __future__ import annotations
@@ -31,14 +34,15 @@ if TYPE_CHECKING:
     from ..state import State
     from ..verdict import JudgeResult
 
-NO_TIMESTAMP: Final = "a timestamp that is none"
+NO_TIMESTAMP: Final = "a timestamp that is not valid"
 
 ORDER: Final = Requirement(
     id="clock.order",
     level=Level.PROVEN,
     title="A connection's timestamp is later in a response to a later request",
     reason="The same timestamp again is a stale response, from a cache say; an earlier one makes rates negative.",
-    grounds="The page documents the stamp as the time of reading, and what is read later is stamped later; a clock that was set back once is no finding.",
+    grounds="The page documents the stamp as the time of reading, so a later read has a later stamp; a clock that was "
+    "set back once is not a finding.",
     source=f"{DOCUMENTATION_SOURCE}: timestamp; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="the timestamp {what}",
@@ -49,8 +53,8 @@ OFFSET: Final = Requirement(
     level=Level.PROVEN,
     title="The timestamps fit one clock",
     reason="Each exchange bounds the offset between the server's clock and ours.",
-    grounds="The page documents the stamp as the time of reading. A jump, or two stamps of one response that are apart, is a HABIT "
-    "until it comes again within ten minutes: a clock may be set.",
+    grounds="The page documents the stamp as the time of reading. A jump, or two stamps of one response that are "
+    "apart, is a HABIT until it comes again within ten minutes: a clock may be set.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what}",
@@ -61,7 +65,7 @@ FROZEN: Final = Requirement(
     level=Level.PROVEN,
     title="The timestamp moves on",
     reason="A frozen stamp is a stale response or a stopped clock.",
-    grounds="The page documents the stamp as the time of reading, and what is read 2 s apart is not read at one time.",
+    grounds="The page documents the stamp as the time of reading, and reads that are 2 s apart have different times.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="the timestamp stood still over {responses} responses",
@@ -82,23 +86,26 @@ SKEW: Final = Requirement(
 
 
 class _ServerClock:
-    """The clock of one server, as far as it is known, within one run."""
+    """What is known of one server's clock within one run."""
 
     def __init__(self, wall_minus_clock_ns: int) -> None:
         self.offset = ClockOffset()
         self.steps = ClockSteps()
         self.wall_minus_clock_ns = wall_minus_clock_ns
-        """Wall-clock time less the exchanges' own clock: the same for all servers."""
+        """Wall-clock time minus the exchanges' own clock; the same for all servers."""
         self.evidence: EvidenceExchange | None = None
-        """The response whose stamps were looked at last."""
+        """The response whose stamps were judged last."""
         self.first_stamp_ns = 0
-        """The first sound stamp in it."""
+        """Its first valid stamp."""
         self._apart: EvidenceExchange | None = None
-        """The last response with stamps that are apart."""
+        """The last response whose stamps are too far apart."""
         self._is_apart_again = False
 
     def note_apart(self, evidence: EvidenceExchange) -> bool:
-        """Take note of a response whose stamps are apart; whether another was so: the clock was set during one at most."""
+        """
+        Note a response whose stamps are too far apart. Returns whether another one was, too: a clock is rarely set
+        twice.
+        """
         last = self._apart
         if evidence is not last:
             self._is_apart_again = last is not None and evidence.received_ns - last.received_ns <= STEP_WINDOW_NS
@@ -112,10 +119,10 @@ class _ServerClocks(dict[str, _ServerClock]):
     def __init__(self) -> None:
         super().__init__()
         self.skewed: set[tuple[str, str]] = set()
-        """Pairs of nodes that a finding was made of."""
+        """Pairs of nodes that have a finding already."""
 
     def add(self, exchange: Exchange, stamp_ns: int) -> _ServerClock:
-        """Begin to remember the clock of the server that gave this response."""
+        """Add the clock of the server that gave this response."""
         known = next(iter(self.values()), None)
         wall_ns = _wall_minus_clock_ns(exchange, stamp_ns) if known is None else known.wall_minus_clock_ns
         made = self[exchange.request.server] = _ServerClock(wall_ns)
@@ -136,7 +143,7 @@ class ClockCheck(Check):
     stage = Stage.CLOCK
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Hold a stamp against those of the same connection, of the same response, and of the same server."""
+        """Compare a stamp with those of the same connection, of the same response, and of the same server."""
         connection, mine, exchange = seen.connection, seen.stamped, seen.exchange
         if mine is None:
             return ()
@@ -151,7 +158,7 @@ class ClockCheck(Check):
             checked = state.checked
             checked[_FROZEN_ID] += 1
             first = history.first
-            if first.stamp_ns == stamp_ns:  # a stamp that stands still says nothing of the offset
+            if first.stamp_ns == stamp_ns:  # a repeated stamp says nothing about the offset
                 checked[_ORDER_ID] += exchange.sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
             if history.repeats is not None:
@@ -161,7 +168,7 @@ class ClockCheck(Check):
                 checked[_ORDER_ID] += 1
                 if stamp_ns < preceding.stamp_ns:
                     back = BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine)
-                    if not whole:  # those may be stamped by one node today, and by another tomorrow
+                    if not whole:  # with local: false the stamps may come from different nodes
                         found += map(_backward, self._find_wrong(seen, state, back))
                     return found
                 if stamp_ns == preceding.stamp_ns and is_stale(preceding, mine):
@@ -184,7 +191,7 @@ class ClockCheck(Check):
         return found
 
     def _find_wrong(self, seen: Observed, state: State, back: BackwardStamp) -> Sequence[BackwardStamp]:
-        """The stamps that are known to be wrong, now that this one went back."""
+        """The stamps that are known to be wrong once this one has gone back."""
         exchange, mine, clocks = seen.exchange, back.later, state.recall(self, _ServerClocks)
         clock = clocks.get(exchange.request.server) or clocks.add(exchange, mine.stamp_ns)
         steps = clock.steps
@@ -194,13 +201,13 @@ class ClockCheck(Check):
         return wrong
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """Report stamps that stood still until the end, though not for so long as to be frozen."""
+        """Report stamps that stood still until the end, but not long enough to count as frozen."""
         for connection_id, connection in state.leaving.items():
             for history in connection.stamp_histories.values():
                 yield from _stale(history, connection, connection_id)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add how often clocks were compared with ours, and note those that differ from it."""
+        """Add how often clocks were compared with ours, and notes about those that differ."""
         if result.coverage.forgotten:
             result.forgotten = (*result.forgotten, ORDER.id)
         for state in states:
@@ -248,7 +255,7 @@ class ClockCheck(Check):
 
 
 def _are_apart(stamp_ns: int, mine: StampedSample) -> bool:
-    """Whether two stamps of one response are further apart than its making can explain."""
+    """Whether two stamps of one response are further apart than its duration can explain."""
     apart_ns = abs(stamp_ns - mine.stamp_ns) - (mine.received_ns - mine.sent_ns) - mine.resolution_ns
     return apart_ns > SAME_RESPONSE_TOLERANCE_NS
 
@@ -269,7 +276,7 @@ def _repeated(first: StampedSample, last: StampedSample, responses: int, connect
         expected="a later time",
         actual=format_utc_ns(last.stamp_ns),
         fault="stale",
-        facts={"what": f"is the same in {responses} responses, each asked for after the one before: they are stale"},
+        facts={"what": f"is the same in {responses} responses, each requested after the one before: they are stale"},
         proof=(first.evidence, last.evidence),
     )
 
@@ -285,7 +292,7 @@ def _backward(found: BackwardStamp) -> Violation:
         expected=f"later than {format_utc_ns(found.earlier.stamp_ns)}",
         actual=format_utc_ns(later.stamp_ns),
         fault="went back",
-        facts={"what": f"went back by {found.by_ns / 1e9:.6f} s from a response to one that was asked for later"},
+        facts={"what": f"went back by {found.by_ns / 1e9:.6f} s from a response to one that was requested later"},
         proof=(found.earlier.evidence, later.evidence),
     )
 
@@ -331,7 +338,7 @@ def _jumped(seen: Observed, jump: ClockJump) -> Violation:
         actual=_timestamp_text(seen),
         fault="jumped",
         facts={"what": f"the server's clock jumped by at least {jump.gap_ns / 1e9:.3f} s"},
-        level=None if jump.is_habit else Level.HABIT,
+        level=None if jump.is_repeated else Level.HABIT,
         proof=(jump.earlier.exchange, seen.exchange),
     )
 
@@ -341,7 +348,7 @@ def _timestamp_text(seen: Observed) -> str:
 
 
 def _wall_minus_clock_ns(exchange: Exchange, stamp_ns: int) -> int:
-    """Wall-clock time of sending less the clock's own; a recording without it has the server's time instead."""
+    """Wall-clock time of sending minus the monotonic clock; a recording without it uses the server's time."""
     if not exchange.sent_at:
         return stamp_ns - exchange.received_ns
     sent_at_ns = parse_timestamp_ns(exchange.sent_at)

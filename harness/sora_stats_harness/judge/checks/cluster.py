@@ -1,5 +1,5 @@
 """
-What a node lists of the whole cluster is what the nodes list of themselves, and no connection is on two nodes.
+The rules about clusters: a listing of all nodes has what each node lists of itself, and no connection is on two nodes.
 
 `cluster_listings` has the reasoning.
 """
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 UNION: Final = Requirement(
     id="cluster.union",
     level=Level.MUST,
-    title="local: false gives what the nodes give together",
+    title="local: false lists what the nodes list together",
     reason="Otherwise a cluster's dashboard misses connections, or shows some that no node has.",
     grounds="The page documents what `local` includes.",
     source=f"{DOCUMENTATION_SOURCE}: local",
@@ -49,7 +49,7 @@ class ClusterCheck(Check):
     stage = Stage.CLUSTER
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Take in a listing."""
+        """Compare a listing with those of the other nodes."""
         exchange, body = seen.evidence, seen.body
         request = exchange.request
         if body is None or body.fault is not None or request.target is not Target.ALL:
@@ -78,7 +78,7 @@ class ClusterCheck(Check):
                 expected="one node lists it",
                 actual="none does",
                 fault="on no node",
-                facts={"what": "of the whole cluster is on none of its nodes"},
+                facts={"what": "that is listed for the whole cluster is on none of its nodes"},
                 proof=(stray.before, *stray.nodes, exchange),
             )
             for stray in listings.add_cluster_listing(exchange, seen.admitted)

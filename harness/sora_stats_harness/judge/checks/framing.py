@@ -1,9 +1,9 @@
 """
-How a response is written as HTTP/1.1: the reader's faults, and which requirement each of them violates.
+The rules about HTTP/1.1 framing: which requirement each fault of the response reader violates.
 
-Framing is a matter of the connection, so it is judged for every exchange alike, whatever was asked for and whatever the
-response says. A MUST is what leads clients astray; what RFC 9112 forbids a server and lets a client put up with is PROVEN, and
-what any proxy may do a HABIT. One fault is one finding: what a fault explains is not held against another requirement.
+Framing concerns the connection, so it is judged for every exchange, whatever the request and the response were. A fault
+that misleads clients violates a MUST. One that RFC 9112 forbids servers but lets clients tolerate is PROVEN, and one
+that any proxy may cause is a HABIT. One fault is one finding: what it explains violates no other requirement.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ LENGTH: Final = Requirement(
 HEADER: Final = Requirement(
     id="http.header",
     level=Level.MUST,
-    title="Headers that tell what a response is and where it ends are given once, and agree",
+    title="Headers that say what a response is and where it ends are given once, and agree",
     reason="Of two values some clients follow the first, some the last, and some refuse the response.",
-    grounds="RFC 9112, 6.3 calls different lengths an error; what it lets a client put up with weighs less, as the table below says.",
+    grounds="RFC 9112, 6.3 calls different lengths an error; deviations that it lets a client tolerate weigh less.",
     source="RFC 9110, 5.3 and 8.3; RFC 9112, 6.3",
     needs=NEEDS_HTTP,
     message="{deviation}",
@@ -46,9 +46,10 @@ HEADER: Final = Requirement(
 FRAMING: Final = Requirement(
     id="http.framing",
     level=Level.PROVEN,
-    title="A response is written as HTTP/1.1 has it",
-    reason="Clients and proxies that put up with a deviation differ in what they make of it.",
-    grounds="RFC 9112 gives the grammar, which no correct server leaves. It lets clients put up with these deviations, so it is no MUST.",
+    title="A response follows the grammar of HTTP/1.1",
+    reason="Clients and proxies that tolerate a deviation interpret it differently.",
+    grounds="RFC 9112 defines the grammar, which every correct server follows. It lets clients tolerate these "
+    "deviations, so this is not a MUST.",
     source="RFC 9112",
     needs=NEEDS_HTTP,
     message="{deviation}",
@@ -58,7 +59,7 @@ KEEP_ALIVE: Final = Requirement(
     level=Level.HABIT,
     title="A server that closes a connection after a response says so in it",
     reason="A request that meets the close is lost, and its client can't tell whether it was read.",
-    grounds="RFC 9112, 9.5 lets a server close an idle connection at any time: only how often it happens tells.",
+    grounds="RFC 9112, 9.5 lets a server close an idle connection at any time; only the frequency is telling.",
     source="RFC 9112, 9.3",
     needs=NEEDS_KEPT_ALIVE,
     message="{deviation}",
@@ -66,7 +67,7 @@ KEEP_ALIVE: Final = Requirement(
 UNUSUAL: Final = Requirement(
     id="http.unusual",
     level=Level.INFO,
-    title="What HTTP/1.1 allows a server, and few do",
+    title="Deviations that HTTP/1.1 allows, and few servers show",
     reason="For information.",
     grounds="RFC 9112 allows all of it.",
     source="RFC 9112",
@@ -75,10 +76,10 @@ UNUSUAL: Final = Requirement(
 )
 
 MINUNANNOUNCED_CLOSES: Final = 3
-"""Connections closed without a word, up to which they are no habit: a request may meet an idle time-out by chance."""
+"""Up to so many connections may be closed without notice: a request may meet an idle time-out by chance."""
 
 MIN_UNANNOUNCED_SHARE: Final = 0.01
-"""And their least share of the complete responses."""
+"""The least share of complete responses for more of them to count as a HABIT."""
 
 _REQUIREMENTS: Final = {
     "length_conflict": (HEADER, Level.MUST),
@@ -95,16 +96,19 @@ _REQUIREMENTS: Final = {
     "unasked": (LENGTH, Level.MUST),
     UNANNOUNCED_CLOSE: (KEEP_ALIVE, Level.HABIT),
 }
-"""By a fault's code; the others violate `http.framing`, `http.unusual` where they are allowed, or make a response incomplete."""
+"""
+The requirement of a fault, by its code. Other faults violate `http.framing` or, if allowed, `http.unusual`, or make a
+response incomplete.
+"""
 
 _CODINGS: Final = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
-"""What clients undo by themselves: one that believes the label can't read a body that is plain."""
+"""Codings that clients decode by themselves; a client that trusts the label can't read a plain body."""
 
 _GZIP_START: Final = b"\x1f\x8b"
 
 
 class FramingCheck(Check):
-    """What the bytes of a response deviate in from HTTP/1.1."""
+    """Reports how the bytes of a response deviate from HTTP/1.1."""
 
     requirements: tuple[Requirement, ...] = (HEADER, FRAMING, KEEP_ALIVE, UNUSUAL)
     stage = Stage.FRAMING
@@ -142,7 +146,7 @@ class FramingCheck(Check):
             if coding is None:
                 return None
             level = Level.MUST if coding in _CODINGS else Level.HABIT
-        if fault.code == UNANNOUNCED_CLOSE and not self._is_habit():
+        if fault.code == UNANNOUNCED_CLOSE and not self._closes_too_often():
             level = Level.INFO
         return Violation(
             requirement=requirement,
@@ -154,15 +158,15 @@ class FramingCheck(Check):
             level=level,
         )
 
-    def _is_habit(self) -> bool:
-        """Whether connections are closed without a word often enough to be no chance."""
+    def _closes_too_often(self) -> bool:
+        """Whether connections are closed without notice too often for chance."""
         self._unannounced_closes += 1
         share = self._counts.complete * MIN_UNANNOUNCED_SHARE
         return self._unannounced_closes >= max(MINUNANNOUNCED_CLOSES, share)
 
 
 def requirement_of_fault(code: str) -> tuple[Requirement, Level] | None:
-    """What a fault violates, and how badly; None where it is why there is no complete response."""
+    """The requirement that a fault violates, and the level; None for a fault that makes the response incomplete."""
     if code in _REQUIREMENTS:
         return _REQUIREMENTS[code]
     effect = FRAMING_RULES[code].effect
@@ -172,12 +176,12 @@ def requirement_of_fault(code: str) -> tuple[Requirement, Level] | None:
 
 
 def has_fault(exchange: Exchange, code: str) -> bool:
-    """Whether a response deviates in this way."""
+    """Whether a response has this fault."""
     return any(fault.code == code for fault in exchange.faults)
 
 
 def explains_incomplete(exchange: Exchange) -> bool:
-    """Whether a requirement here says already why there is no complete response."""
+    """Whether a fault reported here already explains why there is no complete response."""
     return any(
         fault.code in _REQUIREMENTS
         and (FRAMING_RULES[fault.code].effect is Effect.FATAL or fault.code == UNANNOUNCED_CLOSE)
@@ -186,7 +190,7 @@ def explains_incomplete(exchange: Exchange) -> bool:
 
 
 def describe_body_fault(exchange: Exchange, found: str) -> str:
-    """Why a body is no JSON: what it is instead, where that can be told."""
+    """Why a body is not JSON: what it is instead, if that is known."""
     for fault in exchange.faults:
         if fault.code == "content_coding":
             return fault.text
@@ -195,7 +199,7 @@ def describe_body_fault(exchange: Exchange, found: str) -> str:
 
 
 def make_length_violation(exchange: Exchange, expected: str, actual: str) -> Violation:
-    """A Content-Length that is not the body's length."""
+    """The violation of a Content-Length that is not the body's length."""
     return Violation(
         requirement=LENGTH,
         exchange=exchange,
@@ -207,7 +211,7 @@ def make_length_violation(exchange: Exchange, expected: str, actual: str) -> Vio
 
 
 def _conflicting_length(exchange: Exchange) -> tuple[str, str] | None:
-    """The length of a complete body in chunks, and the other one that its head names; None where they agree."""
+    """The length of a complete chunked body, and a different one in its head; None if they agree."""
     response = exchange.response
     if response is None or not response.complete or response.withheld:
         return None
@@ -216,7 +220,7 @@ def _conflicting_length(exchange: Exchange) -> tuple[str, str] | None:
 
 
 def _misnamed_coding(exchange: Exchange) -> str | None:
-    """The Content-Encoding of a body that is plain JSON all the same; None where the body is encoded, or empty."""
+    """The Content-Encoding of a body that is plain JSON nevertheless; None if the body is encoded, or empty."""
     response = exchange.response
     if response is None or response.body.lstrip()[:1] not in (b"{", b"["):
         return None

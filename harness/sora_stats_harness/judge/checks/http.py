@@ -1,4 +1,4 @@
-"""What HTTP asks of an exchange, before anyone looks into the body."""
+"""The rules about complete responses, status, length and content type; the body's content is judged elsewhere."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPLETE: Final = Requirement(
     id="http.complete",
     level=Level.MUST,
     title="A server that has responded gives every request a complete response",
-    reason="A time-out, a cut or a reset loses a sample that a dashboard or a bill is built on.",
+    reason="A time-out, a cut or a reset loses a sample that dashboards or bills rely on.",
     grounds="RFC 9112, 8: a message that ends before its length is incomplete.",
     source="RFC 9112, 8",
     needs=NEEDS_HTTP,
@@ -34,7 +34,7 @@ STATUS: Final = Requirement(
     level=Level.MUST,
     title="A valid request gets 200",
     reason="Clients take anything else for an error. An unknown id may get 400 and an error_type.",
-    grounds="The page documents 200 for a request that is right.",
+    grounds="The page documents 200 for a correct request.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_HTTP,
     message="a valid request gets {status}",
@@ -52,7 +52,7 @@ CONTENT_TYPE: Final = Requirement(
 )
 
 ALWAYS_VIOLATING_ERRORS: Final = frozenset({ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE})
-"""Errors that only a server which responds, and responds wrongly, can cause."""
+"""Errors that only a server that responds wrongly can cause."""
 
 VIOLATING_ERRORS_AFTER_RESPONSE: Final = frozenset(
     {ErrorCode.TIMEOUT, ErrorCode.RESET, ErrorCode.REFUSED, ErrorCode.UNREACHABLE}
@@ -78,7 +78,7 @@ class CompleteResponseCheck(Check):
         return () if violation is None else (violation,)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the exchanges that were complete, and how long there were none."""
+        """Add the complete exchanges, and the longest time without one."""
         for target, counts in self._counts.of_target.items():
             result.count(COMPLETE, target, counts.complete)
         gap_ns = max((state.availability.longest_gap_ns for state in states), default=0)
@@ -116,7 +116,7 @@ def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None
 
 
 class HeadCheck(Check):
-    """A valid request gets 200, or the accepted response about an unknown id; and the headers of a body are right."""
+    """A valid request gets 200, or a documented refusal for an unknown id, and the body's headers are right."""
 
     requirements: tuple[Requirement, ...] = (STATUS, LENGTH, CONTENT_TYPE)
     stage = Stage.HEAD
@@ -125,7 +125,7 @@ class HeadCheck(Check):
         self._counts = counts
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge the status line; the headers only where the status is 200."""
+        """Judge the status; if it is 200, also the headers."""
         response, headers = seen.response, seen.headers
         if seen.bare:
             return ()
@@ -135,7 +135,7 @@ class HeadCheck(Check):
             return self._judge_status(seen, response)
         length, label = headers.content_length, headers.content_type
         if seen.exchange.faults and has_fault(seen.exchange, "length_with_chunked"):
-            length = None  # that it is there is a finding already, and so is that it's wrong
+            length = None  # an unwanted Content-Length is already a finding
         if length is None:
             state.count(LENGTH, -1)
         found: list[Violation] = []
@@ -185,6 +185,6 @@ def _is_right_length(response: Response, length: str) -> bool:
 
 
 def _is_json_label(content_type: str | None) -> bool:
-    """Parameters such as a charset are allowed; that there are several types is a finding of its own."""
+    """Parameters such as a charset are allowed; several types are another requirement's finding."""
     first = (content_type or "").partition(";")[0].strip().lower()
     return first == "application/json" or "application/json" in media_types(content_type or "")

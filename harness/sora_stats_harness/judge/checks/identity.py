@@ -1,6 +1,4 @@
-"""
-Samples are about the connections that were asked for, each once, and a connection keeps what was fixed when it was made.
-"""
+"""The rules about ids: samples are of the requested connections, each once, and a connection keeps its ids."""
 
 from __future__ import annotations
 
@@ -24,12 +22,12 @@ if TYPE_CHECKING:
     from ..state import State
     from ..verdict import JudgeResult
 
-NO_ID: Final = "a sample without a sound connection_id"
+NO_ID: Final = "a sample without a valid connection_id"
 
 ASKED: Final = Requirement(
     id="identity.asked",
     level=Level.MUST,
-    title="GetStatsConnection responds with the connection that was asked for",
+    title="GetStatsConnection responds with the requested connection",
     reason="Another connection's numbers under this one's name.",
     grounds="The page documents that the request names the connection.",
     source=DOCUMENTATION_SOURCE,
@@ -40,7 +38,7 @@ ASKED: Final = Requirement(
 CLIENT: Final = Requirement(
     id="identity.client",
     level=Level.MUST,
-    title="GetStatsClient responds with connections of the client and channel asked for",
+    title="GetStatsClient responds with connections of the requested client and channel",
     reason="Another client's numbers on this one's bill.",
     grounds="The page documents that the request names the client.",
     source=DOCUMENTATION_SOURCE,
@@ -51,11 +49,11 @@ CLIENT: Final = Requirement(
 UNIQUE: Final = Requirement(
     id="identity.unique",
     level=Level.MUST,
-    title="No connection stands twice in one response",
+    title="No response contains a connection twice",
     reason="It would be counted twice.",
-    grounds="The page documents a list of connections, and a connection is one.",
+    grounds="The page documents a list of connections, so each is listed once.",
     source=DOCUMENTATION_SOURCE,
-    message="a connection stands twice in one response",
+    message="a connection appears twice in one response",
     needs_traffic="a response with several connections",
     counted="responses",
     masked_by=NO_ID,
@@ -65,7 +63,8 @@ CONSTANT: Final = Requirement(
     level=Level.MUST,
     title="A connection keeps its channel, client and bundle",
     reason="They are fixed when the connection is made.",
-    grounds="The page documents these ids as the connection's own. A data channel that is configured anew is PROVEN, or a HABIT where the application may have closed and opened it again.",
+    grounds="The page documents these ids as the connection's own. A data channel with a new configuration is PROVEN, "
+    "or a HABIT if the application may have closed and reopened it.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{what} changed",
@@ -75,7 +74,7 @@ FORM: Final = Requirement(
     id="identity.form",
     level=Level.HABIT,
     title="A connection_id has 26 characters of Clockwork Base32",
-    reason="The form is not documented, but others rely on it.",
+    reason="The form is not documented, but client programs rely on it.",
     grounds="The form was inferred from public captures; older servers used another.",
     source="public captures; Clockwork Base32",
     message="the connection_id has another form",
@@ -85,15 +84,15 @@ FORM: Final = Requirement(
 
 CONNECTION_ID_PATTERN: Final = re.compile(r"[0-9A-HJKMNP-TV-Z]{25}[048CGMRW]")
 """
-A UUIDv4 in Clockwork Base32, as public captures show it: 26 characters carry 130 bits; a UUID has 128, so the last is one
-of eight.
+A UUIDv4 in Clockwork Base32, as in public captures: 26 characters carry 130 bits but a UUID has 128, so the last
+character is one of eight.
 """
 
 _ID_NAMES: Final = ("channel_id", "client_id", "bundle_id")
 
 
 class SampleIdentityCheck(Check):
-    """A sample is of the connection, or of the client, that was asked for, and stands once in its response."""
+    """A sample is of the requested connection or client, and its connection appears once in the response."""
 
     requirements: tuple[Requirement, ...] = (ASKED, CLIENT, UNIQUE)
     stage = Stage.IDENTITY
@@ -101,10 +100,10 @@ class SampleIdentityCheck(Check):
     def __init__(self, counts: ExchangeCounts) -> None:
         self._counts = counts
         self._counted: tuple[str, int] | None = None
-        """The last response that was counted for `UNIQUE`."""
+        """The last response counted for `UNIQUE`."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a sample's ids with the request's arguments, and with the samples before."""
+        """Compare a sample's ids with the request's arguments, and with the response's earlier samples."""
         request, sample = seen.exchange.request, seen.sample
         asked, target = request.asked, request.target
         if target is Target.CONNECTION and (wanted := asked.connection_id) is not None:
@@ -123,7 +122,7 @@ class SampleIdentityCheck(Check):
         return self._look_for_another(seen, state)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the samples about one connection."""
+        """Add the samples of requests for one connection."""
         for target, counts in self._counts.of_target.items():
             result.count(ASKED, target, counts.named_samples)
 
@@ -134,7 +133,7 @@ class SampleIdentityCheck(Check):
         key = seen.exchange.key
         if self._counted != key:
             self._counted = key
-            state.checked[UNIQUE.id] += 1  # once a response
+            state.checked[UNIQUE.id] += 1  # once per response
         if seen.connection_id not in seen.admitted:
             return ()
         return (
@@ -153,9 +152,10 @@ class SampleIdentityCheck(Check):
 
 def _compare(seen: Observed, state: State, requirement: Requirement, name: str, expected: str) -> Violation | None:
     """
-    The first id of a sample that is another than the request's.
+    Report the first id of a sample that differs from the request's.
 
-    Where the bytes are those of the last response about that other connection, this one proves that they were kept.
+    If the body has the same bytes as the last response about that other connection, that response is part of the proof:
+    the bytes were cached.
     """
     actual = seen.connection_id if requirement is ASKED else seen.sample.client_id
     channel_id = seen.sample.channel_id
@@ -187,13 +187,13 @@ def _kept_response(seen: Observed, state: State) -> tuple[EvidenceExchange, ...]
 
 
 class FormCheck(Check):
-    """A connection_id has the form that others rely on."""
+    """A connection_id has the form that client programs rely on."""
 
     requirements: tuple[Requirement, ...] = (FORM,)
     stage = Stage.NEW_CONNECTION
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge the id of a connection that is new."""
+        """Judge the id of a new connection."""
         if not seen.connection_id:
             return ()
         state.checked[FORM.id] += 1
@@ -224,7 +224,7 @@ class ConstantCheck(Check):
         self._counts = counts
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a sample with what the connection had."""
+        """Compare a sample with what its connection had before."""
         connection, sample = seen.connection, seen.sample
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)

@@ -1,4 +1,4 @@
-"""Counters never fall from one response to one that was asked for later; `counter_history` has the reasoning."""
+"""The rule that a counter never falls; `counter_history` has the reasoning."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 MONOTONIC: Final = Requirement(
     id="counter.monotonic",
     level=Level.MUST,
-    title="A counter never falls from a response to one that was asked for later",
+    title="A counter never falls from a response to one that was requested later",
     reason="Totals are cumulative; only responses that do not overlap in time are compared.",
     grounds="The page documents totals and counts, and those cannot fall.",
     source=f"{DOCUMENTATION_SOURCE}: totals and counts; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="{field} fell by {difference}",
-    masked_by="a value that is no integer, or a sample of another connection than was asked for",
+    masked_by="a value that is not an integer, or a sample of another connection than was requested",
 )
 
 
 class MonotonicCheck(Check):
-    """Holds every sample, and its data channels, against what was known before its request was sent."""
+    """Compares every sample, and its data channels, with what was known before its request was sent."""
 
     requirements: tuple[Requirement, ...] = (MONOTONIC, CHANNEL_PRESENT)
     stage = Stage.COUNTERS
@@ -43,10 +43,10 @@ class MonotonicCheck(Check):
         self._counts = counts
         self._messages = [place for place, field in enumerate(decoder.label_counters) if field.unit is FieldUnit.COUNT]
         self._reopened = 0
-        """Of connections that have left."""
+        """Counts of connections that have left."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare, and remember."""
+        """Compare a sample, and add it to its connection's history."""
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
@@ -65,7 +65,7 @@ class MonotonicCheck(Check):
         ]
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """Count what the connections that leave have seen."""
+        """Add the counts of the connections that leave."""
         for connection_id, connection in state.leaving.items():
             if connection_id not in state.connections:
                 self._reopened += connection.counter_history.reopened
@@ -94,7 +94,7 @@ class MonotonicCheck(Check):
         )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the samples that were compared; what came too late, or could not be used, was put in no order."""
+        """Add the samples that were compared; late or unusable ones were left out of the order."""
         for target, counts in self._counts.of_target.items():
             result.count(MONOTONIC, target, counts.comparable_samples)
             result.count(CHANNEL_PRESENT, target, min(counts.comparable_samples, counts.labelled_samples))
@@ -105,7 +105,7 @@ class MonotonicCheck(Check):
         reopened = sum(connection.counter_history.reopened for state in states for _, connection in state)
         if reopened := reopened + self._reopened:
             times = "once" if reopened == 1 else f"{reopened} times"
-            result.coverage.notes.append(f"a data channel was closed and opened again between two samples {times}")
+            result.coverage.notes.append(f"a data channel was closed and reopened between two samples {times}")
         if result.coverage.unusable:
             result.unusable = (*result.unusable, MONOTONIC.id)
 

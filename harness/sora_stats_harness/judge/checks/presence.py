@@ -1,4 +1,7 @@
-"""A connection that is listed before and after is found in between; `node_presence` has the reasoning."""
+"""The rules about missing connections: who is there before and after is also found, and listed, in between.
+
+`node_presence` and `unlisted_connections` have the reasoning.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +28,11 @@ PRESENT: Final = Requirement(
     level=Level.MUST,
     title="A connection listed before and after is found in between",
     reason="A gap in a series looks like a restart.",
-    grounds="The page documents what a listing has: the connections that there are.",
+    grounds="The page documents a listing as all existing connections.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="a connection that was listed before and after is missing in between",
-    masked_by="a response with a sample whose connection_id is not sound, or is another than was asked for",
+    masked_by="a response with a sample whose connection_id is invalid, or of another connection than was requested",
 )
 
 
@@ -38,33 +41,36 @@ LISTED: Final = Requirement(
     level=Level.MUST,
     title="A connection found before and after is listed in between",
     reason="A dashboard that polls listings never shows it.",
-    grounds="The page documents the listing of a whole cluster. What the listing of one node leaves out is a HABIT: the page can be read either way.",
+    grounds="The page documents the listing of a whole cluster. A gap in the listing of one node is a HABIT, since "
+    "the page is ambiguous about it.",
     source=f"{DOCUMENTATION_SOURCE}: local",
     needs=NEEDS_TIMES,
     message="the listing lacks a connection that {targets} found before and after",
-    needs_traffic="a connection that is asked for before and after a listing",
-    masked_by="a listing with a sample whose connection_id is not sound",
+    needs_traffic="a connection that is requested before and after a listing",
+    masked_by="a listing with a sample whose connection_id is invalid",
 )
 
 
 class _Memory:
-    """What is known of all servers."""
+    """What was listed and found, for all servers."""
 
     def __init__(self) -> None:
         self.nodes: dict[str, NodePresence] = {}
-        """By server, what it lists."""
+        """What each server lists."""
         self.found: defaultdict[str, FoundConnections] = defaultdict(FoundConnections)
-        """By server, what the other targets found."""
+        """What the other targets found on each server."""
 
 
 class PresenceCheck(Check):
-    """Connections that a node lists are found on it, and in what it lists of the whole cluster; those found are listed."""
+    """
+    A node's listed connections are found on it, also in its listing of the whole cluster; found connections are listed.
+    """
 
     requirements: tuple[Requirement, ...] = (PRESENT, LISTED, UNION)
     stage = Stage.PRESENCE
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Note who was found, and who was not."""
+        """Note which connections were found, and which were not."""
         exchange, request = seen.evidence, seen.exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
         body, nodes, target = seen.body, memory.nodes, request.target
@@ -108,7 +114,7 @@ class PresenceCheck(Check):
         return ()
 
     def _compare_listing(self, seen: Observed, state: State, memory: _Memory) -> None:
-        """Hold a listing against what the other targets found; what a node has listed itself is `PRESENT`'s."""
+        """Compare a listing with what the other targets found; what the node listed before is left to `PRESENT`."""
         if not seen.all_admitted:
             return
         request, nodes, found = seen.evidence.request, memory.nodes, memory.found
@@ -123,7 +129,7 @@ class PresenceCheck(Check):
             found[server].add_listing(seen.evidence, seen.admitted, excused)
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """Forget who was forgotten; at the end of a run nobody is."""
+        """Drop connections that the judge has forgotten; none at the end of a run."""
         memory = state.recall(self, _Memory)
         gone = [each for each in state.leaving if each not in state.connections]
         for connection_id in gone:
@@ -134,7 +140,7 @@ class PresenceCheck(Check):
         return ()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add how many responses were bracketed by listings, and how many listings by responses."""
+        """Add how many responses stood between listings, and how many listings between responses."""
         for state in states:
             memory = state.recall(self, _Memory)
             for server, presence in memory.nodes.items():
@@ -151,8 +157,8 @@ class PresenceCheck(Check):
                     )
                     times = f" {changes} times" if changes > 1 else ""
                     result.coverage.notes.append(
-                        f"all connections of {server} were replaced at once{times}: it was restarted, or several servers "
-                        "respond at this URL"
+                        f"all connections of {server} were replaced at once{times}: it was restarted, or several "
+                        "servers respond at this URL"
                     )
                 for target, checked in presence.checked.items():
                     result.count(PRESENT, target, checked)

@@ -1,4 +1,4 @@
-"""Relations between the counters of a sample: suspected at once, decided by the samples around it."""
+"""The check of relations between a sample's counters: suspects one sample, and decides by the samples around it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from ..verdict import JudgeResult
 
 MAX_EXACT_FLOAT: Final = 2**53
-"""Integers above it are not all floats; whoever writes one as a float rounds it."""
+"""Above this, floats can't represent every integer, so a counter that is kept as a float is rounded."""
 
 UNCONFIRMED: Final = "; no responses before and after to confirm it"
 
 LEVEL_BY_FAULT: Final = {"missed": Level.PROVEN, "by itself": Level.HABIT, "unconfirmed": Level.INFO}
-"""A response that was read a moment apart contradicts itself, and then only those around it can prove anything."""
+"""The counters of one response may be read a moment apart; then only the samples around it can prove a violation."""
 
 
 class PendingViolation(msgspec.Struct, kw_only=True, gc=False):
-    """A relation that did not hold in a sample, waiting for the next one to tell whether that means anything."""
+    """A relation that did not hold in a sample, until the next sample shows whether that is a violation."""
 
     row: ResolvedRelation
     exchange: EvidenceExchange
@@ -46,9 +46,9 @@ class PendingViolation(msgspec.Struct, kw_only=True, gc=False):
 
 class RelationCheck(Check):
     """
-    Every relation of which the edition has the counters.
+    Checks every relation whose counters the edition has.
 
-    A relation that doesn't hold in a sample is kept as pending until a sample that was asked for later decides.
+    A relation that doesn't hold in a sample is pending until a sample that was requested later decides.
     """
 
     requirements = RELATION_REQUIREMENTS
@@ -58,10 +58,10 @@ class RelationCheck(Check):
         self._filter = compile_relations(tuple(rows))
         self._unconfirmed = 0
         self._settled = Counter[tuple[Requirement, Target | None]]()
-        """What was checked in the samples of connections that are settled."""
+        """Counts of connections that have left."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Decide what is pending, and look at this sample."""
+        """Decide what is pending, and judge this sample."""
         connection, sample = seen.connection, seen.sample
         found: list[Violation] = []
         if connection.pending_violations:
@@ -71,7 +71,7 @@ class RelationCheck(Check):
             connection.blocks = blocks
         else:
             found += self._suspect(seen, connection, sample)
-            connection.blocks = None  # what is suspicious is looked at again
+            connection.blocks = None  # a suspicious sample is not a reference for the next look
         if seen.alone:
             found += [
                 _violation(each, seen.connection_id or None, "by itself") for each in connection.pending_violations
@@ -82,7 +82,7 @@ class RelationCheck(Check):
         return found
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """No sample to decide by will come."""
+        """Decide what is pending without a later sample."""
         for connection_id, connection in state.leaving.items():
             for pending in connection.pending_violations:
                 yield self._settle(pending, connection_id)
@@ -91,7 +91,7 @@ class RelationCheck(Check):
             connection.relation_samples = connection.samples_of.copy()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Each relation that says anything of a connection was checked in all its samples."""
+        """Add the counts: a relation that applies to a connection was checked in all its samples."""
         result.coverage.relations_unconfirmed += self._unconfirmed
         checked = self._settled.copy()
         for state in states:
@@ -106,7 +106,7 @@ class RelationCheck(Check):
             result.count(requirement, target, samples)
 
     def _count_checked(self, connection: ConnectionState) -> Counter[tuple[Requirement, Target | None]]:
-        """By relation and target, the samples that were not counted yet."""
+        """The samples that were not counted yet, by relation and target."""
         samples = connection.unchecked_samples(connection.relation_samples)
         if not any(samples.values()):
             return Counter()
@@ -118,7 +118,7 @@ class RelationCheck(Check):
         return _violation(pending, connection_id, "unconfirmed")
 
     def _applicable(self, blocks: Sequence[Counters | None]) -> Iterable[ResolvedRelation]:
-        """One row of each relation that says anything about these counters: not all of its terms are 0."""
+        """One row of each relation that applies to these counters: not all of its terms are 0."""
         found: dict[str, ResolvedRelation] = {}
         for row in self._filter.rows:
             if row.requirement.id not in found:
@@ -131,7 +131,7 @@ class RelationCheck(Check):
         before, evidence = known_before(seen, connection)
         for row in self._filter.violated_relations(sample.blocks):
             if connection.decreased_counters and row.involves(connection.decreased_counters):
-                continue  # what fell is another requirement's, and relates to nothing any more
+                continue  # a counter that fell is another requirement's finding, and no relation can be judged with it
             if sample.deviations and _is_rounded(row, sample):
                 continue
             pending = _pending(row, seen, before, evidence)
@@ -142,7 +142,7 @@ class RelationCheck(Check):
                 connection.pending_violations.append(pending)
 
     def _decide_pending(self, seen: Observed, connection: ConnectionState, sample: Sample) -> list[Violation]:
-        """Judge what is pending where this sample was asked for after it."""
+        """Judge what is pending, if this sample was requested afterwards."""
         waiting: list[PendingViolation] = []
         found: list[Violation] = []
         for pending in connection.pending_violations:
@@ -160,7 +160,7 @@ class RelationCheck(Check):
 
 
 def _is_rounded(row: ResolvedRelation, sample: Sample) -> bool:
-    """Whether a counter of a relation was written as a float that is too large to be exact: `shape.lexical` says so."""
+    """Whether a counter of a relation was written as a float too large to be exact, which `shape.lexical` reports."""
     floats = {deviation.path for deviation in sample.deviations if deviation.requirement == LEXICAL.id}
     if floats.isdisjoint(row.counters):
         return False
@@ -171,7 +171,7 @@ def _is_rounded(row: ResolvedRelation, sample: Sample) -> bool:
 def known_before(
     seen: Observed, connection: ConnectionState
 ) -> tuple[Sequence[Counters | None] | None, EvidenceExchange | None]:
-    """Counters of the connection that were known before the request was sent, and who had them."""
+    """The connection's counters known before the request was sent, and the exchange that had them."""
     last = connection.last
     if last is not None and last.received_ns < seen.exchange.sent_ns:
         return connection.last_blocks, last
@@ -198,7 +198,7 @@ def _pending(
 
 
 def proof_of(pending: PendingViolation, after: EvidenceExchange | None) -> tuple[EvidenceExchange, ...]:
-    """The sample before, the one that violates, and the one after."""
+    """The exchanges of the sample before, of the violating one, and of the one after."""
     before = () if pending.before_held is None else (pending.before_held,)
     return (*before, pending.exchange, *(() if after is None else (after,)))
 

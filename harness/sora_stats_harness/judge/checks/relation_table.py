@@ -1,4 +1,4 @@
-"""The relations between counters, as data. Each holds in public captures, and a protocol says why."""
+"""The relations between counters, as data. Each holds in public captures, for a reason that a protocol gives."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Operator = Literal["==", "<="]
 
 
 def relation_row(name: str, title: str, source: str, traffic: str) -> Requirement:
-    """A requirement on counters of one sample."""
+    """Make the requirement of a relation between counters of one sample."""
     return Requirement(
         id=f"relation.{name}",
         level=Level.PROVEN,
         title=title,
         reason="Every consumer that adds, subtracts or divides these counters relies on it.",
-        grounds="It holds in every public capture, and a protocol or the names say why. A body that no response before and "
-        "after confirms is a HABIT, or INFO where some might have come.",
+        grounds="It holds in every public capture, and a protocol or the names say why. Without responses before "
+        "and after to confirm it, it is a HABIT, or INFO if there might have been some.",
         source=source,
         message="{field} contradicts other counters{unsure}",
         needs_traffic=traffic,
@@ -36,13 +36,13 @@ TOTAL_BYTE_SIZE: Final = relation_row(
 )
 DECRYPT_SKIPPED: Final = relation_row(
     "decrypt_skipped",
-    "What was not decrypted is audio or video",
+    "Undecrypted packets are audio or video",
     f"{DOCUMENTATION_SOURCE}: rtp",
     "packets not decrypted",
 )
 DECRYPT_SKIPPED_RECEIVED: Final = relation_row(
     "decrypt_skipped_received",
-    "No more is left undecrypted than was received",
+    "No more packets are undecrypted than received",
     f"{DOCUMENTATION_SOURCE}: rtp",
     "RTP packets",
 )
@@ -105,10 +105,10 @@ SIMULCAST_SUM: Final = relation_row(
 
 class RelationTemplate(msgspec.Struct, frozen=True, kw_only=True):
     """
-    `left operator right`, both sums over paths; a path's last name may end in `*`, for all counters that begin so.
+    `left operator right`, both sums over paths; a path's last name may end in `*`, for all counters with that prefix.
 
-    `each` holds every path of the left by itself against the right. While a counter of `unless` is not 0, `==` is only
-    `>=`. `scale` multiplies the terms of the left, path by path.
+    With `each`, every path of the left is compared separately. If a counter of `unless` is not 0, `==` means `>=`.
+    `scale` multiplies the terms of the left, path by path.
     """
 
     requirement: Requirement
@@ -119,7 +119,7 @@ class RelationTemplate(msgspec.Struct, frozen=True, kw_only=True):
     each: bool = False
     unless: tuple[str, ...] = ()
     but: tuple[str, ...] = ()
-    """Paths that a `*` of the left leaves out."""
+    """Paths that a `*` on the left excludes."""
 
 
 _LOSS_COUNTERS = (
@@ -130,7 +130,7 @@ _LOSS_COUNTERS = (
 
 
 def _for_both_directions(template: RelationTemplate) -> Iterator[RelationTemplate]:
-    """A relation for what is received, and the same for what is sent."""
+    """A relation for received, and the same for sent."""
     for way in ("received", "sent"):
 
         def fill(paths: tuple[str, ...], way: str = way) -> tuple[str, ...]:
@@ -217,7 +217,7 @@ RELATION_TEMPLATES: Final[tuple[RelationTemplate, ...]] = (
             operator="<=",
             right=("rtp.total_WAY_rtp",),
             but=("rtp_hdrext.total_WAY_rtp_hdrext_unknown",),
-        ),  # its later name
+        ),  # its name in later editions
         RelationTemplate(
             requirement=SCTP_CHUNKS,
             left=("sctp.total_WAY_sctp",),
@@ -324,6 +324,6 @@ RELATION_TEMPLATES: Final[tuple[RelationTemplate, ...]] = (
         for name in _SIMULCAST_NAMES
     ),
 )
-"""Every relation but that of the unstable level, which involves a gauge."""
+"""Every relation except that of the unstable level, which involves a gauge."""
 
 RELATION_REQUIREMENTS: Final = tuple(dict.fromkeys(template.requirement for template in RELATION_TEMPLATES))

@@ -1,10 +1,10 @@
 """
-Relations between counters of one sample, and how they are judged though a response may be put together piecemeal.
+Evaluates relations between counters of one sample, and judges them although a server may read counters a moment apart.
 
 A correct server may read its counters a moment apart, so a relation that does not hold in a sample R proves nothing by
-itself. With P, known before R was asked for, and N, asked for after R had arrived, every counter of R lies between those
-of P and N. So `x == y` is violated only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R exceeds
-y in N. Without such neighbours a violation is unconfirmed.
+itself. Take P, known before R was requested, and N, requested after R had arrived: every counter of R lies between
+those of P and N. So `x == y` is violated only if x in R lies outside of [y in P, y in N], and `x <= y` only if x in R
+exceeds y in N. Without such neighbours a violation is unconfirmed.
 
 The relations themselves are data, in `relation_table`.
 """
@@ -38,19 +38,19 @@ class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     field: Path
     text: str
     counters: tuple[Path, ...]
-    """All that it is about."""
+    """Every counter in it."""
 
     def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
-        """Both sides in a sample; None where one of their counters is absent or masked."""
+        """Both sides in a sample; None if one of their counters is absent or masked."""
         left, right = sum_terms(self.left, blocks), sum_terms(self.right, blocks)
         return None if left is None or right is None else (left, right)
 
     def involves(self, places: Collection[tuple[int | str, int]]) -> bool:
-        """Whether one of its counters is among these, by block and number; a label's never is."""
+        """Whether one of its counters is among these, given by block and number; labels have none."""
         return any((block, counter) in places for _, block, counter in (*self.left, *self.right, *self.unless))
 
     def is_exact(self, blocks: Blocks) -> bool:
-        """Whether `==` means just that."""
+        """Whether `==` means equality, because all counters of `unless` are 0."""
         return self.operator == "==" and all(sum_terms((term,), blocks) == 0 for term in self.unless)
 
     def is_violated(self, blocks: Blocks) -> bool:
@@ -65,7 +65,7 @@ class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sum_terms(terms: Sequence[WeightedCounter], blocks: Blocks) -> int | None:
-    """The sum of some counters of a sample; None where one of them is absent or masked."""
+    """The sum of some counters of a sample; None if one of them is absent or masked."""
     result = 0
     for factor, block, counter in terms:
         counters = blocks[block]
@@ -82,13 +82,13 @@ def is_violated_between(
     Judge a sample R, in which the relation does not hold, by its neighbours.
 
     Args:
-        before: The counters of P, or the largest known before R was asked for; None where there are none.
-        blocks: Those of R.
-        after: Those of N; None where there are none.
+        before: The counters of P, or the largest known before R was requested; None if there are none.
+        blocks: The counters of R.
+        after: The counters of N; None if there are none.
 
     Returns:
-        Whether the relation is violated whenever the server read its counters; None where a neighbour that could tell is
-        not there.
+        Whether the relation is violated whenever the server read its counters; None if the neighbour that would show it
+        is missing.
     """
     sides = row.evaluate(blocks)
     if sides is None:
@@ -102,7 +102,7 @@ def is_violated_between(
             return None
         high = sum_terms(row.right, after)
         return None if high is None else row.is_exact(after) and left > high
-    if row.operator == "==":  # only >= is promised
+    if row.operator == "==":  # then only >= must hold
         high = None if after is None else sum_terms(row.left, after)
         return None if high is None else right > high
     high = None if after is None else sum_terms(row.right, after)
@@ -110,7 +110,7 @@ def is_violated_between(
 
 
 def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation, ...]:
-    """The relations of which an edition has every counter, with their places in a sample's blocks."""
+    """The relations whose counters an edition has, with the places of these in a sample's blocks."""
     places = {
         (*block.path, field.name): (block.index, counter)
         for block in blocks
@@ -160,14 +160,14 @@ def _describe_terms(terms: Sequence[tuple[int, Path]]) -> str:
 
 
 BlocksPredicate = Callable[[Blocks], bool]
-"""Whether any of some rows might be missed in a sample. TypeError where a block is absent."""
+"""Whether a sample might violate any of some rows. Raises TypeError if a block is absent."""
 
 
 class RelationFilter:
     """
-    All rows, and a quick look at whether any of them might be missed.
+    All rows, with a quick test whether a sample might violate any of them.
 
-    The look may err by suspecting a sample with masked counters, never by letting a miss pass.
+    The test may suspect a correct sample with masked counters, but never passes a violation.
     """
 
     def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
@@ -183,12 +183,12 @@ class RelationFilter:
 
     def may_be_violated(self, blocks: Blocks, last: Blocks | None) -> bool:
         """
-        Look at a sample.
+        Test a sample quickly.
 
         Args:
             blocks: Its counters.
-            last: Those of a sample that was looked at before: blocks that are the same tuples are passed over. None
-                where there is none, or where it was suspicious.
+            last: The counters of the sample that was tested before: blocks that are the same tuples are skipped. None
+                if there is none, or if it was suspicious.
         """
         try:
             if last is None:
@@ -212,14 +212,14 @@ class RelationFilter:
             try:
                 if not look(blocks):
                     continue
-            except TypeError:  # a block is absent: nothing is promised
+            except TypeError:  # a block is absent: the relation doesn't apply
                 continue
             yield from (row for row in rows if row.is_violated(blocks))
 
 
 @lru_cache(8)
 def compile_relations(rows: tuple[ResolvedRelation, ...]) -> RelationFilter:
-    """The filter of some rows; each test has a judge of its own, and compiling takes as long as one of its requests."""
+    """The filter of some rows, cached: each test makes a judge, and compiling takes as long as one request."""
     return RelationFilter(rows)
 
 
@@ -228,7 +228,7 @@ def _needed_counters(rows: Sequence[ResolvedRelation]) -> tuple[int, ...]:
 
 
 def _merge_groups_sharing_blocks(groups: Sequence[list[ResolvedRelation]]) -> list[list[ResolvedRelation]]:
-    """Groups that share a block become one, so that each block is unpacked once."""
+    """Merge groups that share a block, so that each block is unpacked once."""
     merged: list[list[ResolvedRelation]] = []
     for rows in groups:
         mine = list(rows)
@@ -241,11 +241,11 @@ def _merge_groups_sharing_blocks(groups: Sequence[list[ResolvedRelation]]) -> li
 
 def _compile_predicate(rows: Sequence[ResolvedRelation]) -> BlocksPredicate:
     """
-    One function for many comparisons, compiled from source in which nothing but integers and fixed words stand.
+    Compile one function for many comparisons, from source that consists of integers and fixed words only.
 
-    A sample takes 30 us so, where the 71 rows one after the other take 208, and sums by `itemgetter` over one flat list
-    152: without the accelerator that would double what judging a response costs. Blocks are unpacked into local variables,
-    and left sides of one counter each against the same right side become one `max`.
+    A sample takes 30 us this way. The 71 rows one after the other take 208 us, and sums by `itemgetter` over one flat
+    list 152 us, which without the accelerator would double the cost of judging a response. Blocks are unpacked into
+    local variables, and left sides of one counter with the same right side become one `max`.
     """
     needed = _needed_counters(rows)
     tests: list[str] = []
@@ -276,7 +276,7 @@ def _variable_name(block: int, counter: int) -> str:
 
 
 def _sum_expression(terms: Sequence[WeightedCounter]) -> str:
-    """Terms with the same factor together: fewer multiplications."""
+    """The source of a sum; terms with the same factor are grouped, which saves multiplications."""
     by_factor: dict[int, list[str]] = {}
     for factor, block, counter in terms:
         by_factor.setdefault(factor, []).append(_variable_name(block, counter))

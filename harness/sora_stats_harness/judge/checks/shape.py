@@ -1,4 +1,4 @@
-"""A sample has the documented shape: the rows, and the check that reports what the reader found to deviate."""
+"""The rules about a sample's shape, and the check that reports the deviations that the reader found."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from ..verdict import JudgeResult
 
 ABSENT: Final = "absent"
-"""The class of fault where there is no value at all."""
+"""The class of fault for an absent value."""
 
-NOT_JSON: Final = "a body that is no JSON"
+NOT_JSON: Final = "a body that is not JSON"
 
 REQUIRED: Final = Requirement(
     id="shape.required",
     level=Level.MUST,
-    title="A group that is there has all its documented fields",
+    title="A group that is present has all its documented fields",
     reason="Consumers read fields by name and take a missing one for zero, or stop.",
-    grounds="The page lists these fields. What an edition only carries over from another one is a HABIT.",
+    grounds="The page lists these fields. A field that an edition only carries over from another one is a HABIT.",
     source=DOCUMENTATION_SOURCE,
     message="{field} is missing",
     masked_by=NOT_JSON,
@@ -35,7 +35,7 @@ TYPE: Final = Requirement(
     level=Level.MUST,
     title="Every field has its documented JSON type",
     reason="Typed consumers stop at any other.",
-    grounds="The page documents the types. What an edition only carries over from another one is a HABIT.",
+    grounds="The page documents the types. A field that an edition only carries over from another one is a HABIT.",
     source=DOCUMENTATION_SOURCE,
     message="{field} has another type",
     masked_by=NOT_JSON,
@@ -47,7 +47,7 @@ RANGE: Final = Requirement(
     reason="A negative counter is a wrapped one.",
     grounds="The page documents the limits.",
     source=DOCUMENTATION_SOURCE,
-    message="{field} is out of its limits",
+    message="{field} is outside its limits",
     masked_by="another type at the same place",
 )
 PATTERN: Final = Requirement(
@@ -57,7 +57,7 @@ PATTERN: Final = Requirement(
     reason="Rates are differences divided by them.",
     grounds="The page documents the form of a time.",
     source=f"{DOCUMENTATION_SOURCE}; RFC 3339",
-    message="{field} is no time as documented",
+    message="{field} is not a time in the documented form",
     masked_by="another type at the same place",
 )
 ENUM: Final = Requirement(
@@ -74,7 +74,7 @@ ENUM: Final = Requirement(
 GROUP: Final = Requirement(
     id="shape.group",
     level=Level.HABIT,
-    title="Every documented group is there",
+    title="Every documented group is present",
     reason="The page shows one connection, and does not promise every group for every kind.",
     grounds="The page shows one connection that has every group; connections of another kind may lack some.",
     source=DOCUMENTATION_SOURCE,
@@ -88,7 +88,7 @@ UNKNOWN: Final = Requirement(
     reason="The documentation or the server has moved on.",
     grounds="A correct server may be newer than the documentation.",
     source=DOCUMENTATION_SOURCE,
-    message="{field} is in no documentation",
+    message="{field} is not documented",
     masked_by=NOT_JSON,
 )
 LEXICAL: Final = Requirement(
@@ -96,7 +96,8 @@ LEXICAL: Final = Requirement(
     level=Level.PROVEN,
     title="Integers are written as integers",
     reason="1.0 and 1e3 are integers to JSON Schema and floats to many parsers.",
-    grounds="A counter counts whole things. A server that writes one with a fraction or an exponent keeps it as a float, which rounds above 2^53.",
+    grounds="A counter counts whole things. A server that writes one with a fraction or an exponent keeps it as a "
+    "float, which rounds above 2^53.",
     source="JSON Schema 2020-12, 6.1.1",
     needs=NEEDS_BYTES,
     message="{field} is an integer written with a fraction or an exponent",
@@ -119,7 +120,7 @@ SHAPE_REQUIREMENTS: Final = {
 
 
 class ShapeCheck(Check):
-    """The shape of a body and of every sample in it."""
+    """Reports how a body and its samples deviate from the documented shape."""
 
     requirements: tuple[Requirement, ...] = tuple(SHAPE_REQUIREMENTS.values())
     stage = Stage.SHAPE
@@ -127,10 +128,12 @@ class ShapeCheck(Check):
     def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
         self._counts = counts
         self._carried_over = _find_carried_over_fields(edition)
-        """What the edition only carries over from another: its absence, or another shape, is no MUST."""
+        """
+        Fields that the edition only carries over from another one: their absence or another shape violates no MUST.
+        """
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Report what the reader found."""
+        """Report the deviations that the reader found."""
         body = seen.body
         if body is None:
             return ()
@@ -149,7 +152,7 @@ class ShapeCheck(Check):
         return found
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the counts, which are the same for all but one."""
+        """Add the counts, which are the same for all requirements but one."""
         for target, counts in self._counts.of_target.items():
             for row in self.requirements:
                 result.count(row, target, counts.labelled_samples if row is ENUM else counts.samples)
@@ -174,7 +177,7 @@ class ShapeCheck(Check):
 
 
 def _find_carried_over_fields(edition: Edition) -> frozenset[tuple[str, ...]]:
-    """Fields that are only carried over, and groups that hold no others."""
+    """Fields that are only carried over, and groups that consist of these."""
     sure = {
         field.path[:depth]
         for field in edition.fields

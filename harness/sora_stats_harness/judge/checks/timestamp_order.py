@@ -1,4 +1,4 @@
-"""Among overlapping samples of a connection, the one with the earlier timestamp has no larger counter."""
+"""The rule that among overlapping samples of a connection, the one with the earlier timestamp has no larger counter."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ TIMESTAMP_ORDER: Final = Requirement(
     id="counter.timestamp_order",
     level=Level.PROVEN,
     title="Among overlapping responses, the earlier timestamp has no larger counter",
-    reason="Rates are differences divided by the stamp. A server may stamp a response and read its counters at different "
-    "moments, so it is INFO unless you say with --tear how far these may be apart.",
-    grounds="It follows from what you state with --tear. Without that a correct server may do otherwise, and it is INFO.",
+    reason="Rates are differences divided by the stamp. A server may stamp a response and read its counters at "
+    "different moments, so it is INFO unless you say with --tear how far these may be apart.",
+    grounds="It follows from what you state with --tear. Without --tear a correct server may do otherwise, so it is "
+    "INFO.",
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_TIMES,
     message="{field} is larger in a response with an earlier timestamp: {stamps}",
     needs_traffic="overlapping responses about one connection",
-    masked_by="a counter of the connection that violates counter.monotonic, or a timestamp that is none",
+    masked_by="a counter of the connection that violates counter.monotonic, or a timestamp that is not valid",
 )
 
 
@@ -36,12 +37,12 @@ class TimestampOrderCheck(Check):
     """
     Compares overlapping samples by their timestamps.
 
-    Violations are held back until the connection leaves: where its counters fell, that is another requirement's.
+    Violations are held back until the connection leaves: if its counters fell, that is another requirement's finding.
 
     Args:
         blocks: The edition's blocks of counters.
-        tear_ns: How far apart the server stamps a response and reads it, if the user says so: stamps closer than this are
-            not compared. None where nobody knows.
+        tear_ns: How far apart the server stamps a response and reads its counters, as stated by the user; stamps closer
+        than this are not compared. None if unknown.
     """
 
     requirements: tuple[Requirement, ...] = (TIMESTAMP_ORDER,)
@@ -53,7 +54,7 @@ class TimestampOrderCheck(Check):
         self._level = Level.INFO if tear_ns is None else Level.PROVEN
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a sample with those that overlap it, and keep it while a request is open that may overlap it."""
+        """Compare a sample with those that overlap it, and keep it as long as an open request may overlap it."""
         connection, mine = seen.connection, seen.stamped
         if mine is None:
             return ()
@@ -67,14 +68,14 @@ class TimestampOrderCheck(Check):
         return ()
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """Report what was held back."""
+        """Report the violations that were held back."""
         for connection_id, connection in state.leaving.items():
             if not connection.decreased_counters:
                 yield from self._held_back(connection_id, connection)
             connection.timestamp_violations.clear()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Exchanges that came too late were put in no order."""
+        """Add the counts; exchanges that came too late were not compared."""
         if result.coverage.late:
             result.late = (*result.late, TIMESTAMP_ORDER.id)
 
@@ -109,6 +110,6 @@ class TimestampOrderCheck(Check):
 
 
 def _describe(sample: StampedSample) -> str:
-    """Its stamp, and how long its response took."""
+    """A sample's stamp, and how long its response took."""
     lasted_ns = sample.received_ns - sample.sent_ns
     return f"{format_utc_ns(sample.stamp_ns)} (in {lasted_ns / 1e6:.1f} ms)"

@@ -1,6 +1,4 @@
-"""
-The check that a connection's current network level has been counted: the one relation between a gauge and counters.
-"""
+"""The rule that a connection's current network level was counted: the only relation between a gauge and counters."""
 
 from __future__ import annotations
 
@@ -36,19 +34,19 @@ COUNTER_PREFIX: Final = "total_unstable_level"
 
 
 class PendingLevel(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A level whose counter is 0, waiting for the next sample to show whether it was just being counted."""
+    """A level whose counter is 0, until the next sample shows whether it was just about to be counted."""
 
     exchange: EvidenceExchange
     index: int | None
     level: int
     level_before: int | None
     proof: tuple[EvidenceExchange, ...]
-    """What came before, and the exchange."""
+    """The earlier exchanges, and this one."""
 
 
 class UnstableLevelCheck(Check):
     """
-    A level that a connection has had for three samples in a row has been counted.
+    Checks that a level which a connection had in three consecutive samples was counted.
 
     Args:
         blocks: The edition's blocks of counters.
@@ -62,10 +60,10 @@ class UnstableLevelCheck(Check):
         self._block = find_level_block(blocks)
         self._unconfirmed = 0
         self._settled = Counter[Target | None]()
-        """Samples of connections that are settled."""
+        """Counts of connections that have left."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Decide what is pending, and look at this sample's level."""
+        """Decide what is pending, and judge this sample's level."""
         connection, sample, block = seen.connection, seen.sample, self._block
         if block is None:
             return ()
@@ -92,7 +90,7 @@ class UnstableLevelCheck(Check):
         return found
 
     def finish(self, state: State) -> Iterable[Violation]:
-        """No sample to decide by will come."""
+        """Decide what is pending without a later sample."""
         for connection_id, connection in state.leaving.items():
             for pending in connection.pending_levels:
                 self._unconfirmed += 1
@@ -103,7 +101,7 @@ class UnstableLevelCheck(Check):
             connection.level_samples = connection.samples_of.copy()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """It was checked in all samples of connections that ever had a level counted."""
+        """Add the counts: the rule was checked in all samples of connections that ever had a level counted."""
         result.coverage.relations_unconfirmed += self._unconfirmed
         checked = self._settled.copy()
         for state in states:
@@ -119,7 +117,7 @@ class UnstableLevelCheck(Check):
         return self._group is not None and any(count > 0 for count in blocks[self._group] or ())
 
     def _has_decreased(self, connection: ConnectionState) -> bool:
-        """What fell is another requirement's."""
+        """Whether a counter of a level fell, which is another requirement's finding."""
         return any(block == self._block for block, _ in connection.decreased_counters)
 
     def _decide_pending(
@@ -175,7 +173,7 @@ def _violation(
 
 
 def find_level_block(blocks: Sequence[CounterBlock]) -> int | None:
-    """The block of total_unstable_level0, 1, …, if its counters are just those."""
+    """The block that consists of total_unstable_level0, 1, …; None if there is no such block."""
     for block in blocks:
         names = [f"{COUNTER_PREFIX}{level}" for level in range(len(block.counters))]
         if block.path == GROUP_PATH and [field.name for field in block.counters] == names:

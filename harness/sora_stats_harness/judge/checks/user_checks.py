@@ -1,4 +1,4 @@
-"""A user's own checks, from a Python file."""
+"""Loads a user's own checks from Python files."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ MODULE_PREFIX: Final = "sora_harness_checks_"
 
 def load_user_checks(path: str | Path) -> tuple[Check, ...]:
     """
-    Run a file and make one of each check that it defines, in the order of the file.
+    Run a file, and make an instance of each check that it defines, in the order of the file.
 
-    A check is a class that inherits from `Check`; those that only others inherit from define no `requirements`. Each call
-    makes new ones: a judge must not share its checks with another.
+    A check is a class that inherits from `Check`; a class without `requirements` counts as a base class for others.
+    Each call makes new instances, since judges must not share checks.
 
     Args:
         path: A Python file.
 
     Raises:
-        UsageError: It can't be run, or has no check, or a requirement's id is taken or has no family.
+        UsageError: The file can't be run, or has no check, or a requirement's id is taken or has no family.
     """
     module = _run_file(Path(path))
     classes = [
@@ -67,7 +67,7 @@ def _run_file(path: Path) -> ModuleType:
     name = MODULE_PREFIX + path.stem
     spec = spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is no Python file: its name must end in .py")
+        raise UsageError(f"{path} is not a Python file: its name must end in .py")
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look up their module there
     try:
@@ -79,12 +79,14 @@ def _run_file(path: Path) -> ModuleType:
 
 
 def _validate_requirements(path: str | Path, rows: list[object]) -> None:
-    from ..requirements import REQUIREMENTS  # collects the checks of this package, which are still being imported above
+    from ..requirements import (
+        REQUIREMENTS,
+    )  # not at the top: it imports the checks of this package, which import this module
 
     taken = set(REQUIREMENTS)
     for row in rows:
         if not isinstance(row, Requirement):
-            raise UsageError(f"{path}: {row!r} is no Requirement")
+            raise UsageError(f"{path}: {row!r} is not a Requirement")
         if "." not in row.id.strip("."):
             raise UsageError(f"{path}: the requirement id {row.id!r} must have a family and a name, like 'mine.rule'")
         if row.id in taken:

@@ -1,10 +1,10 @@
 """
-Wrong requests: how a server says no.
+The rules about wrong requests: how a server refuses them.
 
-Two things are due to every caller and are MUST: no 5xx for the caller's own mistake, and JSON or nothing. The exact shape
-was measured on the open-source dispatcher whose headers and error shape the API shares; that Sora uses it is an
-inference, so the shape is a HABIT. What is expected follows from the request alone. One fault gives one finding: an
-response that already violates a MUST here is not compared with the shape.
+Two rules are MUST: no 5xx for the caller's own mistake, and a body of JSON or none. The exact shape of a refusal was
+measured on the open-source dispatcher whose headers and error shape the API shares; that Sora uses it is an inference,
+so the shape is a HABIT. The request alone determines the expected response. One fault gives one finding: a response
+that already violates a MUST here is not compared with the shape.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ NO_5XX: Final = Requirement(
     level=Level.MUST,
     title="A wrong request never gets a status of 5xx",
     reason="The caller's mistake must not look like the server's.",
-    grounds="RFC 9110, 15.6: with 5xx a server says that the mistake is its own.",
+    grounds="RFC 9110, 15.6: a 5xx status says that the server made the mistake.",
     source="RFC 9110, 15.6",
     needs=NEEDS_PROBES,
     message="{request} gets status {status}",
@@ -41,7 +41,7 @@ JSON_OR_EMPTY: Final = Requirement(
     level=Level.MUST,
     title="A wrong request gets a body of JSON, or none",
     reason="Clients parse the reason.",
-    grounds="The page documents an API of JSON: a client has nothing else to read a reason with.",
+    grounds="The page documents an API of JSON, so clients have no parser for anything else.",
     source=DISPATCHER_SOURCE,
     needs=NEEDS_PROBES,
     message="{request} gets status {status}",
@@ -60,7 +60,7 @@ def _row(name: str, title: str, *, large: bool = False) -> Requirement:
         id=shape_id(name),
         level=Level.HABIT,
         title=title,
-        reason="Clients and their authors find the mistake by it.",
+        reason="It shows clients and their authors what the mistake is.",
         grounds="Inferred from the open-source dispatcher: that Sora uses it is documented nowhere.",
         source=DISPATCHER_SOURCE,
         needs=NEEDS_PROBES | {RequiredCapability.LARGE_PROBE} if large else NEEDS_PROBES,
@@ -79,16 +79,16 @@ ERROR_SHAPES: Final = {
         _row("unknown_service", "A service that does not exist gets InvalidTarget"),
         _row("unknown_target", "An unknown version or operation without a body gets MissingTarget"),
         _row("unknown_target_json", "An unknown version or operation with a JSON body gets SchemaNotFound"),
-        _row("unknown_target_invalid_json", "An unknown target with a body that is no JSON gets InvalidJSON"),
+        _row("unknown_target_invalid_json", "An unknown target with a body that is not JSON gets InvalidJSON"),
         _row("no_body", "A missing body gets MissingTargetFunction"),
-        _row("invalid_json", "A body that is no JSON gets InvalidJSON"),
+        _row("invalid_json", "A body that is not JSON gets InvalidJSON"),
         _row("missing_key", "A missing key gets InvalidJSON, which names it"),
         _row("wrong_type", "An argument of a wrong type gets InvalidJSON, which names it"),
         _row("large_body", "A body over 8,000,000 bytes gets 413, or the same response as a shorter one", large=True),
         _row("options", "OPTIONS gets 200 and no body, or what any method other than POST gets"),
     )
 }
-"""By id, the requirements on the exact shape of an error, in the order of the table."""
+"""The requirements on the exact shape of an error by id, in the order of the table."""
 
 LARGE_BODY: Final = ERROR_SHAPES[shape_id("large_body")]
 
@@ -107,7 +107,7 @@ _ANY_OBJECT: Final = _AnyBody.OBJECT
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _ExpectedResponse:
-    """A response that is as it should be; in `body`, _OBJECT stands for any object."""
+    """An expected response; in `body`, _OBJECT stands for any object."""
 
     status: int
     body: object = _EMPTY_BODY
@@ -117,7 +117,7 @@ class _ExpectedResponse:
 
 
 class WrongRequestCheck(Check):
-    """How a server refuses requests that are wrong on purpose."""
+    """Judges how a server refuses requests that are wrong on purpose."""
 
     requirements: tuple[Requirement, ...] = (NO_5XX, JSON_OR_EMPTY, *ERROR_SHAPES.values())
     stage = Stage.WRONG_REQUESTS
@@ -132,11 +132,11 @@ class WrongRequestCheck(Check):
 
 def check_probe_response(exchange: Exchange) -> tuple[list[Requirement], list[Violation]]:
     """
-    Hold the response to a wrong request against the table of wrong requests.
+    Compare the response to a wrong request with the table of expected responses.
 
     Returns:
-        The requirements that were checked, and the violations. Both are empty where `request.probe` is not set,
-        and where there is no response (that is `http.complete`'s). Of a cut response only the status counts.
+        The requirements that were checked, and the violations. Both are empty if `request.probe` is not set, or if
+        there is no response (which `http.complete` reports). Of a cut response only the status is judged.
     """
     response, probe = exchange.response, exchange.request.probe
     if probe is None or response is None:
@@ -153,7 +153,7 @@ def check_probe_response(exchange: Exchange) -> tuple[list[Requirement], list[Vi
             return [NO_5XX], []
         except strict_json.StrictJsonError as error:
             if has_fault(exchange, "surplus"):
-                return [NO_5XX], []  # it was cut by its own length, and that is a finding already
+                return [NO_5XX], []  # its Content-Length cut it, which is already a finding
             found = f"{_describe_response(response)} ({describe_body_fault(exchange, str(error))})"
             return [NO_5XX, JSON_OR_EMPTY], [
                 _make_violation(exchange, JSON_OR_EMPTY, "not json", "JSON or no body", found)
@@ -177,9 +177,9 @@ def _check_error_shape(
         return [_make_violation(exchange, probe, "status", expected, _describe_response(response))]
     places = [place for each in candidates if (place := _first_difference(each.body, value)) is not None]
     if len(places) == len(candidates):
-        place = max(places, key=len)  # the nearest miss
+        place = max(places, key=len)  # the most similar expected response
         return [_make_violation(exchange, probe, "body", expected, _describe_response(response), place)]
-    # Where a response ends is no part of a refusal: a proxy may send it in chunks, or until the close.
+    # How the body is framed doesn't matter: a proxy may send it in chunks, or until the close.
     labels = ", ".join(value for name, value in response.headers if name.lower() == "content-type")
     if response.body and "application/json" not in media_types(labels):
         actual = response.header("content-type") or "no Content-Type"
@@ -213,7 +213,7 @@ def _make_violation(
     )
 
 
-# What the table says, row by row: from the request to the responses that are right.
+# The rows of the table: from the request to the expected responses.
 
 
 def _expect_path(request: Request) -> list[_ExpectedResponse]:
@@ -274,7 +274,9 @@ def _expect_wrong_type(request: Request) -> list[_ExpectedResponse]:
 
 
 def _expect_large_body(request: Request) -> list[_ExpectedResponse]:
-    """Newer servers have a limit; older ones read it all and miss the key that the probe leaves out."""
+    """
+    Newer servers have a limit; older ones read the whole body, and complain about the key that the probe leaves out.
+    """
     return [
         _ExpectedResponse(status=413),
         _ExpectedResponse(status=413, body=_ANY_OBJECT),
@@ -313,7 +315,7 @@ def _error_body(error_type: str, reason: object = _EMPTY_BODY) -> _ExpectedRespo
 
 
 def _invalid_data_body(*, data: object, error: str, path: list[str]) -> _ExpectedResponse:
-    """The schema in it is the server's own, of which only the measured dispatcher's is known: any object will do."""
+    """The error about an argument. It contains the server's own schema, for which any object is accepted."""
     reason = {"data": data, "error": error, "invalid": "data", "path": path, "schema": _ANY_OBJECT}
     return _error_body("InvalidJSON", [reason])
 
@@ -338,7 +340,7 @@ def _sent_arguments(request: Request) -> dict[str, object]:
 def _first_difference(
     expected: object, value: object, path: tuple[str | int, ...] = ()
 ) -> tuple[str | int, ...] | None:
-    """The place of the first difference, or None. True is not 1, and 1.0 is not 1."""
+    """The place of the first difference, or None. True differs from 1, and so does 1.0."""
     if expected is _ANY_OBJECT:
         return None if isinstance(value, dict) else path
     if type(expected) is not type(value):

@@ -1,5 +1,5 @@
 """
-How much a server bears, and what asking it costs: searches and statistics, without sockets.
+Capacity searches, and statistics about the cost of requests, without sockets.
 
-What is measured comes in through narrow interfaces, so that every decision can be tried against made-up servers.
+Measurements come in through narrow interfaces, so that every decision can be tested with made-up servers.
 """

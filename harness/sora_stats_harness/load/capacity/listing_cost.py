@@ -1,8 +1,8 @@
 """
-Fits what a listing costs: a constant, and so much for each connection.
+Fits the cost of a listing: a constant, and an amount for each connection.
 
-Sizes are ten or a hundred times apart, and so are the times. Each size weighs the same in the fit by its relative error;
-else the largest alone would decide, and the constant would be anything.
+Sizes differ by factors of ten or a hundred, and so do times. The fit minimises relative errors, so that each size has
+the same weight; otherwise only the largest would count, and the constant would be arbitrary.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from ...judge.measured_results import ListingCost, ListingCostPoint
 from ..slo import Slo
 
 MIN_SIZES: Final = 3
-"""Different numbers of connections that a line needs: through two there is always one."""
+"""How many different numbers of connections a line needs; any two points are on a line."""
 
 MIN_SIZE_RATIO: Final = 1.5
-"""The largest number of connections is at least so many times the smallest, or constant and slope can't be told apart."""
+"""The least ratio of the largest to the smallest number of connections, to tell constant and slope apart."""
 
 MAX_LINEAR_DEVIATION: Final = 0.1
-"""A size may be this far off the line, over the line's value."""
+"""How far off the line a size may be, relative to the line's value."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListingMeasurement:
-    """One listing: of how many connections, in what service time, with how many bytes of body."""
+    """One listing: its connections, service time, and bytes of body."""
 
     connections: int
     time_us: int
@@ -49,10 +49,11 @@ class LinearFit:
 
 def fit_line(points: Sequence[tuple[int, float]]) -> LinearFit | None:
     """
-    The line through points (n, value) that is nearest by relative error.
+    The line through points (n, value) with the least relative error.
 
     Returns:
-        None where there are fewer than three different n, where they are too much alike, or a value is not positive.
+        The line; None if there are fewer than three different n, if they are too similar, or if a value is not
+        positive.
 
     >>> line = fit_line([(10, 120.0), (100, 300.0), (1000, 2100.0)])
     >>> round(line.constant, 6), round(line.slope, 6)
@@ -82,10 +83,10 @@ def fit_listing_cost(
     Fit the cost of listings.
 
     Args:
-        samples: In any order; sizes that were met once count as much as others.
-        scrapers: How many ask for listings, each on its own.
-        slo: On the response time of a listing; the shortest interval is one in which even the last of all scrapers,
-            served one after another, keeps it.
+        samples: The listings, in any order; each size has the same weight, however often it occurred.
+        scrapers: How many scrapers will request listings.
+        slo: An objective for the response time of a listing; the shortest interval is one in which even the last of all
+        scrapers, served one after another, keeps it.
     """
     by_size: dict[int, list[ListingMeasurement]] = defaultdict(list)
     for sample in samples:
@@ -125,7 +126,7 @@ def _cost_point(samples: Sequence[ListingMeasurement], middle_us: float, line: L
 
 
 def _shortest_interval_s(points: Sequence[ListingCostPoint], scrapers: int, slo: Slo | None) -> float | None:
-    """At the largest size, with the slowest response that was seen of it, for all scrapers one after another."""
+    """The interval for all scrapers one after another, at the largest size with its slowest response."""
     if not points:
         return None
     all_us = scrapers * points[-1].high_us
@@ -138,21 +139,21 @@ def _cost_statement(points: Sequence[ListingCostPoint], line: LinearFit | None) 
     if line is None:
         met = f"{points[0].connections:,} to {points[-1].connections:,}" if points else "none"
         return (
-            f"no fit: it takes {MIN_SIZES} different numbers of connections, the largest {MIN_SIZE_RATIO:g} times the smallest or "
-            f"more; met were {met}"
+            f"no fit: it takes {MIN_SIZES} different numbers of connections, the largest at least {MIN_SIZE_RATIO:g} "
+            f"times the smallest; there were {met}"
         )
     worst = max(points, key=lambda point: abs(point.residual))
     shape = f"{line.constant / 1000:.3g} ms and {line.slope:.4g} us for each connection"
     if abs(worst.residual) <= MAX_LINEAR_DEVIATION:
         return f"linear: {shape}; no size is more than {abs(worst.residual):.1%} off"
     return (
-        f"not linear: at {worst.connections:,} connections a listing takes {1 + worst.residual:.2f} times what the nearest "
-        f"line ({shape}) gives, so the line must not be used for other sizes"
+        f"not linear: at {worst.connections:,} connections a listing takes {1 + worst.residual:.2f} times what the "
+        f"nearest line ({shape}) gives, so the line must not be used for other sizes"
     )
 
 
 def interval_statement(found: ListingCost) -> str:
-    """How often so many scrapers can ask, in a sentence."""
+    """How often the scrapers can poll, in a sentence."""
     largest = f"{found.points[-1].connections:,} connections" if found.points else "no connections"
     who = "1 scraper" if found.scrapers == 1 else f"{found.scrapers} scrapers, served one after another"
     if found.shortest_interval_s is None:

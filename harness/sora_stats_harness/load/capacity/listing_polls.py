@@ -1,7 +1,7 @@
 """
-Sends listings now and then: to time them by size, or to see how the media fare.
+Requests listings at intervals: to time them by size, or to observe the media.
 
-Both run in a session whose users are idle, or poll at a set rate meanwhile.
+Both run in a session whose users are idle, or poll at a set rate.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from .step_task import PhaseDriver
 from .stepped_session import SteppedSession
 
 SNAPSHOTS_PER_PHASE: Final = 3
-"""In each phase, at even distances."""
+"""How many listings each phase has, at even distances."""
 
 PAUSE_FACTOR: Final = 1.0
-"""Between two listings of a size, over the time that the last one took."""
+"""The pause between two listings of a size, relative to the time that the last one took."""
 
 
 def measure_listings(
@@ -39,17 +39,17 @@ def measure_listings(
     watch: Callable[[int], None] = lambda done: None,
 ) -> list[ListingMeasurement]:
     """
-    Ask for everything again and again, one at a time, and note what it took.
+    Request listings repeatedly, one at a time, and measure each.
 
     Args:
-        session: The session; its users do nothing.
-        interrupt: Ends it.
-        count, for_s: How many, or for how long.
-        every_s: From one sending to the next, at least.
-        watch: Is told how many there were.
+        session: The session; its users are idle.
+        interrupt: A signal ends this.
+        count, for_s: How many listings, or for how long.
+        every_s: The least time from one sending to the next.
+        watch: Called with the number of listings so far.
 
     Raises:
-        SearchEnded: No complete response in three tries.
+        SearchEnded: There was no complete response in three tries.
     """
     connection = session.new_connection()
     samples: list[ListingMeasurement] = []
@@ -98,18 +98,18 @@ def run_media_phases(
     watch: Callable[[int, bool], None] = lambda number, polled: None,
 ) -> tuple[list[PollingPhase], str | None]:
     """
-    Quiet and polled phases in turn, a quiet one first and last.
+    Alternate quiet and polled phases, with a quiet one first and last.
 
     Args:
-        session: To look at the media in.
-        steps: With users ready.
-        rate: Requests a second in the polled phases.
-        rounds: How many polled phases.
+        session: The session in which the media are observed.
+        steps: Drives the load, with its users ready.
+        rate: Requests per second in the polled phases.
+        rounds: How many polled phases there are.
         phase_s: How long each phase lasts.
-        watch: Is told the number of each phase, and whether it is polled.
+        watch: Called with the number of each phase, and whether it is polled.
 
     Returns:
-        The phases that were whole, and why there are no more of them; None where there are all.
+        The complete phases, and why some are missing; None if none is.
     """
     phases: list[PollingPhase] = []
     connection = session.new_connection()

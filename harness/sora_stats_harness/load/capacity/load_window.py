@@ -1,9 +1,9 @@
 """
-One window of time at one rate: what was seen of the server, and whether it keeps the SLOs.
+Judges one window of time at one rate: whether the server keeps the SLOs in it.
 
-A window is judged by the requests that were due in it. Those that were never sent, or have not ended by the time that
-the SLOs give them, count as slower than any limit: a server that stalls would else be forgiven exactly what it failed
-to do. A window in which the generator itself was late says nothing, and is void.
+A window is judged by the requests that were due in it. Those that were never sent, or have not ended within the time
+that the SLOs allow, count as slower than any limit; otherwise a stall of the server would improve its figures. A window
+in which the generator itself was late says nothing, and is void.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from ..slo import Slo, shortest_limit_us
 from .trend import TrendSlope, theil_sen_slope
 
 MAX_OWN_DELAY_DIVISOR: Final = 10
-"""The generator's own delay may be this part of the tightest SLO; beyond, a window is void."""
+"""The largest delay of the generator itself, as a share of the tightest SLO; beyond it, a window is void."""
 
 MIN_WINDOW_S: Final = 2.0
 
 MAX_WINDOW_S: Final = 60.0
-"""Of a window: where even that is too short for a quantile, it is decided by fewer requests, and that is said."""
+"""The longest window. If even that is too short for a quantile, fewer requests decide, and the result says so."""
 
 MAX_WINDOW_BY_SLO_TIME_S: Final = 20.0
-"""What an SLO's own length makes of a window at most; a slow overload is caught by the backlog besides."""
+"""The longest window because of an SLO's own time; the backlog shows a slow overload as well."""
 
 WINDOW_TO_SLO_FACTOR: Final = 10
-"""A window lasts so many times as long as the longest SLO: a queue needs time to grow."""
+"""How many times as long as the longest SLO a window lasts: a queue needs time to grow."""
 
 MIN_COMPLETED_SHARE: Final = 0.99
-"""Of what was due a step has to complete at least this share."""
+"""The least share of the due requests that a step has to complete."""
 
 MIN_BACKLOG_RISE: Final = 5
-"""Requests that may be under way more at the end than at the beginning, whatever the share: chance at low rates."""
+"""How many more requests may be open at the end than at the beginning, whatever the share: chance at low rates."""
 
 MIN_BACKLOG_SLOPE_SHARE: Final = 0.001
-"""A backlog grows if its trend is this part of the rate, and more than its scatter: near its limit any queue wanders."""
+"""A backlog grows if its trend exceeds this share of the rate, and its scatter: near the limit any queue varies."""
 
 CLEAR_FAILURE_SHARE: Final = 0.8
-"""Where less than this share of a window is completed, no further window is needed."""
+"""If less than this share of a window is completed, no further window is needed."""
 
 
 class TimeDistribution(Protocol):
@@ -53,10 +53,10 @@ class TimeDistribution(Protocol):
 
     @property
     def count(self) -> int:
-        """How many."""
+        """How many times there are."""
 
     def percentile(self, percent: float) -> int | None:
-        """The time in microseconds that so many percent did not exceed."""
+        """The percentile in microseconds; None if there is no time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,37 +69,37 @@ class LoadWindow:
     times: Mapping[str, TimeDistribution]
     """Response times of complete responses, by operation."""
     all_times: TimeDistribution
-    """The same of all operations together."""
+    """The same for all operations together."""
     service_times: Mapping[str, TimeDistribution] = field(default_factory=dict)
-    """Service times of the same, by operation; empty where the kernel does not tell when responses arrived."""
+    """Service times of the same responses, by operation; empty if the kernel doesn't report times of arrival."""
     all_service_times: TimeDistribution | None = None
-    """The same of all operations together."""
+    """The same for all operations together."""
     server_errors: Mapping[str, int] = field(default_factory=dict)
     """Responses of status 500 and above, by operation; they are in `times` as well."""
     errors: Mapping[str, int] = field(default_factory=dict)
     """Requests without a complete response, by operation."""
     unfinished: Mapping[str, int] = field(default_factory=dict)
-    """Requests that were sent and have not ended in the time that the SLOs give, by operation."""
+    """Requests that were sent and have not ended within the time that the SLOs allow, by operation."""
     findings: tuple[str, ...] = ()
-    """MUSTs that responses missed meanwhile, whenever they were due."""
+    """MUST requirements that responses violated meanwhile, whenever they were due."""
     receive_delay_p99_us: int = 0
-    """Between arrival and reading: the generator's."""
+    """The generator's own delay between arrival and reading."""
     send_delay_p99_us: int = 0
-    """Between due and sent, where a user stood ready: the generator's as well."""
+    """The generator's own delay between due and sent, if a user was ready."""
     users_exhausted: bool = False
-    """Whether requests waited because all that may be under way were."""
+    """Whether requests waited because the limit of requests in flight was reached."""
     max_in_flight: int = 0
-    """How many may be."""
+    """The limit of requests in flight."""
     backlog: Sequence[tuple[float, float]] = ()
-    """(seconds since the step began, due and not ended), at even distances."""
+    """(seconds since the step began, requests due and not ended), at even distances."""
 
     @property
     def completed(self) -> int:
-        """Complete responses to what was due in it."""
+        """Complete responses to the requests that were due in it."""
         return self.all_times.count
 
     def requests_for(self, slo: Slo) -> int:
-        """How many of its requests an SLO is about; those never sent are of no target."""
+        """How many of its requests an SLO is about; requests that were never sent have no target."""
         if slo.target is None:
             return self.due
         name = slo.target
@@ -109,11 +109,11 @@ class LoadWindow:
 
 def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
     """
-    Which part of a scenario's requests is for which operation; what is only looked up on the side is left out.
+    The share of each operation in a scenario's requests; look-ups of ids are left out.
 
     Args:
-        scenario: One whose rate is steady.
-        rate: Requests a second: a listing that is due every two seconds is a larger part of few requests.
+        scenario: A scenario with a steady rate.
+        rate: Requests per second: a listing every two seconds is a larger share of few requests.
     """
     row = SCENARIOS[scenario]
     shares = {TARGET_BY_NAME[name].operation: share for name, share in row.shares.items()}
@@ -127,13 +127,13 @@ def window_length_s(
     rate: float, slos: Sequence[Slo], shares: Mapping[str, float], shortest_s: float = MIN_WINDOW_S
 ) -> float:
     """
-    How long a window has to be, for the quantiles and for the times.
+    The length of a window that the SLOs' quantiles and times need.
 
     Args:
-        rate: Requests a second.
-        slos: What is to be decided.
-        shares: Of each operation in the requests.
-        shortest_s: No window is shorter.
+        rate: Requests per second.
+        slos: The SLOs to decide.
+        shares: The share of each operation.
+        shortest_s: The shortest window.
     """
     lasts_s = shortest_s
     for slo in slos:
@@ -145,7 +145,7 @@ def window_length_s(
 
 
 def void_reason(window: LoadWindow, slos: Sequence[Slo]) -> str | None:
-    """Why a window says nothing of the server; None where it does."""
+    """Why a window says nothing about the server; None if it does."""
     tightest = shortest_limit_us(tuple(slos))
     if tightest is not None and not _server_alone_violates(window, slos):
         for what, us in (("receive delay", window.receive_delay_p99_us), ("send delay", window.send_delay_p99_us)):
@@ -163,10 +163,10 @@ def _format_time(us: float) -> str:
 
 def _server_alone_violates(window: LoadWindow, slos: Sequence[Slo]) -> bool:
     """
-    Whether the server misses an SLO by its own part alone, from sending until the kernel had the response.
+    Whether the server violates an SLO by its own part alone: from sending until the kernel had the response.
 
-    That part has no send delay and no receive delay in it. Where the send delay was as long as the SLO it may still
-    have made its requests come in bursts, and nothing is said.
+    That part contains no send delay and no receive delay. But if the send delay was as long as the SLO, it may have
+    made the requests come in bursts, so the result is False.
     """
     for slo in slos:
         if slo.quantile is None or slo.limit_us is None or window.receive_delay_p99_us >= slo.limit_us:
@@ -178,7 +178,7 @@ def _server_alone_violates(window: LoadWindow, slos: Sequence[Slo]) -> bool:
 
 
 def violated_slos(window: LoadWindow, slos: Sequence[Slo]) -> list[Slo]:
-    """The SLOs that a window misses."""
+    """The SLOs that a window violates."""
     return [slo for slo in slos if _violates(window, slo)]
 
 
@@ -187,7 +187,7 @@ def _violates(window: LoadWindow, slo: Slo) -> bool:
     if not total:
         return False
     if slo.errors is not None:
-        # a request that is only slow is no error: that is for another SLO, and for the backlog
+        # a slow request is not an error: another SLO, and the backlog, are about that
         names = [*window.errors, *window.server_errors] if slo.target is None else [slo.target]
         bad = sum(window.errors.get(name, 0) + window.server_errors.get(name, 0) for name in dict.fromkeys(names))
         return bad > 0 and bad >= slo.errors * total
@@ -202,23 +202,23 @@ def _violates(window: LoadWindow, slo: Slo) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BacklogTrend:
-    """How what was due and had not ended went over a step."""
+    """How the backlog of due but unfinished requests developed over a step."""
 
     slope: TrendSlope | None
-    """Requests a second; None of too few samples."""
+    """Requests per second; None for too few samples."""
     grows: bool
     rise: int
-    """How many more were under way at the end than at the beginning."""
+    """How many more requests were open at the end than at the beginning."""
     due: int
 
     @property
     def falls_behind(self) -> bool:
-        """Whether less than 99 percent of what was due was completed."""
+        """Whether less than 99 percent of the due requests were completed."""
         return self.rise > max((1 - MIN_COMPLETED_SHARE) * self.due, MIN_BACKLOG_RISE)
 
 
 def backlog_trend(windows: Sequence[LoadWindow]) -> BacklogTrend:
-    """The backlog over the windows of one step, which follow each other while the load goes on."""
+    """The trend of the backlog over the consecutive windows of one step."""
     samples = [sample for window in windows for sample in window.backlog]
     due = sum(window.due for window in windows)
     if not samples:
@@ -234,7 +234,7 @@ def backlog_trend(windows: Sequence[LoadWindow]) -> BacklogTrend:
 
 
 def _is_growing(samples: Sequence[tuple[float, float]], slope: TrendSlope, rate: float) -> bool:
-    """Whether a trend is one: its interval leaves 0 out, and it comes to more than chance and scatter."""
+    """Whether a trend is significant: its interval excludes 0, and it exceeds chance and scatter."""
     rise = slope.middle * (samples[-1][0] - samples[0][0])
     rest = [value - slope.middle * at_s for at_s, value in samples]
     lower, _, upper = quantiles(rest, n=4)
@@ -244,7 +244,7 @@ def _is_growing(samples: Sequence[tuple[float, float]], slope: TrendSlope, rate:
 
 
 def backlog_rise(samples: Sequence[tuple[float, float]]) -> float:
-    """How many more were under way at the end than at the beginning; of each the middle of some samples."""
+    """How many more requests were open at the end than at the beginning, each as the median of some samples."""
     if not samples:
         return 0.0
     edge = max(1, len(samples) // 10)
@@ -253,6 +253,6 @@ def backlog_rise(samples: Sequence[tuple[float, float]]) -> float:
 
 
 def most_violated_slo(windows: Sequence[LoadWindow], slos: Sequence[Slo]) -> str | None:
-    """The SLO that most windows miss; of several the first that was given."""
+    """The SLO that most windows violate; of several the first one given."""
     counts = Counter(slo.text for window in windows for slo in violated_slos(window, slos))
     return max((slo.text for slo in slos if counts[slo.text]), key=lambda text: counts[text], default=None)

@@ -1,9 +1,10 @@
 """
-Whether polling hurts the media: quiet and polled phases in turn, over connections that are there all the time.
+Decides whether polling hurts the media, by comparing alternating quiet and polled phases.
 
-Media have ups and downs of their own, all connections of a server at once, so one quiet and one polled phase prove
-nothing, however many connections there are: the phases are what is counted. Each polled phase is held against the quiet
-one before and the one after; what is told is the interval of the difference over all of them.
+The quality of media varies by itself, for all connections of a server at once. So one quiet and one polled phase prove
+nothing, however many connections there are; the number of phases matters. Each polled phase is compared with the quiet
+ones before and after it, over the connections that exist all the time. The result is a confidence interval of the
+differences.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ import msgspec
 from ...judge.measured_results import MediaQuantityResult, MediaResult
 
 MIN_POLLED_PHASES: Final = 3
-"""Polled phases below which nothing is said."""
+"""The least number of polled phases for a result."""
 
 CONFIDENCE_PER_QUANTITY: Final = 0.99
-"""Of each interval: five of them hold together with 95 %."""
+"""The confidence of each interval, such that all five together hold with 95 %."""
 
 _STUDENT_T_99: Final = (
     63.657,
@@ -60,7 +61,9 @@ _STUDENT_T_99: Final = (
 """Student's t, two-sided 99 %, for 1 to 30 degrees of freedom; more use the last."""
 
 _NEIGHBOUR_CORRELATION: Final = sqrt(4 / 3)
-"""Neighbouring differences share a quiet phase: for so much the mean of them scatters more than independent ones."""
+"""
+By this factor the mean of differences varies more than with independent ones, since neighbours share a quiet phase.
+"""
 
 _RULE_OF_THREE: Final = 3.0
 
@@ -69,7 +72,7 @@ FieldValues = Mapping[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaSnapshot:
-    """What one listing said of each connection's media."""
+    """The numbers about media in one listing, for each connection."""
 
     at_s: float
     connections: Mapping[str, FieldValues]
@@ -78,7 +81,7 @@ class MediaSnapshot:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PollingPhase:
-    """A stretch of time, polled or quiet, with what was seen in it; two snapshots at least make a rate."""
+    """A period of time, polled or quiet, with at least two snapshots, which a rate needs."""
 
     polled: bool
     snapshots: Sequence[MediaSnapshot]
@@ -87,10 +90,10 @@ class PollingPhase:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _QuantityDefinition:
     """
-    Something of which more is worse.
+    A quantity of which more is worse.
 
-    `resolution` is what one event that was not seen may have been, `matters` the least difference that somebody would
-    want to know of; both in the quantity's unit.
+    `resolution` is the effect of a single unseen event, `relevant_change` the least difference worth knowing; both in
+    the quantity's unit.
     """
 
     name: str
@@ -113,16 +116,16 @@ MEDIA_FIELDS: Final = (
     *UNSTABLE_LEVEL_FIELDS,
     _ROUND_TRIP_FIELD,
 )
-"""What is read of a connection."""
+"""The fields that are read from each connection."""
 
 
 def read_media_snapshot(body: bytes, at_s: float) -> MediaSnapshot | None:
     """
-    Read the media's numbers from a listing; None where it is no list. Numbers that are none are left out.
+    Read the numbers about media from a listing; None if it is not a list. Invalid numbers are left out.
 
     Args:
-        body: Of a response to GetStatsAllConnections.
-        at_s: When it was read, on any clock.
+        body: The body of a response to GetStatsAllConnections.
+        at_s: The time of reading, on any clock.
     """
     try:
         listed = msgspec.json.decode(body)
@@ -159,7 +162,7 @@ def _rate_of(field: str) -> Callable[[PollingPhase, str], float | None]:
 
 
 def _mean_unstable_level(phase: PollingPhase, id: str) -> float | None:
-    """The mean of the levels that were judged meanwhile."""
+    """The mean of the levels that the server found meanwhile."""
     counts = [_growth(phase, id, field) for field in UNSTABLE_LEVEL_FIELDS]
     known = [count for count in counts if count is not None]
     if len(known) < len(UNSTABLE_LEVEL_FIELDS) or sum(known) <= 0:
@@ -207,19 +210,20 @@ MEDIA_QUANTITIES: Final = (
 
 
 def lasting_connections(phases: Sequence[PollingPhase]) -> list[str]:
-    """The connections that are in every snapshot."""
+    """The connections in every snapshot."""
     sets = [set(each.connections) for phase in phases for each in phase.snapshots]
     return sorted(set.intersection(*sets)) if sets else []
 
 
 def compare_phases(phases: Sequence[PollingPhase], *, rate: float, phase_s: float) -> MediaResult:
     """
-    Hold the polled phases against the quiet ones.
+    Compare the polled phases with the quiet ones.
 
     Args:
-        phases: Quiet and polled in turn, a quiet one first and last; what is cut off at the end is left out.
-        rate: Requests a second in the polled ones.
-        phase_s: How long each lasts.
+        phases: Alternating quiet and polled phases, with a quiet one first and last; an incomplete pair at the end is
+            left out.
+        rate: Requests per second in the polled phases.
+        phase_s: How long each phase lasts.
     """
     whole = list(takewhile(lambda phase: len(phase.snapshots) > 1, phases))
     rounds = max(0, (len(whole) - 1) // 2)
@@ -278,7 +282,7 @@ def _compare_quantity(
 
 
 def _mean_over_connections(quantity: _QuantityDefinition, phase: PollingPhase, ids: Sequence[str]) -> float | None:
-    """The mean over connections; None where none has a value."""
+    """The mean over connections; None if none has a value."""
     values = [value for id in ids if (value := quantity.value(phase, id)) is not None]
     return fmean(values) if values else None
 
@@ -289,7 +293,8 @@ def _media_statement(
     over = f"{connections:,} connections, {rounds} polled phases at {rate:g} requests/s"
     if result == "effect":
         parts = [
-            f"{each.quantity} {_format_number(each.difference[0])} to {_format_number(each.difference[1])} {each.unit} more"
+            f"{each.quantity} {_format_number(each.difference[0])} to {_format_number(each.difference[1])} "
+            f"{each.unit} more"
             for each in quantities
             if each.result == result and each.difference is not None
         ]
@@ -304,10 +309,10 @@ def _media_statement(
     if rounds < MIN_POLLED_PHASES:
         return f"too little data: it takes {MIN_POLLED_PHASES} polled phases between quiet ones ({over})"
     if not connections:
-        return f"too little data: no connection was there from beginning to end ({over})"
+        return f"too little data: no connection existed from beginning to end ({over})"
     names = ", ".join(each.quantity for each in quantities if each.result == result)
     return (
-        f"too little data on {names}: the phases differ too much among themselves; take more, or longer ones ({over})"
+        f"too little data on {names}: the phases differ too much among themselves; use more or longer phases ({over})"
     )
 
 

@@ -1,4 +1,4 @@
-"""Merges the windows that several workers saw at the same time, and sends one from a worker to its master."""
+"""Merges simultaneous windows of several workers, and serializes a window for the message to the master."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def merge_windows(
     parts: Sequence[Mapping[str, Any]],
 ) -> LoadWindow:  # Any: plain values, as serialize_window gives them
     """
-    One window of those that several workers saw at the same time.
+    Merge the simultaneous windows of several workers.
 
-    Counts add up, times are of all; the generator is as late as the latest of them.
+    Counts are added, times are merged, and the receive delay is the largest one.
     """
     times, service_times = (_merge_times(parts, name) for name in _DISTRIBUTIONS)
     backlog = [

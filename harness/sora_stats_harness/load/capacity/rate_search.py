@@ -1,10 +1,10 @@
 """
-The search for the highest rate: bracket the rate at which an SLO breaks, halve the bracket, confirm both ends.
+Searches for the highest rate: brackets the rate at which an SLO is violated, halves the bracket, confirms both ends.
 
-One window decides nothing: measured at one and the same rate, p99 was 3.6, 3.7, 4.5 and 8.8 ms in four windows, and a
-bisection of six steps that are each wrong in one case of four is wrong somewhere in 82 %. So a step has at least three
-windows, and up to seven where they disagree; both ends of the interval are tried again, and where that contradicts,
-a third time. What is to be tried next follows from what has been seen alone, so the search can be read as a table.
+One window doesn't decide: at one and the same rate, p99 was 3.6, 3.7, 4.5 and 8.8 ms in four windows, and a bisection
+of six steps that are each wrong in one case of four is wrong somewhere in 82 %. So a step has at least three windows,
+and up to seven if they disagree. Both ends of the interval are tried again, and a third time if that contradicts. The
+next rate depends only on the steps so far, so the search can be read as a table.
 """
 
 from __future__ import annotations
@@ -30,33 +30,33 @@ from .load_window import (
 )
 
 WINDOWS_PER_STEP: Final = 3
-"""Of a step whose windows agree."""
+"""The number of windows in a step whose windows agree."""
 
 DECIDING_WINDOWS: Final = 4
-"""Of the seven windows that a step has at most."""
+"""The majority of the seven windows that a step has at most."""
 
 MAX_REPEATED_WINDOWS: Final = 2
-"""Windows in a step that are repeated because the generator was late; a third ends the step."""
+"""How many windows of a step are repeated because the generator was late; one more ends the step."""
 
 DEFAULT_RESOLUTION: Final = 0.1
-"""How far the ends of the interval may be apart, over the lower one."""
+"""How far apart the ends of the interval may be, relative to the lower one."""
 
 GENERATOR_LIMIT_RESOLUTION: Final = 0.5
-"""Of that, where the upper end is what the generator cannot offer: the lower one alone is then told, as "at least"."""
+"""The same if the generator can't offer the upper end, and only the lower one is reported, as "at least"."""
 
 START_RATE_DIVISOR: Final = 8
-"""The first rate is this part of the highest allowed."""
+"""The first rate, as a share of the highest allowed."""
 
 MIN_RATE_DIVISOR: Final = 4096
-"""Below this part of the highest rate nothing is tried; nor where the generator was late at two rates and none passed."""
+"""No rate below this share of the highest is tried, nor any if the generator was late at two rates and none passed."""
 
 MAX_STEPS: Final = 40
 
 MAX_ABORTED_STEPS: Final = 2
-"""Steps that may be broken off; at the third the search is over."""
+"""How many steps may be aborted; one more ends the search."""
 
 CONFIRMATION_WINDOW_FACTOR: Final = 2
-"""A rate that is tried again has windows so many times as long: a small overload takes time to show."""
+"""How many times as long windows are when a rate is tried again: a small overload takes time to show."""
 
 REASON_FINDING: Final = "a finding"
 REASON_BACKLOG: Final = "backlog"
@@ -65,7 +65,7 @@ REASON_ABORTED: Final = "aborted"
 
 
 class StepOutcome(Enum):
-    """What a step came to."""
+    """The outcome of a step."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -73,16 +73,16 @@ class StepOutcome(Enum):
 
 
 class SearchEnded(Exception):
-    """The whole run is over, for a reason that has nothing to do with the rate: its user has had enough."""
+    """The whole run has ended for a reason unrelated to the rate, such as an interrupt."""
 
 
 class LoadAborted(Exception):
     """
-    The load was taken away at once, because a limit was reached at which to abort.
+    The load was stopped at once, because an abort limit was reached.
 
     Args:
         text: The limit.
-        seen: Where it is one on latency, what was seen until then: the latency may have been the generator's.
+        seen: If it is a limit of latency, the window so far, since the latency may have been the generator's.
     """
 
     def __init__(self, text: str, seen: LoadWindow | None = None) -> None:
@@ -91,45 +91,45 @@ class LoadAborted(Exception):
 
 
 class StepDriver(Protocol):
-    """What load is driven through."""
+    """Controls the load of a search."""
 
     def start_step(self, rate: float) -> None:
-        """Let requests fall due at this rate from now on."""
+        """Schedule requests at this rate from now on."""
 
     def wait_for_window(self, lasts_s: float) -> LoadWindow:
         """
-        Wait for the next window, and tell of it; windows of a step follow each other without a gap.
+        Wait for the next window, and return it; the windows of a step follow each other without a gap.
 
         Raises:
-            SearchEnded: The run is over.
-            LoadAborted: A limit to abort at was reached.
+            SearchEnded: The run has ended.
+            LoadAborted: An abort limit was reached.
         """
 
     def end_step(self) -> tuple[str, ...]:
         """
-        Let nothing more fall due, wait until what is under way has ended, and let the server rest.
+        Schedule no more requests, wait for the open ones, and let the server rest.
 
         Returns:
-            The MUSTs that responses missed since the beginning.
+            The MUST requirements that responses violated since the beginning.
         """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RateStep:
-    """One rate, tried once."""
+    """One trial of one rate."""
 
     rate: float
     outcome: StepOutcome
     reason: str | None
     windows: tuple[LoadWindow, ...] = ()
-    """Those that were not void."""
+    """The windows that were not void."""
     passed: int = 0
     void_windows: int = 0
     backlog: BacklogTrend | None = None
     is_decisive: bool = False
-    """It need not be confirmed: a finding is proven by its evidence."""
+    """Whether it needs no confirmation, because a finding is proven by its evidence."""
     was_aborted: bool = False
-    """It was broken off at a limit."""
+    """Whether it was aborted at a limit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,18 +137,18 @@ class SearchResult:
     """The result: `low` was confirmed, `high` failed; either may be missing."""
 
     low: float
-    """0 where no rate that was tried keeps the SLOs."""
+    """The confirmed rate; 0 if no rate that was tried keeps the SLOs."""
     high: float | None
     at_least: bool
     limited_by: str | None
     steps: tuple[RateStep, ...]
     ended: str | None = None
-    """Why the search ended before its time; None where it did not."""
+    """Why the search ended early; None if it did not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchGoal:
-    """What is searched for, and within which bounds; requests a second."""
+    """The goal and the bounds of a search; rates in requests per second."""
 
     slos: tuple[Slo, ...]
     max_rate: float
@@ -166,7 +166,7 @@ def run_step(driver: StepDriver, rate: float, slos: Sequence[Slo], lasts_s: floa
     Try one rate.
 
     Raises:
-        SearchEnded: The run is over; the load has been taken away.
+        SearchEnded: The run has ended; the load was stopped.
     """
     seen = _StepProgress(rate=rate, slos=slos)
     try:
@@ -181,7 +181,7 @@ def run_step(driver: StepDriver, rate: float, slos: Sequence[Slo], lasts_s: floa
 
 
 class _StepProgress:
-    """What a step has seen so far."""
+    """The windows of a step so far."""
 
     def __init__(self, rate: float, slos: Sequence[Slo]) -> None:
         self._rate = rate
@@ -193,10 +193,10 @@ class _StepProgress:
         self.findings: tuple[str, ...] = ()
         self._aborted: str | None = None
         self._late: str | None = None
-        """Why the limit that was reached says nothing of the server."""
+        """Why the limit that was reached says nothing about the server."""
 
     def add(self, window: LoadWindow) -> None:
-        """Take in a window."""
+        """Add a window."""
         self.findings = window.findings
         if (why := void_reason(window, self._slos)) is not None:
             self._void.append(why)
@@ -206,7 +206,7 @@ class _StepProgress:
         self._plain = backlog_rise(window.backlog) > max((1 - CLEAR_FAILURE_SHARE) * window.due, MIN_BACKLOG_RISE)
 
     def abort(self, aborted: LoadAborted) -> None:
-        """Take in that the step was broken off."""
+        """Note that the step was aborted."""
         self._aborted = str(aborted)
         if aborted.partial_window is not None:
             self._late = void_reason(aborted.partial_window, self._slos)
@@ -219,7 +219,7 @@ class _StepProgress:
         return bool(self.findings) or self._plain or len(self._void) > MAX_REPEATED_WINDOWS or agreed or outvoted
 
     def result(self) -> RateStep:
-        """What it comes to: a finding outranks everything, and a limit that was reached all but that."""
+        """The step's result: a finding takes precedence, then an abort limit."""
         windows, slos = self._windows, self._slos
         if self.findings:
             return self._make_step(StepOutcome.FAILED, f"{REASON_FINDING}: {self.findings[0]}")
@@ -239,11 +239,13 @@ class _StepProgress:
             reason = REASON_BACKLOG if behind.grows else REASON_COMPLETED if behind.falls_behind else None
         if reason is not None and all(window.users_exhausted for window in windows) and self._too_few_under_way():
             most = windows[0].max_in_flight
-            return self._make_step(StepOutcome.VOID, f"the generator: all {most} requests that may be under way were")
+            return self._make_step(
+                StepOutcome.VOID, f"the generator: its limit of {most} requests in flight was reached"
+            )
         return self._make_step(StepOutcome.FAILED if reason else StepOutcome.PASSED, reason)
 
     def _too_few_under_way(self) -> bool:
-        """Whether a server that responses each request within the shortest SLO could not have kept up, either."""
+        """Whether the limit of requests in flight is too low even for a server that keeps the shortest SLO."""
         tightest = shortest_limit_us(tuple(self._slos))
         return tightest is not None and self._windows[0].max_in_flight < self._rate * tightest / 1e6
 
@@ -261,25 +263,25 @@ class _StepProgress:
         )
 
 
-# -- what the steps so far say ------------------------------------------------------------------------------------------
+# -- the state of the search --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RateStanding:
-    """One rate by all steps that tried it."""
+    """The state of one rate, from all steps that tried it."""
 
     rate: float
     outcome: StepOutcome
     tries: int
     is_decisive: bool
-    """A finding failed it."""
+    """Whether a finding failed it."""
     is_tied: bool
-    """As many passed as failed: to be tried again."""
+    """Whether as many steps passed as failed, so that it must be tried again."""
     is_confirmed: bool
 
 
 def _rate_standings(steps: Sequence[RateStep]) -> list[_RateStanding]:
-    """All rates that were tried, ascending."""
+    """The states of all rates that were tried, ascending."""
     tried: dict[float, list[RateStep]] = defaultdict(list)
     for step in steps:
         tried[step.rate].append(step)
@@ -308,16 +310,18 @@ def _rate_standing(rate: float, steps: Sequence[RateStep]) -> _RateStanding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _SearchBounds:
-    """Where the search stands: the highest rate that passed below the lowest that failed, and these two's neighbours."""
+    """
+    The current bounds: the highest passed rate below the lowest failed one, that one, and an undecided rate in between.
+    """
 
     low: _RateStanding | None
     failed: _RateStanding | None
     void: _RateStanding | None
-    """The lowest in between of which nothing can be said."""
+    """The lowest rate in between whose steps were void."""
 
     @property
     def upper_bound(self) -> _RateStanding | None:
-        """What the search is bounded by."""
+        """The rate that bounds the search from above."""
         return self.void if self.void is not None else self.failed
 
 
@@ -334,11 +338,11 @@ def next_rate(steps: Sequence[RateStep], goal: SearchGoal) -> float | None:
     The rate to try next.
 
     Args:
-        steps: What was tried so far, in any order.
-        goal: What is searched for.
+        steps: The steps so far, in any order.
+        goal: The goal of the search.
 
     Returns:
-        None where the interval is found.
+        The rate; None if the interval is found.
     """
     standings = _rate_standings(steps)
     if not standings:
@@ -349,20 +353,20 @@ def next_rate(steps: Sequence[RateStep], goal: SearchGoal) -> float | None:
     ends = _search_bounds(standings)
     low, upper = ends.low, ends.upper_bound
     if ends.void is not None and ends.failed is not None and ends.void.tries < 2:
-        return ends.void.rate  # at a higher rate the generator was good enough
+        return ends.void.rate  # the generator was fast enough at a higher rate
     if upper is None:
         assert low is not None, "something was tried, and all of it passed"
         if low.rate < goal.max_rate:
             return min(low.rate * 2, goal.max_rate)
     elif low is None:
         down = upper.rate / 4
-        # nor is what is found at two rates, of which one is a quarter of the other, the load's doing
+        # a finding at two rates, one a quarter of the other, is not caused by the load
         hopeless = sum(each.outcome is StepOutcome.VOID or each.is_decisive for each in standings) > 1
         return down if down >= goal.max_rate / MIN_RATE_DIVISOR and not hopeless else None
     elif upper.rate > low.rate * (1 + goal.resolution * (1 if ends.void is None else GENERATOR_LIMIT_RESOLUTION)):
         return sqrt(low.rate * upper.rate)
     if ends.void is not None and ends.void.tries < 2:
-        return ends.void.rate  # what held the generator up may have been over soon
+        return ends.void.rate  # the receive delay may have been temporary
     return next((each.rate for each in (low, ends.failed) if each is not None and not each.is_confirmed), None)
 
 
@@ -376,10 +380,10 @@ def search_capacity(
     Find the highest rate that keeps the SLOs.
 
     Args:
-        driver: What load is driven through.
-        goal: What is searched for.
-        lasts_s: How long a window is at a rate.
-        tell: Is shown each step once it is decided.
+        driver: Controls the load.
+        goal: The goal of the search.
+        lasts_s: Returns the length of a window at a rate.
+        tell: Called with each finished step.
     """
     steps: list[RateStep] = []
     ended = None
@@ -397,7 +401,7 @@ def search_capacity(
 
 
 def build_search_result(steps: Sequence[RateStep], goal: SearchGoal, ended: str | None = None) -> SearchResult:
-    """What the steps come to, whether or not the search was through."""
+    """The result of the steps, whether or not the search is complete."""
     ends = _search_bounds(_rate_standings(steps))
     if ended is None and len(steps) >= MAX_STEPS and next_rate(steps, goal) is not None:
         ended = f"no interval after {MAX_STEPS} steps: the server's responses change too much at one and the same rate"
@@ -412,7 +416,7 @@ def build_search_result(steps: Sequence[RateStep], goal: SearchGoal, ended: str 
 
 
 def _limiting_reason(steps: Sequence[RateStep], by: _RateStanding | None) -> str | None:
-    """Why the rate that bounds the search did not pass; of several reasons a finding, else the last."""
+    """Why the rate that bounds the search did not pass; of several reasons a finding, else the last one."""
     if by is None:
         return None
     reasons = [step.reason for step in steps if step.rate == by.rate and step.outcome is by.outcome]
@@ -420,7 +424,7 @@ def _limiting_reason(steps: Sequence[RateStep], by: _RateStanding | None) -> str
 
 
 def expected_steps(goal: SearchGoal) -> tuple[int, int]:
-    """How many steps a search takes, if every end is confirmed by one step: at least, and usually at most."""
+    """The least and the usual largest number of steps, if one step confirms each end."""
     rises = ceil(log(goal.max_rate / goal.first_rate) / log(2) - 1e-9)
     halves = ceil(log(log(2) / log(1 + goal.resolution)) / log(2))
     return 3, rises + 1 + halves + 2

@@ -1,4 +1,4 @@
-"""The result of a search, in the structs of verdict.json and in words."""
+"""Converts the result of a search to the structs of verdict.json, and to words."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def build_capacity(
     The verdict's key `capacity`.
 
     Args:
-        found: What the search found.
-        goal: What was searched for.
-        scenario: What was asked.
-        latencies: Of each step what it measured, in the order of the steps.
+        found: The result of the search.
+        goal: Its goal.
+        scenario: The scenario that was sent.
+        latencies: The measurements of each step, in order.
     """
     return CapacityResult(
         interval=(round_rate(found.low), None if found.high is None else round_rate(found.high)),
@@ -39,7 +39,7 @@ def build_capacity(
 
 
 def round_rate(rate: float) -> float:
-    """A rate as it is shown and written: no more digits than it is known by."""
+    """A rate rounded to the digits that are known."""
     return round(rate, 1 if rate >= 100 else 3)
 
 
@@ -71,11 +71,11 @@ def search_statement(found: SearchResult, goal: SearchGoal) -> str:
     if found.at_least and not found.low:
         return f"nothing is known of the capacity: {found.ended or found.limited_by or 'no step was decided'}"
     if found.at_least:
-        why = found.ended or found.limited_by or "nothing above was allowed to be tried"
+        why = found.ended or found.limited_by or "no higher rate was allowed"
         return f"at least {low} requests/s keep {slos} ({why})"
     high = f"{round_rate(found.high or 0):,g}"
     if not found.low:
-        return f"no rate that was tried keeps {slos}: {high} requests/s miss {found.limited_by}"
+        return f"no rate that was tried keeps {slos}: {high} requests/s violate {found.limited_by}"
     return f"{low} requests/s keep {slos}, {high} do not: {found.limited_by}"
 
 
@@ -85,7 +85,7 @@ def _percentile_ms(step: RateStep, percent: float) -> float | None:
 
 
 def step_line(step: RateStep) -> str:
-    """A step in a line, for whoever waits."""
+    """A step in a line, as progress of a search."""
     voids = f", {step.void_windows} void" if step.void_windows else ""
     why = f": {step.reason}" if step.reason else ""
     return (

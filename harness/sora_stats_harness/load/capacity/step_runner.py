@@ -1,4 +1,4 @@
-"""Runs load by steps: one rate after another, and for each a number of windows."""
+"""Drives load in steps with the users of this process: one rate after another, each for a number of windows."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from .rate_search import LoadAborted, SearchEnded
 from .stepped_session import ActiveStep, SteppedSession, WindowCounts
 
 REST_BETWEEN_STEPS_S: Final = 1.0
-"""Between two steps, at least."""
+"""The least pause between two steps."""
 
 BACKLOG_SAMPLES: Final = 20
-"""Of the backlog, in each window."""
+"""How many samples of the backlog each window has."""
 
 STEP_WATCH_INTERVAL_S: Final = 0.1
 
 MAX_OUTAGE_NS: Final = 5_000_000_000
-"""How long a server may give no complete response before its load is taken away: at one request a second a step takes minutes."""
+"""How long a server may give no complete response before the load is stopped: at a low rate a step takes minutes."""
 
 DriveResult = TypeVar("DriveResult")
 
 
 class StepRunner:
     """
-    Drives the users of a session step by step: a `StepDriver`.
+    The `StepDriver` for the users of a session.
 
     Args:
-        session: Theirs.
+        session: The users' session.
         patience_s: How long a request may take after its window before it counts as slower than every SLO.
-        limits: At which a step is broken off.
-        interrupt: Ends the run.
-        watch: Is called ten times a second with what is going on.
+        limits: The abort limits of a step.
+        interrupt: A signal ends the run.
+        watch: Called ten times a second with a line of progress.
     """
 
     def __init__(
@@ -67,21 +67,21 @@ class StepRunner:
         self._step: ActiveStep | None = None
         self._checked_ns = 0
         self.step_latencies: list[tuple[float, list[LatencyDistribution]]] = []
-        """Of each step its rate and what it measured, settling included; without buckets, for there are many steps."""
+        """Each step's rate and measurements, settling included; without buckets, since there are many steps."""
 
     def start_step(self, rate: float, begins_ns: int | None = None) -> None:
-        """Let requests fall due at this rate, from now on or from a given time."""
-        # a full collection over all that the judge remembers stops everything for 50 ms and more: it would spoil a window
+        """Schedule requests at this rate, from now on or from a given time."""
+        # a full garbage collection over the judge's memory takes 50 ms and more, which would spoil a window
         gc.collect()
         gc.freeze()
         self._step = self._session.start_step(rate, self._patience_s, begins_ns)
 
     def wait_for_window(self, lasts_s: float) -> LoadWindow:
         """
-        Wait for the next window, and for what was due in it.
+        Wait for the next window, and for the requests that were due in it.
 
         Raises:
-            SearchEnded: The user has had enough.
+            SearchEnded: The user interrupted.
             LoadAborted: A limit was reached.
         """
         step = self._step
@@ -114,10 +114,11 @@ class StepRunner:
 
     def end_step(self) -> tuple[str, ...]:
         """
-        Let nothing more fall due, wait for what is under way, and let the server rest; the MUST requirements that were violated.
+        Schedule no more requests, wait for the open ones, and let the server rest; returns the violated MUST
+        requirements.
 
         Raises:
-            SearchEnded: The last requests had no complete response, nor has the server one for us now.
+            SearchEnded: The last requests had no complete response, and the server still does not respond.
         """
         step, self._step = self._step, None
         if step is None:
@@ -141,7 +142,7 @@ class StepRunner:
 
     def wait(self, lasts_s: float) -> None:
         """
-        Wait, while requests go on falling due if they do.
+        Wait, while requests continue as scheduled.
 
         Raises:
             SearchEnded, LoadAborted: As for a window.
@@ -167,7 +168,7 @@ class StepRunner:
             return
         now_ns = time.monotonic_ns()
         if now_ns < self._checked_ns + STEP_WATCH_INTERVAL_S * 1e9:
-            return  # a p99 over ten seconds costs a millisecond
+            return  # computing a p99 over ten seconds takes a millisecond
         self._checked_ns = now_ns
         silence = self._session.judge.outage
         if silence is not None and now_ns - silence.since_ns > MAX_OUTAGE_NS:
@@ -184,7 +185,7 @@ class StepRunner:
         services = {name: each.service for name, each in counted.times.items() if each.service.count}
         send_delay_us, exhausted = counted.send_delay.percentile(99) or 0, counted.users_exhausted
         if (untaken := step.requests_due(step.window_edges_ns[-1] - 1) - step.next_number) > 0:
-            if self._session.can_send_more:  # nobody took them, although there were users who had nothing else to do
+            if self._session.can_send_more:  # no user took them, although some were idle
                 late_us = (time.monotonic_ns() - step.due_ns(step.next_number)) // 1000
                 send_delay_us = max(send_delay_us, late_us) if untaken > due / 100 else send_delay_us
             else:
@@ -211,25 +212,25 @@ class StepRunner:
 
 def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Callable[[], DriveResult]) -> DriveResult:
     """
-    Have users of the session's scenario ready while something is driven, and drain them at its end.
+    Have users of the session's scenario ready while load is driven, and drain them at the end.
 
     Args:
-        session: What the users share.
-        interrupt: By the second signal what is in flight is given up.
-        drive: Opens and shuts the session.
+        session: The session that the users share.
+        interrupt: The second signal gives up open requests.
+        drive: Drives the load.
 
     Raises:
         SearchEnded: The server gives no complete response.
         HarnessError: Locust did not start the users.
     """
     environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
-    environment.sora_session = session  # type: ignore[attr-defined]  # ours, for get_or_create_session
+    environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
     runner = environment.create_local_runner()
     try:
         if (no_server := session.discover(lambda: interrupt.is_interrupted)) is not None:
             raise SearchEnded(no_server)
         session.start()
-        logging.getLogger("locust.runners").setLevel(logging.ERROR)  # that so many begin at once is as it should be
+        logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it is intended that so many start at once
         users = session.spec.users
         runner.start(users, spawn_rate=users)
         problem = wait_for_users(lambda: session.idle_users, users, lambda: interrupt.is_interrupted)

@@ -1,6 +1,4 @@
-"""
-Load by steps as a command asks for it: driven through the users of this process, or through workers.
-"""
+"""Runs load in steps for a command, with the users of this process or with workers, and judges it."""
 
 from __future__ import annotations
 
@@ -35,51 +33,51 @@ ResultType = TypeVar("ResultType")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepTask:
-    """Load by steps, and by what means."""
+    """What load in steps needs: spec, server, workers, limits."""
 
     spec: LoadSpec
-    """Its users are the most requests in flight."""
+    """What to send; its users are the most requests in flight."""
     server: ServerAccess
     workers: WorkerPlan | None
-    """None where this process sends by itself."""
+    """None if this process sends by itself."""
     limits: tuple[AbortLimit, ...]
     tolerance: Tolerance
-    """What may be found without a step failing."""
+    """The findings that don't fail a step."""
     patience_s: float
     """How long a request may take after its window before it counts as slower than every SLO."""
     interrupt: InterruptHandler
     watch: Callable[[str], None]
-    """Is told what is going on."""
+    """Called with a line of progress."""
     say: Callable[[str], object]
-    """Is told what a person should know at once."""
+    """Called with messages that a person should see at once."""
 
 
 class PhaseDriver(StepDriver, Protocol):
-    """What load is driven through, also where nothing is measured by windows."""
+    """Controls load in phases, also without windows."""
 
     def wait(self, lasts_s: float) -> None:
-        """Wait, while requests go on falling due if they do; raises what `wait_for_window` raises."""
+        """Wait, while requests continue as scheduled; raises what `wait_for_window` raises."""
 
 
 Drive = Callable[[PhaseDriver, LoadSession], ResultType]
-"""What is to be done: with the steps, and with a session in which this process may ask for something itself."""
+"""What to do with the steps, and with a session in which this process may send its own requests."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrivenSteps(Generic[ResultType]):
-    """What came of it."""
+    """The result of load in steps."""
 
     result: ResultType | str
-    """What was driven to, or why it came to nothing."""
+    """The result of the drive, or why there is none."""
     judge: JudgeResultSource
     step_latencies: Sequence[tuple[float, list[LatencyDistribution]]]
     notes: Sequence[str] = ()
     aborted: str | None = None
-    """Why not all that was seen is judged."""
+    """Why not everything that was seen is judged; None if it is."""
 
 
 def drive_steps(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[ResultType]:
-    """Have users ready, here or in workers, while load is driven; then judge all that was seen."""
+    """Have users ready, here or in workers, while load is driven; then judge everything that was seen."""
     if task.workers is None:
         return _drive_in_process(task, drive)
     return _drive_with_workers(task, task.workers, drive)
@@ -114,7 +112,7 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
             limits=tuple(limit.text for limit in task.limits),
             tolerance=task.tolerance,
         )
-        # this process's own requests are judged like those of one worker more
+        # this process's own requests are judged like those of another worker
         share = WorkerShare(index=plan.count, count=plan.count + 1, run=order.run)
         session = LoadSession(edition, task.server.address, task.spec, share=share)
         spool = WorkerSpool(folder.path, share.index)

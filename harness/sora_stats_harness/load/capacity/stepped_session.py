@@ -1,10 +1,10 @@
 """
 A session whose rate can be set while its users run.
 
-A search for capacity decides on the next rate by what it has just seen, and judges each window by the requests that were
-due in it, whenever they come back. So here users take their turns from a step, which begins and ends while they wait. As
-many users wait as there may be requests in flight, but only a few hold a turn at a time, the last that was used first:
-else a thousand users would mean a thousand connections at any rate.
+A capacity search decides on the next rate by what it has just seen, and judges each window by the requests that were
+due in it, whenever their responses come. So users take their turns from a step, which begins and ends while they wait.
+There are as many users as there may be requests in flight, but only a few hold a turn at a time, the last used first:
+otherwise a thousand users would mean a thousand connections at any rate.
 """
 
 from __future__ import annotations
@@ -27,31 +27,31 @@ from ..precise_timer import PreciseTimer
 from ..prepared_request import PreparedRequest
 
 MAX_READY_USERS: Final = 16
-"""Users that hold a turn and wait for it."""
+"""How many users hold a turn and wait for it."""
 
 CONGESTED_IN_FLIGHT: Final = 2 * MAX_READY_USERS
 """
-With so many requests in flight or more no user is woken while responses are read late: more of them would have the
-generator offer less. Measured beside a busy loop: 4,400 a second with 64 under way, 2,400 with 512.
+With this many requests in flight or more, no user is woken while responses are read late, since more requests would
+make the generator slower. Measured beside a busy loop: 4,400 a second with 64 requests in flight, 2,400 with 512.
 """
 
 CONGESTED_RECEIVE_DELAY_NS: Final = 5_000_000
 
 RECENT_READ_NS: Final = 100_000_000
-"""What was read longer ago says nothing of now: the server may have stopped to respond."""
+"""A response that was read longer ago says nothing about the present: the server may have stopped responding."""
 
 SETTLING_TIME_S: Final = 0.5
-"""At a new rate before its first window: connections are made, and the server's queue finds its length."""
+"""The time at a new rate before its first window, to make connections and let the server's queue settle."""
 
 IN_FLIGHT_MARGIN: Final = 1.2
-"""So many times as many may be under way as there are if each takes as long as the longest SLO."""
+"""The limit of requests in flight, relative to the number if each takes as long as the longest SLO."""
 
 START_LEAD_NS: Final = 20_000_000
-"""Between setting a rate and its first request."""
+"""The time between setting a rate and its first request."""
 
 
 class WindowCounts:
-    """What became of the requests that were due in one window, and how late responses were read."""
+    """What happened to the requests that were due in one window, and how late responses were read."""
 
     def __init__(self) -> None:
         self.times: defaultdict[str, _OperationTimes] = defaultdict(_OperationTimes)
@@ -61,12 +61,12 @@ class WindowCounts:
         self.unfinished: Counter[str] = Counter()
         self.send_delay: Histogram = Histogram()
         self.receive_delay: Histogram = Histogram()
-        """Of what was due in the window or read in it: of what is due in a jam nothing may be read at all."""
+        """For requests due in the window or read in it, since during congestion nothing of what is due may be read."""
         self.users_exhausted = False
 
 
 class _OperationTimes:
-    """Of one operation; nothing else is timed here, for it is done in every response."""
+    """The times of one operation; kept minimal, since this runs for every response."""
 
     __slots__ = ("response", "service")
 
@@ -76,23 +76,23 @@ class _OperationTimes:
 
 
 class ActiveStep:
-    """One rate: which turns there are, and what has come back."""
+    """One step at one rate: its turns, and the responses so far."""
 
     def __init__(self, rate: float, begins_ns: int, most: int) -> None:
         self.rate = rate
         self.max_in_flight = most
-        """Requests that may be under way."""
+        """The limit of requests in flight."""
         self.begins_ns = begins_ns
         self.is_over = False
         self.next_number: int = 0
         self.ended = 0
         self.window_edges_ns: list[int] = [begins_ns + int(SETTLING_TIME_S * 1e9)]
-        """Where windows begin; the last one's end is the last."""
+        """The beginnings of the windows, and the end of the last one."""
         self.window_counts: defaultdict[int, WindowCounts] = defaultdict(WindowCounts)
         self.findings: list[str] = []
 
     def take_turn(self) -> int:
-        """When the next request is due."""
+        """Take the next turn; returns when it is due."""
         self.next_number += 1
         return self.due_ns(self.next_number - 1)
 
@@ -105,7 +105,7 @@ class ActiveStep:
         return max(0, int((now_ns - self.begins_ns) * self.rate / 1e9) + 1)
 
     def counts_for(self, due_ns: int) -> WindowCounts:
-        """The window in which a request was due: 0 before the first, and windows in the order of their beginnings."""
+        """The counts of the window in which a request was due; the first ones are for the time before any window."""
         place = len(self.window_edges_ns)
         while place > 0 and due_ns < self.window_edges_ns[place - 1]:
             place -= 1
@@ -121,47 +121,46 @@ class SteppedSession(LoadSession):
         super().__init__(*given, **named)
         self._tolerance = Tolerance() if tolerance is None else tolerance
         self._decisive: set[str] = set()
-        """Requirements by which the response that is being judged fails the step."""
+        """Requirements whose violation by the current response fails the step."""
         self.step: ActiveStep | None = None
-        """From which turns are taken."""
+        """The step from which turns are taken."""
         self._counted_step: ActiveStep | None = None
-        """That of the responses that come back; until the next one begins."""
+        """The step of the responses that come; stays until the next one begins."""
         self._ready_users = 0
         self._last_read_ns = self._recent_receive_delay_ns = 0
-        """When the last response was read, and how late the latest of the last ones was."""
-        self._idle_users: list[Any] = []  # Any: gevent's Waiter, of which there are no types
+        """When the last response was read, and how late the most recent ones were read at most."""
+        self._idle_users: list[Any] = []  # Any: gevent's Waiter, which has no types
         self.on_judged: Callable[[Exchange, str | None], None] | None = self._record_exchange
 
     @property
     def idle_users(self) -> int:
-        """Users that have nothing to do."""
+        """How many users are idle."""
         return len(self._idle_users)
 
     def start_step(self, rate: float, patience_s: float, begins_ns: int | None = None) -> ActiveStep:
         """
-        Let requests fall due at a rate, from now on or from a given time; no more are under way than it takes for each to
-        last so long.
+        Schedule requests at a rate, from now on or from a given time; `patience_s` bounds how many may be in flight.
         """
         most = min(self.spec.users, int(rate * patience_s * IN_FLIGHT_MARGIN) + 2 * MAX_READY_USERS)
         step = self.step = self._counted_step = ActiveStep(rate, begins_ns or time.monotonic_ns() + START_LEAD_NS, most)
-        self.metrics.start(step.begins_ns)  # the step before has ended: its times are told
+        self.metrics.start(step.begins_ns)  # the step before has ended, and its times were reported
         self._wake_users(MAX_READY_USERS)
         return step
 
     def stop_step(self) -> None:
-        """Let no more fall due."""
+        """Schedule no more requests."""
         if self.step is not None:
             self.step.is_over = True
             self.step = None
 
     def drain(self) -> None:
-        """As a session does; and users who have nothing to do learn of it."""
+        """As `LoadSession.drain`; also wakes idle users."""
         super().drain()
         self.stop_step()
         self._wake_users(len(self._idle_users))
 
     def wait_for_turn(self, timer: PreciseTimer, turn_ns: int) -> int | None:
-        """Take the next turn, as soon as there is one to be had."""
+        """Take the next turn, as soon as there is one."""
         while not self.draining:
             step = self.step
             if step is None or self._ready_users >= MAX_READY_USERS or self._in_flight_or_ready >= step.max_in_flight:
@@ -181,7 +180,7 @@ class SteppedSession(LoadSession):
                 if step.is_over:
                     continue
             counted = step.counts_for(due_ns)
-            if early or others:  # somebody stood ready for it: that it is late is our own doing
+            if early or others:  # a user was ready for it, so a delay is the generator's own
                 counted.send_delay.record(time.monotonic_ns() - due_ns)
             else:
                 counted.users_exhausted = True
@@ -191,25 +190,25 @@ class SteppedSession(LoadSession):
         return None
 
     def _is_congested(self) -> bool:
-        """Whether responses wait for us to read them, so that whoever has read one had better send the next request."""
+        """Whether responses wait to be read, so that the user that has just read one should send the next request."""
         if self.in_flight < CONGESTED_IN_FLIGHT or self._recent_receive_delay_ns < CONGESTED_RECEIVE_DELAY_NS:
             return False
         return time.monotonic_ns() - self._last_read_ns < RECENT_READ_NS
 
     def wake_for_overdue_turn(self) -> None:
-        """Have a turn taken that is due, where users are idle and none of those under way comes back."""
+        """Wake an idle user for an overdue turn that no busy user takes."""
         step = self.step
         if step is not None and not self._is_congested() and step.due_ns(step.next_number) < time.monotonic_ns():
             self._wake_users(MAX_READY_USERS)
 
     @property
     def can_send_more(self) -> bool:
-        """Whether more requests may be under way."""
+        """Whether more requests may be in flight."""
         return self.step is not None and self._in_flight_or_ready < self.step.max_in_flight
 
     @property
     def _in_flight_or_ready(self) -> int:
-        """Requests that have been sent, or are about to be."""
+        """How many requests were sent, or are about to be."""
         return self.in_flight + self._ready_users
 
     def _wake_users(self, count: int) -> None:
@@ -218,7 +217,7 @@ class SteppedSession(LoadSession):
             loop.run_callback(self._idle_users.pop().switch, None)
 
     def send(self, connection: HttpConnection, prepared: PreparedRequest, intended_ns: int | None) -> Exchange:
-        """As a session does, and count what is under way."""
+        """As `LoadSession.send`; also counts the requests in flight."""
         step = self._counted_step
         if step is None or intended_ns is None:
             return super().send(connection, prepared, intended_ns)
@@ -271,5 +270,5 @@ class SteppedSession(LoadSession):
 
 
 def operation_name(request: Request) -> str:
-    """What a request is counted under."""
+    """The name under which a request is counted."""
     return request.target.operation if request.target is not None else "probe"

@@ -1,7 +1,7 @@
 """
-Decides whether a series rises although its values scatter: the Theil-Sen slope.
+Decides whether a series rises despite scatter, with the Theil-Sen slope.
 
-A stall makes one value huge, and a least-squares line would follow it; the median of the slopes of all pairs does not.
+A stall makes one value huge, and a least-squares line would follow it; the median slope of all pairs does not.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from statistics import median
 from typing import Final
 
 Z_95: Final = 1.959964
-"""Of the normal distribution, two-sided."""
+"""The 97.5th percentile of the normal distribution."""
 
 MIN_TREND_POINTS: Final = 8
-"""Points below which the interval of the slope has no meaning."""
+"""With fewer points the interval of the slope has no meaning."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +37,7 @@ def theil_sen_slope(points: Sequence[tuple[float, float]]) -> TrendSlope | None:
         points: (x, y), independent of each other; 200 of them take some 10 ms, the time grows with the square.
 
     Returns:
-        None of fewer than 8 points, or where all have the same x.
+        The slope; None for fewer than 8 points, or if all have the same x.
 
     Source:
         Theil, 1950; Sen, 1968; the interval from the variance of Kendall's S, as Sen gives it.

@@ -1,6 +1,4 @@
-"""
-Load by steps through workers: one rate after another, shared by all of them.
-"""
+"""Drives load in steps with workers: one rate after another, shared by all of them."""
 
 from __future__ import annotations
 
@@ -24,25 +22,25 @@ from .rate_search import LoadAborted, SearchEnded
 from .step_runner import STEP_WATCH_INTERVAL_S
 
 STEP_LEAD_NS: Final = 500_000_000
-"""Between telling all workers a rate and its first request: each of them tidies its memory before."""
+"""The time between ordering a rate and its first request, in which each worker collects its garbage."""
 
 REPORT_MARGIN_S: Final = 30.0
-"""How much longer the report on an order may take than what was ordered."""
+"""How much longer a report may take than the order that it is about."""
 
 
 class WorkerSteps:
     """
-    Drives workers step by step: a `StepDriver` of one rate, shared by all of them.
+    The `StepDriver` for workers, which share each rate.
 
-    A window is void if any worker was late, since nobody can tell what its share would have met; and where a worker has
-    failed the search ends, and says which.
+    A window is void if any worker was late, since its share of the requests is unknown. If a worker fails the search
+    ends, and says which one failed.
 
     Args:
-        workers: They.
-        order: What all of them together are to do.
-        falls: What finds counters that fell between two of them.
-        watch: Is called all the while with what is going on.
-        is_interrupted: Whether the user has had enough.
+        workers: The workers.
+        order: The order for all of them together.
+        falls: Finds counters that fell from one worker to another.
+        watch: Called repeatedly with a line of progress.
+        is_interrupted: Whether the user interrupted.
     """
 
     def __init__(
@@ -66,7 +64,7 @@ class WorkerSteps:
         self.step_latencies: list[tuple[float, list[LatencyDistribution]]] = []
         """As `StepRunner.step_latencies`."""
         self.falls: list[StepFall] = []
-        """Between what one worker saw in a step and another one in a later step."""
+        """Counters that fell from one worker's samples in a step to another's in a later step."""
         workers.watch = self._watch_workers
 
     def _watch_workers(self) -> None:
@@ -74,10 +72,10 @@ class WorkerSteps:
 
     def stand_up(self) -> None:
         """
-        Have all users ready.
+        Start all users, and wait until they are ready.
 
         Raises:
-            SearchEnded: A worker failed, no server responds, or the user has had enough.
+            SearchEnded: A worker failed, no server responds, or the user interrupted.
         """
         spec = self._order.spec
         problem = self._workers.prepare(self._order)
@@ -87,7 +85,7 @@ class WorkerSteps:
             raise SearchEnded(problem or "interrupted")
 
     def start_step(self, rate: float) -> None:
-        """As `StepDriver`: requests fall due in turn from each worker."""
+        """As `StepDriver`; the workers take turns."""
         self._rate = rate
         begins_ns = time.monotonic_ns() + STEP_LEAD_NS
         self._workers.order(StepOrder(rate=rate, begins_ns=begins_ns, lead_ns=STEP_LEAD_NS))
@@ -97,8 +95,8 @@ class WorkerSteps:
         As `StepDriver`.
 
         Raises:
-            SearchEnded: A worker failed, or the user has had enough.
-            LoadAborted: One of them has reached a limit.
+            SearchEnded: A worker failed, or the user interrupted.
+            LoadAborted: A worker reached an abort limit.
         """
         self._workers.order(WindowOrder(lasts_s=lasts_s))
         reports = self._workers.gather(WindowReport, lasts_s + self._patience_s, halt_at=_is_aborted)
@@ -134,7 +132,7 @@ class WorkerSteps:
             raise SearchEnded("interrupted" if self._is_interrupted() else trouble or "")
 
     def end_step(self) -> tuple[str, ...]:
-        """As `StepDriver`; of those workers that are left, and of what one of them saw after another."""
+        """As `StepDriver`, for the remaining workers; also finds counters that fell between workers."""
         self._workers.order(EndStepOrder(at_once=self._is_interrupted()))
         metrics, findings, outage = RequestMetrics(), list[str](), None
         reports = self._workers.gather(StepReport, self._patience_s, heed=False)
@@ -156,5 +154,5 @@ class WorkerSteps:
 
 
 def _is_aborted(report: WindowReport) -> bool:
-    """Whether a window was broken off, so that those of the other workers are of no use."""
+    """Whether a window was aborted, so that those of the other workers are useless."""
     return report.aborted is not None

@@ -1,7 +1,7 @@
 """
-How the simulator can be made to misbehave: every fault by its name, with the requirements that it violates.
+The simulator's faults: every way to make it misbehave, by name, with the requirements that it violates.
 
-A harness is worth what it finds, and each of its requirements is shown to be found by one of these.
+Each requirement is violated by at least one of them, which shows that the harness finds such violations.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ assert len(FAULT_KINDS) == sum(len(family.kinds) for family in _FAMILIES), "two 
 
 def parse_fault(text: str) -> Fault:
     """
-    Make a fault from what a command line says.
+    Make a fault from the text on a command line.
 
     Args:
         text: `NAME` or `NAME:key=value,key=value`.

@@ -19,7 +19,7 @@ def _asks_whole_cluster(call: ReceivedRequest) -> bool:
     return call.operation == "GetStatsAllConnections" and call.arguments.get("local", True) is False
 
 
-@FAULTS.fault("half-cluster", "local: false gives one node's connections alone", "cluster.union", nodes=2)
+@FAULTS.fault("half-cluster", "local: false lists only one node's connections", "cluster.union", nodes=2)
 def _build_half_cluster(parameters: FaultParameters) -> Fault:
     def on_connections(call: ReceivedRequest, world: SimulatedWorld, found: Connections) -> Connections:
         return [each for each in found if each.node == call.node] if _asks_whole_cluster(call) else found

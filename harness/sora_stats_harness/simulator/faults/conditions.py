@@ -1,5 +1,5 @@
 """
-When a fault strikes at all: for one operation only, only after a while, only under load.
+Conditions under which a fault strikes: for one operation only, after some time, under load.
 
 Every fault of the world or of responses takes these parameters besides its own: `target` is one operation's name,
 `after` is in seconds from the first request on, `above` in requests a second, of all nodes, over the last second.
@@ -18,14 +18,14 @@ from ..request_parser import ARGUMENT_TYPES
 from .parameters import FaultParameters
 
 CONDITION_DEFAULTS: Final[Mapping[str, str]] = {"target": "", "after": "0", "above": "0"}
-"""The parameters with their defaults, which are no limit."""
+"""The parameters with their defaults, which mean no condition."""
 
 _SECOND_NS: Final = 1_000_000_000
 
 
 def apply_conditions(fault: Fault, parameters: FaultParameters) -> Fault:
     """
-    Limit a fault to the calls that fulfil its conditions; `on_arguments` has no call yet, and is never limited.
+    Limit a fault to the calls that meet its conditions; `on_arguments` has no call yet, and is never limited.
 
     Raises:
         ValueError: A value does not fit.
@@ -58,7 +58,7 @@ class _Conditions:
         self._number = -1
 
     def hold(self, call: ReceivedRequest) -> bool:
-        """Whether they hold in this call; the first question about a call counts it."""
+        """Whether the conditions are met in this call; the first query about a call counts it."""
         if call.number > self._number:  # other calls may come between the hooks of one call
             self._number = call.number
             self._rate.count_request(call.now_ns)
@@ -71,10 +71,10 @@ class _Conditions:
 
 class _RequestRateDetector:
     """
-    Tells whether more than so many requests a second come.
+    Detects whether more than a number of requests per second come.
 
-    A client that sends at a steady rate and is held up for a moment catches up in a burst, and the second that holds the
-    burst counts more than the rate. So the median has to agree: of the times that a tenth as many requests took.
+    A client that sends at a steady rate catches up in a burst after a delay, and the second with the burst has more
+    requests than the rate. So the median of the times that a tenth as many requests took has to agree.
     """
 
     def __init__(self, above: int) -> None:
@@ -82,7 +82,7 @@ class _RequestRateDetector:
         self._span = max(1, above // 10)
         self._times: deque[int] = deque()
         self._span_durations: list[int] = []
-        """How long `_span` requests took, ending at each of those of the last second; ascending."""
+        """How long `_span` requests took, for each one of the last second as the final one; ascending."""
 
     def count_request(self, now_ns: int) -> None:
         """Count a request."""
@@ -97,7 +97,7 @@ class _RequestRateDetector:
 
     @property
     def is_above(self) -> bool:
-        """Whether it was so in the last second."""
+        """Whether the rate was above the limit in the last second."""
         if len(self._times) <= self._above:
             return False
         median = len(self._span_durations) // 2

@@ -1,6 +1,6 @@
 """
-How faults are described and built: a name, parameters with defaults, the requirements that it violates, and helpers that
-most of them share.
+The types that describe and build faults (name, parameters with defaults, violated requirements), and helpers that most
+faults share.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ class FaultKind:
     description: str
     violated_requirements: frozenset[str]
     """
-    Exactly what the gate finds in a server with this fault, its defaults, and a world of 20 connections; or load, where
-    the fault needs kept connections.
+    Exactly the requirements that the gate finds violated with this fault, its defaults and a world of 20 connections;
+    or that load finds violated, if the fault needs kept connections.
     """
     build: FaultBuilder
     own_parameters: Mapping[str, str] = field(default_factory=dict)
     """The parameters that only some faults have, with their defaults."""
     nodes: int = 1
-    """How many nodes it takes to show."""
+    """How many nodes are needed for it to show."""
     needs_large_request: bool = False
     """Whether it shows only in the response to a request of more than 8 MB."""
     needs_generated_requests: bool = False
     """Whether it shows only in the responses to made-up requests."""
     needs_kept_connections: bool = False
-    """Whether it shows only to a client that sends several requests over one connection, as load does."""
+    """Whether it shows only if several requests are sent over one connection, as load does."""
     needs_relay: bool = False
-    """Whether the relay makes it, which knows nothing of requests and so of no conditions."""
+    """Whether the relay causes it; the relay doesn't know requests, so conditions don't apply."""
 
     @property
     def parameters(self) -> dict[str, str]:
-        """All parameters with their defaults: its own, `times` where it has `every`, then the conditions."""
+        """All parameters with their defaults: its own, `times` if it has `every`, then the conditions."""
         times = {"times": "0"} if "every" in self.own_parameters else {}
         conditions = {} if self.needs_relay else CONDITION_DEFAULTS
         return {**self.own_parameters, **times, **{k: v for k, v in conditions.items() if k not in self.own_parameters}}
@@ -108,7 +108,7 @@ def make_sample_fault(
     *,
     operation: str | None = None,
 ) -> Fault:
-    """A fault of single samples: it changes every so-many-th sample of each connection, in place."""
+    """A fault of single samples: it changes every n-th sample of each connection, in place."""
     strike = strikes or StrikeCounter()
 
     def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
@@ -128,7 +128,9 @@ def make_response_fault(
         call.operation is not None and response.status == 200
     ),
 ) -> Fault:
-    """A fault of finished responses: it changes every so-many-th of those to valid requests, or that `when` chooses."""
+    """
+    A fault of finished responses: it changes every n-th response to a valid request, or of those that `when` selects.
+    """
     strike = strikes or StrikeCounter()
     return Fault(on_response=lambda call, given: change(given) if when(call, given) and strike() else given)
 
@@ -142,24 +144,24 @@ class LeafAccessor:
             raise ValueError(f"field must be a dotted path such as dtls.total_sent_dtls, not {dotted!r}")
 
     def find_group(self, sample: SampleObject) -> dict[str, Any] | None:
-        """The object that holds the leaf, None where the leaf is absent. Any: whatever JSON can hold."""
+        """The object that contains the leaf; None if the leaf is absent. Any: whatever JSON can hold."""
         node: Any = sample
         for name in self._groups:
             node = node.get(name) if isinstance(node, dict) else None
         return node if isinstance(node, dict) and self._name in node else None
 
     def get_value(self, sample: SampleObject) -> Any:  # Any: whatever JSON can hold
-        """Its value, None where it is absent."""
+        """The leaf's value; None if it is absent."""
         group = self.find_group(sample)
         return None if group is None else group[self._name]
 
     def set_value(self, sample: SampleObject, value: Any) -> None:  # Any: whatever JSON can hold
-        """Change it, where it is present."""
+        """Change the leaf, if it is present."""
         if (group := self.find_group(sample)) is not None:
             group[self._name] = value
 
     def delete_value(self, sample: SampleObject) -> None:
-        """Leave it out."""
+        """Delete the leaf."""
         if (group := self.find_group(sample)) is not None:
             del group[self._name]
 

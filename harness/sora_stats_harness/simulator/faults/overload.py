@@ -1,7 +1,7 @@
 """
-Faults of a server that is asked more than it can bear: responses that take long, and media that suffer.
+Faults of an overloaded server: responses that take long, and media that suffer.
 
-Neither breaks the API. A search for capacity, and a watch over the media, have to see them.
+They don't violate the API. The capacity search and `--watch-media` have to detect them.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _SECOND_NS: Final = 1_000_000_000
 
 @FAULTS.fault(
     "slow-responses",
-    "now and then a response takes long; with `above` only where more is asked than that",
+    "now and then a response takes long; with `above` only at a higher rate than that",
     "",
     own={"every": "20", "by": "0.1"},
 )
@@ -43,7 +43,7 @@ def _build_slow_responses(parameters: FaultParameters) -> Fault:
 
 @FAULTS.fault(
     "media-suffer",
-    "losses, connectivity checks and round trips grow while more than `rate` requests a second come",
+    "losses, connectivity checks and round trips grow while more than `rate` requests per second come",
     "",
     own={"rate": "50"},
 )
@@ -53,7 +53,7 @@ def _build_overload_degradation(parameters: FaultParameters) -> Fault:
 
 
 class _OverloadDegradation:
-    """Adds up how long the server was overloaded: what the media suffered stays in the counters."""
+    """Adds up how long the server was overloaded; the effects on the media stay in the counters."""
 
     def __init__(self, rate: int) -> None:
         self._rate = rate
@@ -67,11 +67,11 @@ class _OverloadDegradation:
 
     @property
     def is_overloaded(self) -> bool:
-        """Whether more requests came in the last second than the server can bear."""
+        """Whether more requests came in the last second than the server can handle."""
         return len(self._times) > self._rate
 
     def count_request(self, call: ReceivedRequest) -> float:
-        """Count a request; it takes no longer for that."""
+        """Count a request; returns no additional delay."""
         now_ns = call.now_ns
         if self.is_overloaded and self._last_ns is not None:
             self._overloaded_ns += min(max(now_ns - self._last_ns, 0), _SECOND_NS)
@@ -82,7 +82,7 @@ class _OverloadDegradation:
         return 0.0
 
     def degrade_samples(self, call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
-        """Add what was suffered so far, the same to every connection."""
+        """Add the effects so far, the same for every connection."""
         for sample in samples:
             has_level = any(level.get_value(sample) for level in self._levels)
             for counter, growth in self._counters:

@@ -1,6 +1,4 @@
-"""
-The parameters that a command line gives a fault, read one value at a time, and the counter that says when it strikes.
-"""
+"""The parameters of a fault on the command line, and the counter that decides when it strikes."""
 
 from __future__ import annotations
 
@@ -8,14 +6,14 @@ from collections import Counter
 
 
 class FaultParameters(dict[str, str]):
-    """The parameters of one fault, all of them given; read one value at a time."""
+    """The parameters of one fault, with defaults filled in; each is parsed when it is read."""
 
     def integer(self, key: str, least: int = 1) -> int:
         """
         Read a parameter as an integer.
 
         Raises:
-            ValueError: It is none, or below `least`.
+            ValueError: It is not an integer, or below `least`.
         """
         text = self[key]
         if not text.isascii() or not text.isdecimal() or int(text) < least:
@@ -27,7 +25,7 @@ class FaultParameters(dict[str, str]):
         Read a parameter as a time in seconds.
 
         Raises:
-            ValueError: It is none.
+            ValueError: It is not a time.
         """
         try:
             value = float(self[key])
@@ -38,14 +36,14 @@ class FaultParameters(dict[str, str]):
         return value
 
     def strikes(self) -> StrikeCounter:
-        """The counter that `every` and `times` describe; it strikes each time where the fault has neither."""
+        """The counter that `every` and `times` describe; without these it strikes each time."""
         return (
             StrikeCounter(self.integer("every"), self.integer("times", least=0)) if "every" in self else StrikeCounter()
         )
 
 
 class StrikeCounter:
-    """Counts calls by key and strikes at every so-many-th of a key, `times` in all; 0 is without end."""
+    """Counts calls by key and strikes at every n-th of a key, `times` times in total; 0 means without limit."""
 
     def __init__(self, every: int = 1, times: int = 0) -> None:
         self._every = every

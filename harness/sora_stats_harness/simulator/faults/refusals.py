@@ -1,6 +1,4 @@
-"""
-Faults of the responses to wrong requests: one for each row of the table of refusals, and some that are never allowed.
-"""
+"""Faults of refusals: one for each row of the table of wrong requests, and some that violate a MUST."""
 
 from __future__ import annotations
 
@@ -17,7 +15,7 @@ from .parameters import FaultParameters
 FAULTS: Final = FaultFamily()
 
 RefusalMatcher = Callable[[ReceivedRequest, Any], bool]
-"""Whether a refusal belongs to a row. Any: its parsed body, None where it is empty."""
+"""Whether a refusal belongs to a row. Any: its parsed body, None if it is empty."""
 
 _STATISTICS_TARGETS: Final = {f"Sora_{version}.{operation}" for version, operation in ARGUMENT_TYPES}
 _INTERNAL_ERROR: Final = make_json_response(500, {"error_type": "InternalError"})
@@ -67,14 +65,14 @@ def _build_for_row(row: str, change: Callable[[SimulatedResponse], SimulatedResp
 for _row in REFUSAL_MATCHERS:
     FAULTS.fault(
         f"refuses-{_row.replace('_', '-')}",
-        "refuses otherwise than the table of wrong requests says: " + _row.replace("_", " "),
+        "refuses differently from the table of wrong requests: " + _row.replace("_", " "),
         f"request.shape.{_row}",
     )(_build_for_row(_row, _refuse_otherwise))
 
 
 @FAULTS.fault(
     "refuses-large-body",
-    "refuses otherwise than the table of wrong requests says: large body",
+    "refuses differently from the table of wrong requests: large body",
     "request.shape.large_body",
     needs_large_request=True,
 )
@@ -89,7 +87,7 @@ FAULTS.fault("refuses-with-500", "a wrong type crashes the handler", "request.no
 
 @FAULTS.fault(
     "crashes-on-nul",
-    "a client_id with a NUL in it crashes the handler: made-up requests show it",
+    "a client_id with a NUL crashes the handler; only made-up requests show it",
     "request.no_5xx",
     needs_generated_requests=True,
 )
@@ -101,7 +99,7 @@ def _build_crashes_on_nul(parameters: FaultParameters) -> Fault:
 
 @FAULTS.fault(
     "crashes-on-invalid-utf8",
-    "a JSON string that is no UTF-8, where another type is due, crashes the handler, as it does the open dispatcher's",
+    "a JSON string with invalid UTF-8 in place of another type crashes the handler, as in the open-source dispatcher",
     "request.no_5xx",
 )
 def _build_crashes_on_invalid_utf8(parameters: FaultParameters) -> Fault:
@@ -111,7 +109,7 @@ def _build_crashes_on_invalid_utf8(parameters: FaultParameters) -> Fault:
 
 
 def _has_invalid_utf8(call: ReceivedRequest) -> bool:
-    """Whether the body is JSON but for bytes in its strings that are no UTF-8."""
+    """Whether the body is JSON except for invalid UTF-8 in its strings."""
     text = call.body.decode("utf-8", "surrogateescape")
     try:
         json.loads(text)

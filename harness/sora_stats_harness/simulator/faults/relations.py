@@ -1,4 +1,4 @@
-"""Faults that break one documented relation each, and leave every other one and the order of counters as they are."""
+"""Faults that violate one relation each, but neither any other relation nor the order of counters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .parameters import FaultParameters
 FAULTS: Final = FaultFamily()
 
 NewValues = Callable[[SampleObject], Mapping[str, object]]
-"""From a sample to the leaves that change, by dotted path; a KeyError says that the connection lacks a group."""
+"""Takes a sample, returns the leaves that change, by dotted path; raises KeyError if the connection lacks a group."""
 
 
 def _add_fault(name: str, relation: str, description: str, new_values: NewValues) -> None:
@@ -47,7 +47,7 @@ def _above(dotted: str, bound: str, by: int) -> NewValues:
 
 
 def _zeroed(group: str, prefix: str, but: str = "") -> NewValues:
-    """All leaves of a group that begin so are 0."""
+    """All leaves of a group with this prefix are 0."""
     return lambda sample: {f"{group}.{name}": 0 for name in sample[group] if name.startswith(prefix) and name != but}
 
 
@@ -86,7 +86,7 @@ _add_fault(
 _add_fault(
     "swapped",
     "total_packets",
-    "packets received and sent are swapped, in their totals alone",
+    "packets received and sent are swapped, only in the totals",
     lambda sample: {
         "rtp.total_received": sample["rtp"]["total_sent"],
         "rtp.total_sent": sample["rtp"]["total_received"],
@@ -96,7 +96,9 @@ _add("total_packets", "more packets than RTP and RTCP together", _increased("rtp
 _add("total_byte_size", "more bytes than RTP and RTCP together", _increased("rtp.total_received_byte_size", 1000))
 _add("rtp_min_size", "RTP packets shorter than their headers", _short_rtp)
 _add("rtcp_min_size", "RTCP packets shorter than their headers", _short_rtcp)
-_add("rtcp_subtypes", "RTCP packets of no kind", _zeroed("rtcp", "total_sent_rtcp_", but="total_sent_rtcp_byte_size"))
+_add(
+    "rtcp_subtypes", "RTCP packets without a kind", _zeroed("rtcp", "total_sent_rtcp_", but="total_sent_rtcp_byte_size")
+)
 _add(
     "rtp_hdr_ext",
     "more header extensions of a kind than packets",

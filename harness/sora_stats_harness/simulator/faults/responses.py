@@ -1,4 +1,4 @@
-"""Faults of complete responses to valid requests: status, headers, and bytes that are no JSON."""
+"""Faults of complete responses to valid requests: status, headers, and bytes that are not JSON."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _as_gateway_page(response: SimulatedResponse) -> SimulatedResponse:
 
 _add_fault(
     "unavailable",
-    "503 with a body that is good JSON, now and then",
+    "503 with a valid JSON body, now and then",
     "http.status",
     7,
     lambda response: replace(response, status=503),
@@ -80,7 +80,7 @@ _add_fault(
 )
 _add_fault("nan", "NaN where a number should be", "http.json", 5, _with_nan)
 _add_fault("html", "a proxy's page with status 200", "http.content_type http.json", 6, _as_gateway_page)
-_add_fault("duplicate-key", "a key stands twice", "http.duplicate_key", 1, _with_duplicate_key)
+_add_fault("duplicate-key", "a key is repeated", "http.duplicate_key", 1, _with_duplicate_key)
 _add_fault(
     "lying-length", "chunked, with a Content-Length that is not the body's", "http.length", 5, _with_wrong_length
 )
@@ -102,9 +102,7 @@ def _build_unlisted(parameters: FaultParameters) -> Fault:
     return Fault(on_connections=on_connections)
 
 
-@FAULTS.fault(
-    "not-found", "a connection that is there is not found now and then", "identity.present", own={"every": "3"}
-)
+@FAULTS.fault("not-found", "an existing connection is not found now and then", "identity.present", own={"every": "3"})
 def _build_not_found(parameters: FaultParameters) -> Fault:
     strikes = parameters.strikes()
 

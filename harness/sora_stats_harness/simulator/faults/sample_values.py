@@ -1,4 +1,4 @@
-"""Faults of what a sample says: its leaves, its ids, its timestamp, and how its counters move."""
+"""Faults in the content of samples: leaves, ids, timestamps, and how counters move."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .parameters import FaultParameters
 FAULTS: Final = FaultFamily()
 
 UNRELATED_COUNTER: Final = "dtls.total_received_dtls"
-"""A counter that every connection has, that grows, and that no documented relation is about."""
+"""A growing counter that every connection has and that is part of no relation."""
 
 _FIELD_PARAMETERS: Final = {"field": UNRELATED_COUNTER, "every": "1"}
 _TIMESTAMP_FORMAT: Final = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -103,7 +103,7 @@ FAULTS.fault("bad-direction", "a data channel has an unknown direction", "shape.
 )
 
 
-FAULTS.fault("both-limits", "data channels have both limits of what excludes the other", "shape.exclusive")(
+FAULTS.fault("both-limits", "data channels have both limits, which exclude each other", "shape.exclusive")(
     _changes_sample(_limit_twice)
 )
 
@@ -115,13 +115,13 @@ def _build_missing_group(parameters: FaultParameters) -> Fault:
 
 @FAULTS.fault(
     "new-field",
-    "a field that nobody documented",
+    "an unknown field",
     "shape.unknown",
     own={"field": "rtp.total_brand_new", "every": "1"},
 )
 @FAULTS.fault(
     "undocumented-field",
-    "a field that is known though undocumented",
+    "an undocumented field that the edition knows",
     "shape.undocumented",
     own={"field": "sctp.total_pruned_sctp_data_chunk", "every": "1"},
 )
@@ -169,7 +169,7 @@ def _build_twice(parameters: FaultParameters) -> Fault:
 
 @FAULTS.fault("uuid-ids", "connection_ids are UUIDs in their text form", "identity.form")
 def _build_uuid_ids(parameters: FaultParameters) -> Fault:
-    """Ids in the text form of 2017, which requests may use as well."""
+    """Ids in the text form of 2017, which requests may also use."""
     real_ids: dict[str, str] = {}
 
     def change(sample: SampleObject) -> None:
@@ -269,9 +269,9 @@ FAULTS.fault(
 )(_wraps(2**32))
 
 
-@FAULTS.fault("reset", "counters start again under the same id", "counter.monotonic", own={"age": "1"})
+@FAULTS.fault("reset", "counters restart under the same id", "counter.monotonic", own={"age": "1"})
 def _build_reset(parameters: FaultParameters) -> Fault:
-    """Counters start again some time after a connection was first seen."""
+    """Counters restart some time after a connection was first seen."""
     age_ns = int(parameters.seconds("age") * _SECOND_NS)
     first_ns: dict[str, int] = {}
     base: dict[str, SampleObject] = {}
@@ -290,7 +290,7 @@ def _build_reset(parameters: FaultParameters) -> Fault:
 def _subtract(sample: SampleObject, base: SampleObject) -> None:
     for name, value in sample.items():
         if name == "network_status":
-            continue  # the current level has always been counted
+            continue  # the current level must have been counted
         if isinstance(value, dict):
             _subtract(value, base.get(name, {}))
         elif name.startswith("total_"):
@@ -372,9 +372,9 @@ def _build_forgets_a_channel(parameters: FaultParameters) -> Fault:
     return make_sample_fault(forget, parameters.strikes())
 
 
-@FAULTS.fault("stamped-an-hour-ago", "one connection is stamped an hour ago, and always has been", "clock.offset")
+@FAULTS.fault("stamped-an-hour-ago", "one connection's timestamps are always an hour old", "clock.offset")
 def _build_stamped_an_hour_ago(parameters: FaultParameters) -> Fault:
-    """The third connection that is seen: no listing begins with it."""
+    """The third connection that is seen, since no listing begins with it."""
     seen: dict[str, None] = {}
 
     def shift(_: ReceivedRequest, sample: SampleObject) -> None:
@@ -394,7 +394,7 @@ FAULTS.fault("stamps-back", "timestamps go back now and then", "clock.order", ow
 
 @FAULTS.fault("idle-cache", "all responses come from a cache, and no counter moves", "clock.order", own={"age": "0.8"})
 def _build_idle_cache(parameters: FaultParameters) -> Fault:
-    """Connections are idle, so that only their timestamps tell that a response is up to `age` old."""
+    """Connections are idle, so that only timestamps show that a response is up to `age` old."""
     age_ns = int(parameters.seconds("age") * _SECOND_NS)
     idle: dict[str, SampleObject] = {}
     read_ns: dict[str, int] = {}
@@ -409,9 +409,9 @@ def _build_idle_cache(parameters: FaultParameters) -> Fault:
     return make_sample_fault(change)
 
 
-@FAULTS.fault("frozen-clock", "one connection's timestamp stands still", "clock.frozen")
+@FAULTS.fault("frozen-clock", "one connection's timestamp is frozen", "clock.frozen")
 def _build_frozen_clock(parameters: FaultParameters) -> Fault:
-    """The timestamp of the first connection that is seen stands still."""
+    """The timestamp of the first connection that is seen is frozen."""
     frozen: dict[str, str] = {}
 
     def change(call: ReceivedRequest, sample: SampleObject) -> None:
@@ -429,7 +429,7 @@ def _build_frozen_clock(parameters: FaultParameters) -> Fault:
     own={"slow": "0.13", "by": "0.12"},
 )
 def _build_misstamped(parameters: FaultParameters) -> Fault:
-    """Every other response is read later than its neighbour, and stamped earlier."""
+    """Every other response is read later than its neighbour, but stamped earlier."""
     slow_s, by_s = parameters.seconds("slow"), parameters.seconds("by")
 
     def delay_s(call: ReceivedRequest) -> float:

@@ -1,5 +1,5 @@
 """
-Faults of the bytes on the wire that no HTTP server library would send: the relay in front of the server makes them.
+Faults of the bytes on the wire that no HTTP server library would send; the relay in front of the server causes them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _add_fault("cut", "half of the body, then the end", "http.complete")
 _add_fault("connection-reset", "half of the body, then a reset", "http.complete", pause="0.01")
 _add_fault("too-long", "a Content-Length that is larger than the body", "http.complete")
 _add_fault("too-short", "a Content-Length that is smaller than the body", "http.length")
-_add_fault("garbage", "bytes that are no HTTP", "http.complete")
+_add_fault("garbage", "bytes that are not HTTP", "http.complete")
 _add_fault("endless-headers", "header lines without end", "http.complete")
 _add_fault("huge", "a body that never ends", "http.complete", every="40")
 _add_fault("two-responses", "the response twice in one go", "http.length")
