@@ -161,7 +161,7 @@ def test_canned_responses_are_named_by_the_whole_target() -> None:
             simulator.set_canned_response(target, CannedResponse(status=200))
     wrong: Any = {"uptime": 42}
     with pytest.raises(
-        UsageError, match=r"a response must be a CannedResponse, such as CannedResponse\(status=200\), and"
+        UsageError, match=r"a response must be a CannedResponse, such as CannedResponse\(status=200\), not"
     ):
         simulator.set_canned_response("Sora_20160711.Other", wrong)
 

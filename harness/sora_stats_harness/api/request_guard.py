@@ -67,8 +67,7 @@ def check_request_allowed(
     >>> check_request_allowed("POST", "/", [("x-sora-target", "Sora_20171101.DisconnectEverybody")])
     Traceback (most recent call last):
     ...
-    sora_stats_harness.api.errors.RequestRefusedError: refused to send the target 'Sora_20171101.DisconnectEverybody':
-    ...
+    sora_stats_harness.api.errors.RequestRefusedError: refused to send the target 'Sora_20171101.DisconnectEverybody': ...
     """
     if _decode_text(method) not in ALLOWED_METHODS:
         raise RequestRefusedError(
