@@ -246,7 +246,7 @@ def placeholder(node: ast.FormattedValue) -> str:
             if name in COUNTING:
                 return value_of(node.value, ":count").replace(name.strip("_"), noun.replace(" ", "_"), 1)
     spec = ast.unparse(node.format_spec)[2:-1] if node.format_spec is not None else ""
-    is_number = re.fullmatch(r"[0-9,+]*(\.\d+)?[dfgen%,]?", spec) is not None and spec != ""
+    is_number = re.fullmatch(r"([<>^]\{?\w*\}?(?=[,dfg]))?[0-9,+]*(\.\d+)?[dfgen%,]?", spec) is not None and spec != ""
     if isinstance(node.value, ast.Call) and getattr(node.value.func, "id", "") in ("len", "sum"):
         is_number = True
     return value_of(node.value, ":n" if is_number else "")

@@ -216,3 +216,12 @@ def test_every_request_of_a_command_and_of_the_plugin_has_the_headers(pytester: 
         assert len(simulator.requests) > sent and len(other.requests) == 1
         for each in (simulator, other):
             assert {dict(seen.headers).get("x-key") for seen in each.requests} == {"sesame"}
+
+
+def test_the_page_has_every_option_of_plain_locust() -> None:
+    """Locust's own help has none of them."""
+    ours = {word for action in LocustParser()._actions for word in action.option_strings if word.startswith("--sora-")}
+    for name in ("LOAD.md", "LOAD.ja.md"):
+        page = (Path(__file__).parents[2] / "docs" / name).read_text(encoding="utf-8")
+        hidden = {"--sora-run", "--sora-spool", "--sora-clock", "--sora-workers"}
+        assert {word for word in ours if f"`{word}" not in page} == hidden

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..api.exchange import Exchange
+from ..api.exchange import ErrorCode, Exchange
 from .timestamps import parse_timestamp_ns
 from .verdict import DocumentationDrift, FindingEntry, JudgeResult
 
@@ -42,6 +42,11 @@ class IncidentEvidence:
     def family(self, name: str) -> list[FindingEntry]:
         """Those of a family that count for something, and belong to no incident yet."""
         return [each for each in self.findings() if each.requirement.startswith(f"{name}.") and each.level != "INFO"]
+
+    def last_error(self, entry: FindingEntry) -> ErrorCode | None:
+        """Why the exchange that is wrong has no complete response; None where it has one."""
+        exchange = self.last(entry)
+        return None if exchange is None or exchange.error is None else exchange.error.code
 
     def last(self, entry: FindingEntry) -> Exchange | None:
         """The exchange that is wrong; None where it isn't at hand."""

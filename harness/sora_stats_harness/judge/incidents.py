@@ -12,11 +12,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from statistics import median
 from typing import Final
 
-from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Exchange, Request
+from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, Exchange, Request
 from .checks.clock import FROZEN, OFFSET
 from .checks.clock import ORDER as CLOCK_ORDER
 from .checks.cluster import UNION
-from .checks.http import COMPLETE, CONTENT_TYPE, STATUS
+from .checks.http import COMPLETE, CONTENT_TYPE, STATUS, VIOLATING_ERRORS_AFTER_RESPONSE
 from .checks.identity import ASKED, CLIENT
 from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
@@ -375,12 +375,7 @@ def _restart_with_new_ids(seen: IncidentEvidence) -> Iterator[Incident]:
 
 def _silence(seen: IncidentEvidence) -> list[FindingEntry]:
     """Requests to a server that was away."""
-    away = (ErrorCode.REFUSED, ErrorCode.RESET, ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE)
-    return [
-        entry
-        for entry in seen.findings(COMPLETE.id)
-        if (exchange := seen.last(entry)) is not None and exchange.error is not None and exchange.error.code in away
-    ]
+    return [each for each in seen.findings(COMPLETE.id) if seen.last_error(each) in VIOLATING_ERRORS_AFTER_RESPONSE]
 
 
 def _target_disagrees(seen: IncidentEvidence) -> Iterator[Incident]:
