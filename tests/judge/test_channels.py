@@ -131,6 +131,7 @@ def test_a_busy_channel_was_hardly_opened_again(
     for place in range(samples):
         document = connection(stamp_ns=(10 * place + 2) * MS)
         chat = channel(0, 0) | {"total_received_data_channel_message": max(0, begins + place)}
+        chat["total_received_data_channel_message_byte_size"] = 1000 + place  # bytes are no messages
         document["data_channel"] = {} if place in missing else {"#chat": chat}
         talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
     talk.end()

@@ -32,10 +32,8 @@ MIN_FALLEN_FIELDS: Final = 20
 MIN_OCCURRENCES: Final = 3
 """How often a target must be wrong, and the others right, before it counts as the only one."""
 
-MAX_NAMED_FIELDS: Final = 3
-"""Fields that a sentence names."""
 MAX_NAMES_CHARACTERS: Final = 80
-"""How long their names may be together: reports cut sentences that are too long, which would hide how many there are."""
+"""How long the names of one to three fields may be: reports cut long sentences, which would hide how many there are."""
 
 GATEWAY_STATUSES: Final = {
     401: "it asks for credentials",
@@ -104,11 +102,11 @@ def _times(count: int, noun: str) -> str:
 
 def _name_fields(paths: Collection[str]) -> str:
     names = [path.lstrip("/").replace("/", ".") for path in sorted(paths)]
-    shown = names[:MAX_NAMED_FIELDS]
-    while len(shown) > 1 and len(", ".join(shown)) > MAX_NAMES_CHARACTERS:
-        shown.pop()
-    more = len(names) - len(shown)
-    return ", ".join(shown) + (f" and {more:,} more" if more > 0 else "")
+    shown = max(
+        1, sum(len(", ".join(names[:count])) <= MAX_NAMES_CHARACTERS for count in (1, 2, 3) if count <= len(names))
+    )
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more else "")
 
 
 def _target_outage(seen: IncidentEvidence) -> Iterator[Incident]:
