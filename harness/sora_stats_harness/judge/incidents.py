@@ -457,11 +457,10 @@ def _one_fault(seen: IncidentEvidence) -> Iterator[Incident]:
         first = group[0]
         others = {each.field for each in group} - {first.field}
         more = f"; likewise {_name_fields(others)}" if others else ""
-        is_asked = any(each.target for each in group)
-        where = f"In responses of {_targets_of([group])}" if is_asked else "In responses to wrong requests"
+        told, targets = f"{first.message}{more}.", _targets_of([group])
         yield _incident(
             "one-fault",
-            f"{where}: {first.message}{more}.",
+            f"In responses of {targets}: {told}" if targets else f"In responses to wrong requests: {told}",
             "Look at what the targets share: the fault does not depend on which of them is asked."
             if len({each.target for each in group}) > 1
             else "Look at the first of these findings: the others most likely follow from it.",
