@@ -66,8 +66,9 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     assert found["limited_by"] == "a finding: counter.monotonic"
     low, high = found["interval"]
     assert low < 41
+    # the rate is 39.2 if a busy machine sent in bursts; such a machine may fail that step by a backlog as well
     reasons = {step["reason"] for step in found["steps"] if step["rate"] == high and step["outcome"] == "failed"}
-    assert reasons == {"a finding: counter.monotonic"}  # at 39.2 where a busy machine sent in bursts
+    assert "a finding: counter.monotonic" in reasons <= {"a finding: counter.monotonic", "backlog"}
 
 
 def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
