@@ -274,7 +274,7 @@ def page(rows: list[str], held: list[Body], schemas: int) -> str:
         "| --- | --- | --- | --- | --- |",
         *rows,
         "",
-        "What a field is stands in its `$comment`, such as `kind=counter unit=bytes`. A schema can't say all that the judge",
+        "The kind and unit of a field are in its `$comment`, such as `kind=counter unit=bytes`. A schema can't say all that the judge",
         "knows: bytes rather than characters, days that no month has, `2e4` for a counter, or anything about two responses.",
         "",
         "## The bodies",
