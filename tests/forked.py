@@ -254,8 +254,10 @@ def _serve(connection: socket, kind: str | None) -> str | None:
                 while os.getppid() == own:
                     SLEEP(0.001)  # until it is a child of whoever asked
                 ours, theirs = (socket(fileno=end.detach()) for end in _socket.socketpair())  # gevent's own is another
-                if kind is not None and FORK() == 0:
+                if request["has_session"]:
                     os.setsid()
+                if kind is not None and FORK() == 0:
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is in the group of the process
                     _prctl(PR_SET_NAME, NAME_OF_COPY.encode())
                     for descriptor in (ours.detach(), connection.detach(), reading, writing, *streams):
                         CLOSE(descriptor)
@@ -285,8 +287,6 @@ def _ask_copy(kind: str, copy: socket) -> None:
 def _become(request: Mapping[str, Any], streams: Sequence[int], kept: socket) -> None:  # Any: JSON
     """What the kernel and Python do for a new process."""
     _prctl(PR_SET_NAME, Path(sys.executable).name.encode())
-    if request["has_session"]:
-        os.setsid()
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
     os.closerange(3, kept.fileno())
@@ -316,5 +316,6 @@ if __name__ == "__main__":
     _import_commands(sys.argv[1])
     module = _serve(socket(fileno=int(sys.argv[2])), sys.argv[1])
     if module is not None:
-        sys.modules.pop(module, None)  # it is run, not imported
+        if not hasattr(sys.modules[module], "__path__"):
+            del sys.modules[module]  # it is run, not imported
         runpy.run_module(module, run_name="__main__", alter_sys=True)

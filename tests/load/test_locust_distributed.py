@@ -31,8 +31,8 @@ def interrupt(process: subprocess.Popen[str]) -> None:
 
 def interrupt_workers(process: subprocess.Popen[str]) -> None:
     """As where the terminal's signal comes to the master last."""
-    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        os.kill(int(child), signal.SIGINT)
+    for worker in forked.workers(process):
+        os.kill(worker, signal.SIGINT)
 
 
 def terminate(process: subprocess.Popen[str]) -> None:
@@ -46,8 +46,7 @@ def let_go(process: subprocess.Popen[str]) -> None:
 
 def kill_a_worker(process: subprocess.Popen[str]) -> None:
     """One of the workers is gone at once; then the run is ended."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(forked.workers(process)[0], signal.SIGKILL)
     time.sleep(0.5)
     process.terminate()
 
