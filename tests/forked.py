@@ -136,7 +136,7 @@ def _forked_by_gevent() -> type[Any]:
     from gevent.os import fork_and_watch
     from gevent.subprocess import Popen
 
-    class Forked(Popen):  # type: ignore[misc]  # it has no types
+    class Forked(Popen):
         def _execute_child(self, args: Any, *others: Any) -> None:  # Any: as gevent calls it
             parent = _parent_for(args, *others)
             if parent is None:
@@ -281,7 +281,7 @@ def _ask_copy(kind: str, copy: socket) -> None:
     global _is_command
     _is_command = True
     _parents[kind] = _Parent(copy)
-    subprocess.Popen = _forked_by_gevent() if kind == "locust" else _Forked  # type: ignore[misc]
+    subprocess.Popen = _forked_by_gevent() if kind == "locust" else _Forked  # type: ignore[assignment,misc]
 
 
 def _become(request: Mapping[str, Any], streams: Sequence[int], kept: socket) -> None:  # Any: JSON
