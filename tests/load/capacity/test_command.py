@@ -51,9 +51,9 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     assert found["limited_by"] == "a finding: counter.monotonic"
     low, high = found["interval"]
     assert low < 25
-    # on a busy machine a step may fail by a backlog as well
+    # on a busy machine a step may fail for other reasons as well
     reasons = {step["reason"] for step in found["steps"] if step["rate"] == high and step["outcome"] == "failed"}
-    assert "a finding: counter.monotonic" in reasons <= {"a finding: counter.monotonic", "backlog"}
+    assert "a finding: counter.monotonic" in reasons
 
 
 def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
