@@ -19,7 +19,7 @@ from sora_stats_harness.simulator.server import Simulator
 from tests import forked
 from tests.hostile import closed_port
 
-from .build import Customized, OnOtherMachines, SlowAtTheEnd
+from .build import Customized, OnOtherMachines, SlowAtTheEnd, count_listings
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,11 +53,6 @@ def kill_a_worker(process: subprocess.Popen[str]) -> None:
 
 LISTINGS: Final = 7
 """Each worker's first one and two or three more: with fewer no connection is known to be there between two of them."""
-
-
-def listed(simulator: Simulator) -> int:
-    """How often the connections were listed so far."""
-    return sum(seen.operation == "GetStatsAllConnections" for seen in simulator.requests)
 
 
 def run(
@@ -101,7 +96,7 @@ def run(
         )
         try:
             give_up_s = time.monotonic() + 30
-            while len(simulator.requests) < 150 or listed(simulator) < listings:
+            while len(simulator.requests) < 150 or count_listings(simulator) < listings:
                 if end is let_go and process.poll() is not None:
                     break  # on a slow machine its time is over before that
                 assert process.poll() is None
