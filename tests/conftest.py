@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -53,6 +54,13 @@ settings.register_profile(
 settings.load_profile("fast")  # pytest loads the one of --hypothesis-profile later
 
 gc.disable()  # until all tests are collected, none of which is garbage
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no doctests here: they are in the package."""
+    found = yield
+    return [each for each in found if type(each).__name__ != "DoctestModule"]
 
 
 def pytest_collection_finish() -> None:

@@ -23,7 +23,7 @@ from sora_stats_harness.simulator.server import Simulator
 
 from ..examples import FULL
 
-FEW: Final = 8
+FEW: Final = 4
 """Connections that show most faults; what a run costs grows with their number."""
 
 MANY: Final = 20
