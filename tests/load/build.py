@@ -122,6 +122,8 @@ def slowly(self, edition, run=None, observer=None, **options):
 def slowly_in_slices(self, response, pause, *arguments):
     def longer():
         pause()
+        if since.exists():
+            since.with_name("judging").touch()
         while since.exists() and time.time() < since.stat().st_mtime + 5.0:
             time.sleep(0.1)
 
@@ -198,6 +200,12 @@ class SlowAtTheEnd(Customized):
 
     def begin(self) -> None:
         self._since.touch()
+
+    def wait_until_judging(self, process: subprocess.Popen[str]) -> None:
+        """Until a response is judged in slices, slowly."""
+        while not self._since.with_name("judging").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
 
 
 class Halved:
