@@ -190,7 +190,7 @@ def _run_in_process(
         began_ns=end.began_ns,
         interrupted=end.interrupted,
         aborted=end.aborted or session.outage_text,
-        broken=end.broken,
+        broken=end.broken or session.final_break_text,
         notes=session_notes(session),
     )
 
@@ -240,7 +240,7 @@ def _run_with_workers(
         began_ns=end.began_ns,
         interrupted=end.interrupted or judged.interrupted,
         aborted="; ".join(reasons) or None,
-        broken=end.broken,
+        broken=end.broken or judged.broken,
         notes=[*judged.notes, *silent],
     )
 

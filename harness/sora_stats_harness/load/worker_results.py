@@ -56,7 +56,7 @@ def make_worker_result(
         spool_problem=problem,
         outage=session.outage_text,
         notes=tuple(session_notes(session)),
-        in_flight=session.in_flight,
+        broken=session.final_break_text,
         stalled_s=stalled_s,
     )
 
@@ -76,6 +76,8 @@ class JudgedWorkers:
     """The server that stopped responding, in words; None if none did."""
     has_unread_spools: bool
     """Whether a spool contains something that could not be judged."""
+    broken: str | None
+    """The fault of the harness that a worker noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +142,7 @@ def judge_workers(
         interrupted=interrupted,
         outage=_outage_text(spools, apart),
         has_unread_spools=bool(spools.unreadable),
+        broken="; ".join(f"{names[result.index]}: {result.broken}" for result in results if result.broken) or None,
     )
 
 
