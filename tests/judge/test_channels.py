@@ -53,21 +53,82 @@ REOPENED = "a data channel was closed and reopened between two samples"
 @pytest.mark.parametrize(
     ("label", "counts", "falls", "note"),
     [
-        pytest.param("#chat", [(5, 7), (1, 0)], 0, f"{REOPENED} once", id="all start again"),
-        pytest.param("#chat", [(5, 0), (1, 9)], 0, f"{REOPENED} once", id="what was not counted may grow"),
-        pytest.param("#chat", [(5, 7), (1, 0), (2, 1), (1, 0)], 0, f"{REOPENED} 2 times", id="twice"),
-        pytest.param("#chat", [(5, 7), (1, 7)], 1, None, id="one falls, another stands"),
-        pytest.param("#chat", [(5, 7), (1, 8)], 1, None, id="one falls, another grows"),
-        pytest.param("#chat", [(5, 7), (1, 0), (2, 2), (1, 3)], 1, f"{REOPENED} once", id="and then one falls"),
-        pytest.param("notify", [(5, 7), (1, 0)], 2, None, id="a label of the server's own"),
+        pytest.param("#chat", [(5, 7), (1, 0)], [], f"{REOPENED} once", id="all start again"),
+        pytest.param("#chat", [(5, 0), (1, 9)], [], f"{REOPENED} once", id="what was not counted may grow"),
+        pytest.param("#chat", [(5, 1), (2, 1)], [], f"{REOPENED} once", id="one message opens it each time"),
+        pytest.param("#chat", [(5, 19), (2, 19)], [], f"{REOPENED} once", id="or a few do"),
+        pytest.param("#chat", [(5, 20), (2, 20)], [Level.INFO], None, id="so many say that it may have gone on"),
+        pytest.param("#chat", [(5, 7), (1, 0), (2, 1), (1, 0)], [], f"{REOPENED} 2 times", id="twice"),
+        pytest.param("#chat", [(5, 7), (1, 8)], [Level.INFO], None, id="one falls, another grows"),
+        pytest.param(
+            "#chat", [(5, 7), (1, 0), (2, 2), (1, 3)], [Level.INFO], f"{REOPENED} once", id="and then one falls"
+        ),
+        pytest.param("notify", [(5, 7), (1, 0)], [Level.MUST] * 2, None, id="a label of the server's own"),
     ],
 )
-def test_a_channel_may_be_opened_again(label: str, counts: list[tuple[int, int]], falls: int, note: str | None) -> None:
-    """All of its counters start again together, or one of them is wrong."""
+def test_a_channel_may_be_opened_again(
+    label: str, counts: list[tuple[int, int]], falls: list[Level], note: str | None
+) -> None:
+    """All of its counters start again together, or one of them may be wrong: so little can't tell."""
     talk = talked(label, *(channel(*each) for each in counts))
     notes = [each for each in talk.end().coverage.notes if each.startswith(REOPENED)]
-    assert talk.told() == ["counter.monotonic"] * falls
+    assert [(finding.requirement, finding.level) for finding in talk.findings] == [
+        ("counter.monotonic", level) for level in falls
+    ]
     assert notes == ([] if note is None else [note])
+
+
+RECEIVED, SENT = "total_received_data_channel_message", "total_sent_data_channel_message"
+
+
+def exchanged(received: int, sent: int) -> dict[str, Json]:
+    """A channel with so many messages, of 10 bytes."""
+    return channel(0, 0) | {
+        RECEIVED: received,
+        f"{RECEIVED}_byte_size": 10 * received,
+        SENT: sent,
+        f"{SENT}_byte_size": 10 * sent,
+    }
+
+
+@pytest.mark.parametrize(
+    ("begins", "rate", "samples", "falls"),
+    [
+        pytest.param(
+            100, 2, 17, [Level.MUST] * 2, id="known for ten times as long as it would have had to reopen and count"
+        ),
+        pytest.param(100, 2, 16, [Level.INFO] * 2, id="known for less"),
+        pytest.param(-6, 1, 27, [Level.MUST] * 2, id="it had counted 20 messages"),
+        pytest.param(-7, 1, 27, [Level.INFO] * 2, id="and 19, which an application may send each time"),
+    ],
+)
+def test_a_counter_of_a_busy_channel_falls_where_others_go_on(
+    begins: int, rate: int, samples: int, falls: list[Level]
+) -> None:
+    """It would have had to be reopened, and to count more messages than ever before in a tenth of the time."""
+    sent = [max(0, begins + rate * place) for place in range(samples)]
+    counts = [exchanged(500, each) for each in sent] + [exchanged(499, sent[-1])]
+    talk = talked("#chat", *counts)
+    talk.end()
+    assert [(finding.requirement, finding.level) for finding in talk.findings] == [
+        ("counter.monotonic", level) for level in falls
+    ]
+
+
+def test_a_channel_that_was_only_opened_busily_may_have_been_reopened() -> None:
+    """It counted 500 messages before the first response, and none since: it may well do so each time."""
+    talk = talked("#chat", *[exchanged(500, 500)] * 40, exchanged(499, 500))
+    talk.end()
+    assert [finding.level for finding in talk.findings] == [Level.INFO] * 2
+
+
+def test_a_counter_that_dips_in_every_other_response_is_found() -> None:
+    """Where all carries on afterwards, the channel counts as known since before; so the dips are found in the end."""
+    talk = talked("#chat", *[exchanged(500 - place % 2, 100 + place) for place in range(60)])
+    talk.end()
+    levels = [finding.level for finding in talk.findings]
+    assert levels[:2] == [Level.INFO] * 2
+    assert levels[-2:] == [Level.MUST] * 2
 
 
 PRESENT: list[tuple[int, int] | None] = [(5, 7), None, (5, 8)]
