@@ -164,14 +164,14 @@ class _ListingSurvey:
         from ..load.capacity.listing_polls import measure_listings
         from ..load.capacity.rate_search import SearchEnded
 
+        before = len(self.samples)
+
+        def add(sample: ListingMeasurement) -> None:
+            self.samples.append(sample)
+            self._watch(f"{what}{len(self.samples) - before} listings")
+
         try:
-            measure_listings(
-                self.session,
-                interrupt=self._run.interrupt,
-                samples=self.samples,
-                watch=lambda done: self._watch(f"{what}{done} listings"),
-                **how,
-            )
+            measure_listings(self.session, interrupt=self._run.interrupt, add=add, **how)
         except SearchEnded as end:
             self.ended = str(end)
         except Exception as error:

@@ -115,7 +115,16 @@ class LoadWorker:
         self._stalled_s = 0.0
         # in a greenlet of its own: Locust would only log an exception
         self._runner.register_message(ORDER_MESSAGE, self._on_order, concurrent=True)
+        note_greenlet_breaks(self.note_break)
         self._report(HelloReport.of_this_process())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """That of an interrupted or a broken run if it leaves by itself."""
+        if not self.leaves:
+            return ExitCode.PASS
+        is_broken = self._session is not None and self._session.break_text is not None
+        return ExitCode.BROKEN if is_broken else ExitCode.INCONCLUSIVE
 
     def _report(self, report: msgspec.Struct) -> None:
         self._runner.send_message(REPORT_MESSAGE, encode_message(report))
@@ -348,7 +357,7 @@ def run_worker(
         say: Called with a message once there is a master.
 
     Returns:
-        The exit code: that of an interrupted run if the worker left by itself.
+        The exit code.
 
     Raises:
         UsageError: There is no master.
@@ -371,7 +380,6 @@ def run_worker(
     except ConnectionError:
         raise UsageError(f"no master responds at {master_host}:{master_port}") from None
     worker = LoadWorker(environment)
-    note_greenlet_breaks(worker.note_break)
     for number in SIGNALS:
         if parent is not None:
             signal.signal(number, signal.SIG_IGN)  # the whole process group gets them; the master decides
@@ -390,7 +398,7 @@ def run_worker(
         runner.client.socket.context.term()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # everything was sent
-    return ExitCode.INCONCLUSIVE if worker.leaves else ExitCode.PASS
+    return worker.exit_code
 
 
 def _wait_for_end(runner: Any, worker: LoadWorker) -> bool:  # Any: a Locust runner

@@ -36,8 +36,7 @@ def measure_listings(
     count: int | None = None,
     for_s: float | None = None,
     every_s: float = 0.0,
-    samples: list[ListingMeasurement],
-    watch: Callable[[int], None] = lambda done: None,
+    add: Callable[[ListingMeasurement], None],
 ) -> None:
     """
     Request listings repeatedly, one at a time, and measure each.
@@ -47,8 +46,7 @@ def measure_listings(
         interrupt: A signal ends this.
         count, for_s: How many listings, or for how long.
         every_s: The least time from one sending to the next.
-        samples: Receives the measurements.
-        watch: Called with the number of listings so far.
+        add: Called with each measurement.
 
     Raises:
         SearchEnded: There was no complete response in three tries.
@@ -64,9 +62,8 @@ def measure_listings(
         sample = _listing_measurement(session, exchange)
         silent = 0 if sample is not None else silent + 1
         if sample is not None:
-            samples.append(sample)
             taken += 1
-            watch(taken)
+            add(sample)
         elif silent >= MAX_DISCOVERY_ATTEMPTS:
             connection.close()
             detail = exchange.error.detail if exchange.error is not None else "no list"
@@ -97,7 +94,6 @@ def run_media_phases(
     rounds: int,
     phase_s: float,
     phases: list[PollingPhase],
-    watch: Callable[[int, bool], None] = lambda number, polled: None,
 ) -> str | None:
     """
     Alternate quiet and polled phases, with a quiet one first and last.
@@ -109,7 +105,6 @@ def run_media_phases(
         rounds: How many polled phases there are.
         phase_s: How long each phase lasts.
         phases: Receives the complete phases.
-        watch: Called with the number of each phase, and whether it is polled.
 
     Returns:
         Why some phases are missing; None if none is.
@@ -118,7 +113,6 @@ def run_media_phases(
     try:
         for number in range(2 * rounds + 1):
             polled = bool(number % 2)
-            watch(number, polled)
             if polled:
                 steps.start_step(rate)
             try:
