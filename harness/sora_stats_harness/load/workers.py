@@ -26,6 +26,7 @@ from locust.env import Environment
 from locust.exception import RPCError
 from locust.runners import MasterRunner
 
+from .. import __version__
 from ..api.errors import HarnessError, UsageError
 from ..probe.interrupt import SIGNALS
 from .interruptible_request import note_greenlet_breaks, silence_keyboard_interrupt
@@ -417,6 +418,8 @@ class Workers:
             if worker.hello is None and expected:
                 worker.hello, worker.client_id = report, client_id
                 self._by_client[client_id] = worker
+                if report.version != __version__:  # its messages may mean something else
+                    worker.trouble = f"is of sora-harness {report.version}, and this is {__version__}: install the same"
                 return worker
         return None
 
