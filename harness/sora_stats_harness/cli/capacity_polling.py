@@ -203,7 +203,7 @@ def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> 
 
 def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | None) -> int:
     """Poll in phases, and compare the media of the polled ones with those of the quiet ones."""
-    from ..judge.verdict_decision import RunEnding
+    from ..judge.verdict_decision import RunEnding, join_reasons
     from ..load.capacity.listing_polls import run_media_phases
     from ..load.capacity.media_impact import compare_phases
     from ..load.capacity.step_task import drive_steps
@@ -237,14 +237,14 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
                     session, steps, rate=rate, rounds=rounds, phase_s=phase_s, phases=phases
                 ),
             )
-        reasons = [each for each in (done.result, done.aborted) if each is not None]
         found = compare_phases(phases, rate=rate, phase_s=phase_s)
         facts = run.facts(
             subject=server,
             scope=task.spec.scope,
             ending=RunEnding(
                 interrupted=run.interrupt.is_interrupted,
-                aborted="; ".join(reasons) or (found.statement if found.result == "too little data" else None),
+                aborted=join_reasons(done.result, done.aborted)
+                or (found.statement if found.result == "too little data" else None),
                 broken=done.broken,
                 violated_slo=found.statement if found.result == "effect" else None,
             ),

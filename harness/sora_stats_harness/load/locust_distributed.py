@@ -27,7 +27,7 @@ from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRun
 
 from ..api.errors import HarnessError, describe_break
 from ..api.exchange import monotonic_clock_id
-from ..judge.verdict_decision import RunEnding
+from ..judge.verdict_decision import RunEnding, join_reasons
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
@@ -315,8 +315,8 @@ class _LocustMaster:
             started_at=self._started_at,
             ending=RunEnding(
                 interrupted=self._is_interrupted,
-                aborted="; ".join(reasons) or judged.outage,
-                broken="; ".join(self._broken) or judged.broken,
+                aborted=join_reasons(*reasons) or judged.outage,
+                broken=join_reasons(*self._broken, judged.broken),
             ),
             processes=len(self._asked),
             notes=[*judged.notes, f"{len(self._results)} of {len(self._asked)} workers reported"],

@@ -22,7 +22,7 @@ from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner
 from ..api.errors import ExitCode, HarnessError, UsageError, describe_break, worst_exit_code
 from ..api.exchange import TARGET_OF_OPERATION, Target
 from ..api.language import environment_language, translate, use_language
-from ..judge.verdict_decision import RunEnding
+from ..judge.verdict_decision import RunEnding, join_reasons
 from ..reports import report_folder as files
 from ..reports import terminal
 from ..reports.baseline import baseline_mismatch
@@ -264,7 +264,6 @@ def build_load_report(
     targets = frozenset[Target]().union(*(asked if each is None else each for each in declared))
     names = sorted(each.__name__ for each in scenarios)
     results = judge_slos(settings.slos_on(targets), measured)
-    reasons = [reason for reason in (run.ending.aborted, _raised_text(environment)) if reason is not None]
     route, notes = settings.run.route(), [*getattr(environment, "sora_notes", ()), *run.notes]
     if route.proxy is not None:
         notes.append(f"everything was sent through the proxy {route.proxy.url}")
@@ -273,7 +272,9 @@ def build_load_report(
         edition=settings.edition,
         subject=run.subject,
         scope=observable_scope(targets),
-        ending=end_with_slos(replace(run.ending, aborted="; ".join(reasons) or None), results),
+        ending=end_with_slos(
+            replace(run.ending, aborted=join_reasons(run.ending.aborted, _raised_text(environment))), results
+        ),
         started_at=run.started_at,
         labels=settings.run.labels,
         notes=notes,

@@ -11,6 +11,7 @@ import msgspec
 from ...api.edition import load_edition
 from ...api.errors import describe_break
 from ...judge.measured_results import LatencyDistribution
+from ...judge.verdict_decision import join_reasons
 from ...probe.interrupt import InterruptHandler
 from ...reports.pass_policy import Tolerance
 from ...reports.verdict_assembly import JudgeResultSource
@@ -161,12 +162,11 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
         folder.is_kept = judged.has_unread_spools
     if isinstance(judged.judge, MergedJudge):
         judged.judge.add_falls(steps.falls)
-    reasons = [each for each in (workers.trouble(), own_problem, *judged.reasons) if each is not None]
     return DrivenSteps(
         result=result,
         judge=judged.judge,
         step_latencies=steps.step_latencies,
         notes=judged.notes,
-        aborted="; ".join(dict.fromkeys(reasons)) or None,
+        aborted=join_reasons(workers.trouble(), own_problem, *judged.reasons),
         broken=session.final_break_text or workers.break_text() or judged.broken,
     )
