@@ -115,6 +115,13 @@ def test_a_counter_of_a_busy_channel_falls_where_others_go_on(
     ]
 
 
+def test_a_busy_channel_that_begins_again_was_reopened() -> None:
+    """None of its counters goes on."""
+    talk = talked("#chat", *[exchanged(500, 100 + 2 * place) for place in range(30)], exchanged(1, 1))
+    assert talk.end().coverage.notes == [f"{REOPENED} once"]
+    assert talk.findings == []
+
+
 def test_a_channel_that_was_only_opened_busily_may_have_been_reopened() -> None:
     """It counted 500 messages before the first response, and none since: it may well do so each time."""
     talk = talked("#chat", *[exchanged(500, 500)] * 40, exchanged(499, 500))
@@ -129,6 +136,51 @@ def test_a_counter_that_dips_in_every_other_response_is_found() -> None:
     levels = [finding.level for finding in talk.findings]
     assert levels[:2] == [Level.INFO] * 2
     assert levels[-2:] == [Level.MUST] * 2
+
+
+def test_what_a_fall_that_may_be_none_expects() -> None:
+    """Both are told: what would be right, and what may explain it."""
+    talk = talked("#chat", channel(5, 7), channel(1, 8))
+    talk.end()
+    (doubtful,) = talk.findings
+    assert (doubtful.expected, doubtful.actual, doubtful.fault) == (
+        "at least 5, unless reopened",
+        "1",
+        "fell, or was reopened",
+    )
+    talk = talked("notify", channel(5, 7), channel(1, 8))
+    talk.end()
+    (certain,) = talk.findings
+    assert (certain.expected, certain.actual, certain.fault) == ("at least 5", "1", "fell")
+
+
+@pytest.mark.parametrize(
+    ("label", "told"), [("#chat", ["counter.monotonic", "identity.channel"]), ("push", ["counter.monotonic"])]
+)
+def test_a_gap_is_told_beside_a_fall_that_may_be_none(label: str, told: list[str]) -> None:
+    """A sample of which a counter surely fell proves no gap: it may be an old one."""
+    talk = Talk()
+    for place, counts in enumerate([(5, 7), (5, 7), (1, 8)]):
+        document = connection(stamp_ns=(10 * place + 2) * MS)
+        document["data_channel"] = {label: channel(*counts)} | ({} if place == 1 else {"notify": channel(3, 3)})
+        talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
+    talk.end()
+    assert sorted(finding.requirement for finding in talk.findings) == told
+
+
+@pytest.mark.parametrize(("missing", "level"), [(None, Level.MUST), (6, Level.INFO)])
+def test_a_channel_that_dipped_and_then_was_missing_is_known_only_since(missing: int | None, level: Level) -> None:
+    """It may have been closed meanwhile, so what came before says nothing."""
+    talk = Talk()
+    for place in range(21):
+        dips = place in (5, 20)
+        document = connection(stamp_ns=(10 * place + 2) * MS)
+        document["data_channel"] = {} if place == missing else {"#chat": exchanged(500 - dips, 100 + 2 * place)}
+        talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
+    talk.end()
+    assert [(finding.requirement, finding.level) for finding in talk.findings] == [
+        ("counter.monotonic", each) for each in (Level.INFO, Level.INFO, level, level)
+    ]
 
 
 PRESENT: list[tuple[int, int] | None] = [(5, 7), None, (5, 8)]

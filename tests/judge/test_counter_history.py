@@ -89,10 +89,19 @@ def test_a_label_that_is_new_counts_from_the_last_sample_without_it() -> None:
     assert follow((0, 10, {}), late, after)[0][2] == [(9, 2, 1)]
 
 
-def test_a_late_sample_of_the_old_channel_is_not_taken_for_the_new_one() -> None:
+@pytest.mark.parametrize("late_ns", [25, 30])
+def test_a_late_sample_of_the_old_channel_is_not_taken_for_the_new_one(late_ns: int) -> None:
     """It was asked for before the channel was known to be closed, and arrives when the new one is open already."""
-    again, late, after = (31, 40, {"#a": (1, 0)}), (25, 45, {"#a": (9, 3)}), (50, 60, {"#a": (2, 1)})
+    again, late, after = (31, 40, {"#a": (1, 0)}), (late_ns, 45, {"#a": (9, 3)}), (50, 60, {"#a": (2, 1)})
     assert follow(OPEN, WITHOUT, again, late, after) == ([[]] * 5, 0)
+
+
+def test_a_channel_that_stays_closed_counts_from_the_last_sample_without_it() -> None:
+    """Whatever else is in that sample: one that was asked for before it had arrived may show a channel that was closed."""
+    steps: list[Step] = [(0, 10, {"#b": (1, 1), "#a": (5, 7)}), (20, 30, {"#b": (2, 2)}), (40, 50, {"#b": (3, 3)})]
+    late: Step = (45, 60, {"#b": (3, 3), "#a": (9, 3)})
+    after: Step = (70, 80, {"#b": (4, 4), "#a": (2, 4)})
+    assert follow(*steps, late, after) == ([[]] * 5, 0)
 
 
 def test_a_label_without_counters_stands_in_nobody_s_way() -> None:
