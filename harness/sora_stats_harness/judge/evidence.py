@@ -170,7 +170,8 @@ class EvidenceStore:
         """Add the exchange that is judged next."""
         held = self._current = EvidenceExchange(exchange)
         self._newest.append(held)
-        self._newest_bytes += _raw_size(exchange)
+        response = exchange.response  # the size is that of `_raw_size`
+        self._newest_bytes += OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body)
         return held
 
     def settle(self, pause: Callable[[], None]) -> None:

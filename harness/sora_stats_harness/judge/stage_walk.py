@@ -86,15 +86,13 @@ class StageWalk:
         self._sample = runner.observers(*stages)
         self._timeless = runner.observers(*stages, timeless=True)
         asked_at_need = (Stage.RELATIONS, Stage.OVERLAPS, Stage.CONFIGURATION)
-        self._choices = {
-            skips: runner.observers(
-                *(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip})
-            )
+        self._choices = [
+            runner.observers(*(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip}))
             for skips in product((False, True), repeat=len(asked_at_need))
-        }
+        ]
         """
-        The observers, by whether a sample's relations are known to hold, whether no request overlaps it, and whether
-        ids and channels are unchanged.
+        The observers. The bits of the index say, the highest first, whether a sample's relations are known to hold,
+        whether no request overlaps it, and whether ids and channels are unchanged.
         """
         self._presence = runner.observers(Stage.PRESENCE)
         self._cluster = runner.observers(Stage.CLUSTER)
@@ -109,21 +107,31 @@ class StageWalk:
         bare: bool = False,
     ) -> None:
         """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
-        open_from_ns = next(iter(open_sent_ns), horizon_ns)
-        seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places, open_from_ns)
         request, response, target = exchange.request, exchange.response, exchange.request.target
+        headers = None
+        if response is not None:
+            headers = self._known_headers.get(response.headers) or self._headers.read(response)
+            if headers.simulator:
+                self._counts.has_simulator = True
+        complete = response if response is not None and exchange.error is None and response.complete else None
+        seen = Observed(  # as much as is known at once: setting an attribute later takes ten times as long
+            exchange,
+            open_sent_ns,
+            horizon_ns,
+            bare,
+            self._counter_places,
+            next(iter(open_sent_ns), horizon_ns),
+            complete,
+            headers,
+            None,
+            self._evidence.add_exchange(exchange),
+        )
         state.checked = self._checked_of[target]
         counts = self._target_counts = self._counts_of[target]
         state.last_received_ns = exchange.received_ns
-        seen.evidence = self._evidence.add_exchange(exchange)
-        if response is not None:
-            headers = seen.headers = self._known_headers.get(response.headers) or self._headers.read(response)
-            if headers.simulator:
-                self._counts.has_simulator = True
         if exchange.faults:
             self._ask(self._framing, seen, state)
-        if response is not None and exchange.error is None and response.complete:
-            seen.response = response
+        if complete is not None:
             counts.complete += 1
             if bare:
                 counts.without_http += 1
@@ -233,8 +241,8 @@ class StageWalk:
         if not body.scanned or (seen.bare and seen.rewritten):
             counts.unsearched_bodies += 1
         counts.slow_samples += body.slow
-        deviates = bool(body.duplicates or body.deviations)
         known_absences = self._coverage.known_absences
+        deviates = False
         for sample in samples:
             if sample.labels:
                 counts.labelled_samples += 1
@@ -242,7 +250,7 @@ class StageWalk:
                 deviates = True
             if sample.absent not in known_absences:
                 self._coverage.add_fields_of_sample(sample)
-        if deviates:
+        if deviates or body.duplicates or body.deviations:
             if body.duplicates:
                 self._ask(self._json, seen, state)
             self._ask(self._shape, seen, state)
@@ -268,10 +276,11 @@ class StageWalk:
             self._target_counts.comparable_samples += 1
         else:
             seen.known = None
-        steady = (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity
+        choice = 0
         if sample.configuration is not connection.last_configuration:
-            steady = False
             self._coverage.add_labels(sample, connection)
+        elif (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity:
+            choice = 1
         if connection.last is None:
             self._ask(self._new_connection, seen, state)
         text, stamp_ns = sample.timestamp, sample.stamp_ns
@@ -287,9 +296,11 @@ class StageWalk:
                 sample.index,
                 sample.blocks,
             )
-        related = sample.related and not connection.pending_violations and not connection.pending_levels
-        ordered = seen.open_from_ns is None and not connection.overlapping_samples
-        self._ask(self._choices[related is True, ordered, steady], seen, state)
+        if seen.open_from_ns is None and not connection.overlapping_samples:
+            choice += 2
+        if sample.related and not connection.pending_violations and not connection.pending_levels:
+            choice += 4
+        self._ask(self._choices[choice], seen, state)
         connection.add_sample(seen.evidence, sample, exchange.request.target)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:

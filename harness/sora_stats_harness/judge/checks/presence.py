@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import ALL, CONNECTION, Target
@@ -71,9 +71,9 @@ class PresenceCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Note which connections were found, and which were not."""
-        exchange, request = seen.evidence, seen.exchange.request
+        exchange, request, body = seen.evidence, seen.exchange.request, seen.body
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
-        body, nodes, target = seen.body, memory.nodes, request.target
+        nodes, target = memory.nodes, request.target
         if body is None:
             response = seen.response
             if response is not None and target is not None and is_accepted_not_found(target, response):
@@ -86,13 +86,14 @@ class PresenceCheck(Check):
             presence = nodes[request.server] = NodePresence()
         if target is ALL:
             return self._observe_listing(seen, state, memory, presence)
-        found = memory.found[request.server]
-        gaps: list[ListingGap] = []
-        for connection_id in seen.admitted:
-            presence.add_sighting(exchange, connection_id)
-            gaps += found.add_sighting(exchange, connection_id)
-        if seen.all_admitted and (target is not CONNECTION or request.asked.connection_id not in seen.admitted):
-            self._note_absence(nodes, exchange, seen.admitted)
+        found, admitted = memory.found[request.server], seen.admitted
+        gaps: Sequence[ListingGap] = ()
+        for connection_id in admitted:
+            presence.add_sighting(seen.exchange, connection_id)
+            if found.has_listings or connection_id not in found.first:
+                gaps = (*gaps, *found.add_sighting(exchange, connection_id))
+        if seen.all_admitted and (target is not CONNECTION or request.asked.connection_id not in admitted):
+            self._note_absence(nodes, exchange, admitted)
         return [_unlisted(gap, exchange) for gap in gaps] if gaps else ()
 
     def _observe_listing(
@@ -107,7 +108,7 @@ class PresenceCheck(Check):
                 presence.add_members(exchange, seen.admitted)
             return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
         for connection_id in seen.admitted:
-            presence.add_sighting(exchange, connection_id)
+            presence.add_sighting(seen.exchange, connection_id)
         if seen.all_admitted:
             for node in memory.nodes.values() if len(state.nodes) > 1 else (presence,):
                 node.add_cluster_absences(exchange, seen.admitted)
