@@ -108,12 +108,13 @@ class StageWalk:
     ) -> None:
         """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
         request, response, target = exchange.request, exchange.response, exchange.request.target
-        headers = None
         if response is not None:
             headers = self._known_headers.get(response.headers) or self._headers.read(response)
             if headers.simulator:
                 self._counts.has_simulator = True
-        complete = response if response is not None and exchange.error is None and response.complete else None
+        else:
+            headers = None
+        complete = exchange.error is None and response is not None and response.complete
         seen = Observed(  # as much as is known at once: setting an attribute later takes ten times as long
             exchange,
             open_sent_ns,
@@ -121,8 +122,8 @@ class StageWalk:
             bare,
             self._counter_places,
             next(iter(open_sent_ns), horizon_ns),
-            complete,
-            headers,
+            response if complete else None,
+            headers,  # type: ignore[arg-type]  # as for `Observed`: a response has some
             None,
             self._evidence.add_exchange(exchange),
         )
@@ -131,7 +132,9 @@ class StageWalk:
         state.last_received_ns = exchange.received_ns
         if exchange.faults:
             self._ask(self._framing, seen, state)
-        if complete is not None:
+        if complete:
+            assert response is not None, "it is complete"
+            assert headers is not None, "a response has some"
             counts.complete += 1
             if bare:
                 counts.without_http += 1
