@@ -111,7 +111,7 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return places.index(element) if element in places else None
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """
     What the server sent back; `complete` is False if the body ended before its announced length.
 

@@ -139,9 +139,10 @@ class ConnectionState:
         """
         compared = 0
         misses: list[tuple[StampedSample, StampedSample, int, int]] = []
+        stamp_ns, least_ns = mine.stamp_ns, tear_ns + mine.resolution_ns
         for other in self.overlapping_samples:
-            apart = abs(mine.stamp_ns - other.stamp_ns)
-            if apart <= tear_ns + mine.resolution_ns + other.resolution_ns:
+            apart = abs(stamp_ns - other.stamp_ns)
+            if apart <= least_ns + other.resolution_ns:
                 continue
             if other.received_ns < mine.sent_ns or other.evidence.request.server != mine.evidence.request.server:
                 continue

@@ -161,7 +161,11 @@ class StampHistory:
         followed, newest, sent_ns = self._followed, self._newest, sample.sent_ns
         preceding: StampedSample | None = newest
         if newest.received_ns >= sent_ns:
-            preceding = next((each for each in reversed(followed) if each.received_ns < sent_ns), None)
+            for preceding in reversed(followed):
+                if preceding.received_ns < sent_ns:
+                    break
+            else:
+                preceding = None
         if preceding is not None and sample.stamp_ns < preceding.stamp_ns:
             followed.clear()
             self._newest = sample

@@ -152,13 +152,14 @@ class HttpConnection:
         never raises.
         """
         data = prepared.request_bytes
-        check_bytes_allowed(data)
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns
         if self._socket is not None and self._needs_idle_check(now_ns) and not self._has_no_stray_data():
             self.close()
-        if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
-            return failed
+        if self._socket is None:
+            check_bytes_allowed(data)  # nobody need connect for what is refused before it is written
+            if (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
+                return failed
         reader = self._reader
         reader.begin()
         used = self._used
@@ -328,15 +329,15 @@ class HttpConnection:
     def _write_request(self, data: bytes, deadline_ns: int) -> None:
         check_bytes_allowed(data)
         data = self._address.bytes_to_write(data)
-        sock = self._socket
-        sent = 0
-        if self._raw is not None:
+        raw, sent = self._raw, 0
+        if raw is not None:
             try:
-                sent = self._raw.send(data)
+                sent = raw.send(data)
             except BlockingIOError:
                 pass
             if sent == len(data):
                 return
+        sock = self._socket
         sock.settimeout(_remaining_s(deadline_ns))
         sock.sendall(data[sent:])
 
