@@ -35,7 +35,7 @@ class EagerJudge(Judge):
         walk = self._stages
         every = self._runner.observers(*(stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER))
         walk._choices = [every for _ in walk._choices]
-        walk._identity = (walk._identity[False], walk._identity[False])
+        walk._identity_of_named = walk._identity
         walk._http, walk._head = (*walk._http, *walk._head), ()
 
 

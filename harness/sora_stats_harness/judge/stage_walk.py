@@ -79,8 +79,9 @@ class StageWalk:
         self._head = runner.observers(Stage.HEAD)
         self._json = runner.observers(Stage.JSON)
         self._shape = runner.observers(Stage.SHAPE)
-        self._identity: tuple[Sequence[Observer], Sequence[Observer]] = (runner.observers(Stage.IDENTITY), ())
-        """The observers, by whether a sample is of the very connection that the request named."""
+        self._identity = runner.observers(Stage.IDENTITY)
+        self._identity_of_named: Sequence[Observer] = ()
+        """For a sample of the very connection that the request named."""
         self._new_connection = runner.observers(Stage.NEW_CONNECTION)
         stages = {stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER}
         self._sample = runner.observers(*stages)
@@ -114,7 +115,7 @@ class StageWalk:
                 self._counts.has_simulator = True
         else:
             headers = None
-        complete = exchange.error is None and response is not None and response.complete
+        complete = response is not None and response.complete and exchange.error is None
         seen = Observed(  # as much as is known at once: setting an attribute later takes ten times as long
             exchange,
             open_sent_ns,
@@ -165,9 +166,10 @@ class StageWalk:
         if self._observer is not None:
             self._observer(exchange)
         self.strict_response = None
-        self._evidence.settle(pause or _go_on)
-        state.exchanges_until_expiry -= 1
-        if state.exchanges_until_expiry <= 0 or state.last_received_ns > state.expiry_due_ns:
+        if self._evidence.is_portion_full:
+            self._evidence.settle(pause or _go_on)
+        left = state.exchanges_until_expiry = state.exchanges_until_expiry - 1
+        if left <= 0 or exchange.received_ns > state.expiry_due_ns:
             state.expire(state.find_expired())
             self.settle_leaving(state)
 
@@ -188,46 +190,45 @@ class StageWalk:
         seen.evidence = self._evidence.add_exchange(exchange)
         assert exchange.response is not None  # a body is all that there is
         self._judge_body(seen, exchange.response.body, target, state)
-        self._evidence.settle(_go_on)
+        if self._evidence.is_portion_full:
+            self._evidence.settle(_go_on)
 
     def _judge_body(
         self, seen: Observed, data: bytes, target: Target, state: State, pause: Callable[[], None] | None = None
     ) -> None:
         """Read and judge a body, and every sample in it."""
         exchange, counts = seen.exchange, self._target_counts
-        every = self._scan_every
+        every, many, response = self._scan_every, target.many, exchange.response
         scan = seen.alone or (every > 0 and exchange.seq % every == 0)
         if pause is None:
-            body = self._reader.read(data, target.many, scan)
+            body = self._reader.read(data, many, scan)
         else:
             body = self._read_in_slices(data, target, scan, pause)
         seen.body = body
-        if exchange.response is not None and exchange.response.excerpt is not None:
-            body.restore_places(exchange.response.excerpt)
+        if response is not None and response.excerpt is not None:
+            body.restore_places(response.excerpt)
         samples = body.samples
         if body.strict:
-            self.strict_response = exchange.response
-        if body.fault is not None:
+            self.strict_response = response
+        elif body.fault is not None:
             self._ask(self._json, seen, state)
             return
         self._judge_body_shape(seen, body, state)
         admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
-        named = exchange.request.asked
-        done = 0
+        named, done = exchange.request.asked, 0
         for sample in samples:
             connection_id = sample.connection_id
             if connection_id is None:
                 if not seen.alone:
-                    self._runner.mask(self._identity[False], self._sample, self._presence)
+                    self._runner.mask(self._identity, self._sample, self._presence)
                     continue
                 connection_id = ""
             seen.sample, seen.connection_id = sample, connection_id
-            is_named = (
-                connection_id == named.connection_id and sample.channel_id == named.channel_id and not target.many
-            )
-            if is_named:
+            if not many and connection_id == named.connection_id and sample.channel_id == named.channel_id:
                 counts.named_samples += 1
-            identity = self._identity[is_named]
+                identity = self._identity_of_named
+            else:
+                identity = self._identity
             if identity and self._ask(identity, seen, state):
                 continue
             admitted[connection_id] = sample
@@ -236,14 +237,16 @@ class StageWalk:
                 done += 1
                 if done % SAMPLES_PER_SLICE == 0:
                     pause()
-        seen.all_admitted = len(admitted) == len(samples) and not body.deviations and not body.partial
+        if len(admitted) == len(samples) and not body.deviations and not body.partial:
+            seen.all_admitted = True
 
     def _judge_body_shape(self, seen: Observed, body: ParsedBody, state: State) -> None:
         counts, samples = self._target_counts, body.samples
         counts.samples += len(samples)
         if not body.scanned or (seen.bare and seen.rewritten):
             counts.unsearched_bodies += 1
-        counts.slow_samples += body.slow
+        if body.slow:
+            counts.slow_samples += body.slow
         known_absences = self._coverage.known_absences
         deviates = False
         for sample in samples:
@@ -266,14 +269,15 @@ class StageWalk:
         raise AssertionError("the last step is the body")
 
     def _judge_sample(self, seen: Observed, sample: Sample, state: State) -> None:
-        exchange = seen.exchange
+        exchange, evidence = seen.exchange, seen.evidence
+        sent_ns = exchange.sent_ns
         connection = state.connections.get(seen.connection_id)
         if connection is None:
             connection = self._begin_connection(seen.connection_id, state)
         seen.connection = connection
         history = connection.counter_history
         newest = history.versions[-1]
-        known = newest if newest.known_ns < exchange.sent_ns else history.maxima_before(exchange.sent_ns)
+        known = newest if newest.known_ns < sent_ns else history.maxima_before(sent_ns)
         if known is not None and known.holder is not None:
             seen.known = known
             self._target_counts.comparable_samples += 1
@@ -287,24 +291,18 @@ class StageWalk:
         if connection.last is None:
             self._ask(self._new_connection, seen, state)
         text, stamp_ns = sample.timestamp, sample.stamp_ns
-        seen.stamped = None
         if stamp_ns is not None and text is not None:
             resolution_ns = MICROSECOND_NS if len(text) == MICROSECOND_LENGTH else timestamp_resolution_ns(text)
-            seen.stamped = StampedSample(
-                stamp_ns,
-                resolution_ns,
-                exchange.sent_ns,
-                exchange.received_ns,
-                seen.evidence,
-                sample.index,
-                sample.blocks,
-            )
+            received_ns, index, blocks = exchange.received_ns, sample.index, sample.blocks
+            seen.stamped = StampedSample(stamp_ns, resolution_ns, sent_ns, received_ns, evidence, index, blocks)
+        else:
+            seen.stamped = None
         if seen.open_from_ns is None and not connection.overlapping_samples:
             choice += 2
         if sample.related and not connection.pending_violations and not connection.pending_levels:
             choice += 4
         self._ask(self._choices[choice], seen, state)
-        connection.add_sample(seen.evidence, sample, exchange.request.target)
+        connection.add_sample(evidence, sample, exchange.request.target)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
         """Judge a sample of a body from a file, without comparisons."""
