@@ -71,30 +71,31 @@ class PresenceCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Note which connections were found, and which were not."""
-        exchange, request, body = seen.evidence, seen.exchange.request, seen.body
+        exchange, body = seen.exchange, seen.body
+        request = exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
-        nodes, target = memory.nodes, request.target
+        nodes, target, server = memory.nodes, request.target, request.server
         if body is None:
             response = seen.response
             if response is not None and target is not None and is_accepted_not_found(target, response):
-                self._note_absence(nodes, exchange, ())
+                self._note_absence(nodes, seen.evidence, ())
             return ()
         if body.fault is not None:
             return ()
-        presence = nodes.get(request.server)
+        presence = nodes.get(server)
         if presence is None:
-            presence = nodes[request.server] = NodePresence()
+            presence = nodes[server] = NodePresence()
         if target is ALL:
             return self._observe_listing(seen, state, memory, presence)
-        found, admitted = memory.found[request.server], seen.admitted
+        found, admitted = memory.found[server], seen.admitted
         gaps: Sequence[ListingGap] = ()
         for connection_id in admitted:
-            presence.add_sighting(seen.exchange, connection_id)
+            presence.add_sighting(exchange, connection_id)
             if found.has_listings or connection_id not in found.first:
-                gaps = (*gaps, *found.add_sighting(exchange, connection_id))
-        if seen.all_admitted and (target is not CONNECTION or request.asked.connection_id not in admitted):
-            self._note_absence(nodes, exchange, admitted)
-        return [_unlisted(gap, exchange) for gap in gaps] if gaps else ()
+                gaps = (*gaps, *found.add_sighting(seen.evidence, connection_id))
+        if (target is not CONNECTION or request.asked.connection_id not in admitted) and seen.all_admitted:
+            self._note_absence(nodes, seen.evidence, admitted)
+        return [_unlisted(gap, seen.evidence) for gap in gaps] if gaps else ()
 
     def _observe_listing(
         self, seen: Observed, state: State, memory: _Memory, presence: NodePresence
