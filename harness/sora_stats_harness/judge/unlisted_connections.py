@@ -69,7 +69,7 @@ class FoundConnections:
             had: The connections in it.
             excused: Connections whose absence another requirement reports.
         """
-        self.has_listings = True
+        self.has_listings = self.has_listings or bool(self.first)
         for connection_id, first in self.first.items():
             if first.received_ns >= listing.sent_ns:
                 continue
