@@ -154,7 +154,8 @@ class HttpConnection:
         data = prepared.request_bytes
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns
-        if self._socket is not None and self._needs_idle_check(now_ns) and not self._has_no_stray_data():
+        is_idle = now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or self._traffic.has_odd_closes
+        if is_idle and self._socket is not None and not self._has_no_stray_data():
             self.close()
         if self._socket is None:
             check_bytes_allowed(data)  # nobody need connect for what is refused before it is written
@@ -190,6 +191,7 @@ class HttpConnection:
             return exchange
         if used and reader.wire_bytes == 0 and self._was_closing(reader.error, opened.sent_ns):
             self._traffic.idle_closes += 1
+            self._traffic.has_odd_closes = True
             return opened.complete(None, reader.error, arrived_ns, (*faults, fault(UNANNOUNCED_CLOSE)))
         self.consecutive_failures += 1
         return opened.complete(response, reader.error, arrived_ns, faults)
@@ -280,10 +282,6 @@ class HttpConnection:
                 pass
         return sock
 
-    def _needs_idle_check(self, now_ns: int) -> bool:
-        traffic = self._traffic
-        return now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or traffic.idle_closes > 0 or traffic.unsolicited > 0
-
     def _has_no_stray_data(self) -> bool:
         """Whether an idle connection is unchanged: neither closed nor with stray bytes."""
         if not self._poll.poll(0):
@@ -297,6 +295,7 @@ class HttpConnection:
             return False
         if first:
             self._traffic.unsolicited += 1
+            self._traffic.has_odd_closes = True
             self._unasked = _unasked_faults(first)
         return False
 
@@ -322,7 +321,8 @@ class HttpConnection:
         except OSError as error:
             reader.give_up(classify_transport_error(error))
         finally:
-            traffic.buffered_body_bytes -= held
+            if held:
+                traffic.buffered_body_bytes -= held
             traffic.received_bytes += reader.wire_bytes
         return stamp
 
