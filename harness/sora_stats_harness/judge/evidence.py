@@ -173,9 +173,10 @@ class EvidenceStore:
         held = self._current = EvidenceExchange(exchange)
         self._newest.append(held)
         response = exchange.response  # the size is that of `_raw_size`
-        size = self._newest_bytes + OVERHEAD_BYTES + (0 if response is None else len(response.body))
+        size = self._newest_bytes + (OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body))
         self._newest_bytes = size
-        self.is_portion_full = size > self._portion
+        if size > self._portion:
+            self.is_portion_full = True
         return held
 
     def settle(self, pause: Callable[[], None]) -> None:

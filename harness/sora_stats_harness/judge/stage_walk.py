@@ -241,14 +241,14 @@ class StageWalk:
             seen.all_admitted = True
 
     def _judge_body_shape(self, seen: Observed, body: ParsedBody, state: State) -> None:
-        counts, samples = self._target_counts, body.samples
+        counts, samples, deviates = self._target_counts, body.samples, False
         counts.samples += len(samples)
-        if not body.scanned or (seen.bare and seen.rewritten):
-            counts.unsearched_bodies += 1
-        if body.slow:
+        if not body.strict or seen.bare:  # the accelerator has searched what it accepts, and found nothing of the body
+            if not body.scanned or seen.rewritten:
+                counts.unsearched_bodies += 1
             counts.slow_samples += body.slow
+            deviates = bool(body.duplicates or body.deviations)
         known_absences = self._coverage.known_absences
-        deviates = False
         for sample in samples:
             if sample.labels:
                 counts.labelled_samples += 1
@@ -256,7 +256,7 @@ class StageWalk:
                 deviates = True
             if sample.absent not in known_absences:
                 self._coverage.add_fields_of_sample(sample)
-        if deviates or body.duplicates or body.deviations:
+        if deviates:
             if body.duplicates:
                 self._ask(self._json, seen, state)
             self._ask(self._shape, seen, state)

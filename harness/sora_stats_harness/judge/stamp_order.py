@@ -33,9 +33,6 @@ FINE_RESOLUTION_NS: Final = 1_000
 MAX_FOLLOWED: Final = 16
 """How many earlier samples of a connection are kept for open requests."""
 
-FOLLOWED_TO_TRIM: Final = 4
-"""Only more of these are searched for those that no open request follows."""
-
 STEP_WINDOW_NS: Final = 600_000_000_000
 """NTP does not set a clock twice within this time."""
 
@@ -175,10 +172,8 @@ class StampHistory:
         elif sample.stamp_ns > newest.stamp_ns:
             if open_from_ns is not None:
                 followed.append(newest)
-                if len(followed) > FOLLOWED_TO_TRIM:  # not each time: most are needed for the next sample
-                    while len(followed) > 1 and followed[1].received_ns < open_from_ns:
-                        del followed[0]
-                    del followed[:-MAX_FOLLOWED]
+                while len(followed) > 1 and (followed[1].received_ns < open_from_ns or len(followed) > MAX_FOLLOWED):
+                    del followed[0]
             elif followed:
                 followed.clear()
             self._newest = sample
