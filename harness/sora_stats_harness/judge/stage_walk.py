@@ -159,7 +159,7 @@ class StageWalk:
                     else:
                         self._judge_body(seen, data, target, state, pause)
                 self._ask(self._presence, seen, state)
-                if len(state.nodes) > 1:
+                if state.is_cluster:
                     self._ask(self._cluster, seen, state)
         else:
             self._judge_incomplete(seen, state)

@@ -187,8 +187,8 @@ class ClockCheck(Check):
             jump = clock.offset.add_timestamp(mine, clock.wall_minus_clock_ns)
             if jump is not None:
                 found = [*found, _jumped(seen, jump)]
-            if len(state.nodes) > 1:
-                found = [*found, *self._compare_nodes(seen, state, clocks)]
+            if state.is_cluster:
+                found = [*found, *self._compare_nodes(seen, state)]
         elif stamp_ns != clock.first_stamp_ns and _are_apart(clock.first_stamp_ns, mine):
             found = [*found, _apart(seen, clock.first_stamp_ns - stamp_ns, again=clock.note_apart(evidence))]
         return found
@@ -230,7 +230,8 @@ class ClockCheck(Check):
             if state.is_unusable(("timestamp",)):
                 result.unusable = (*result.unusable, ORDER.id, OFFSET.id, FROZEN.id)
 
-    def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
+    def _compare_nodes(self, seen: Observed, state: State) -> Iterator[Violation]:
+        clocks = state.recall(self, _ServerClocks)
         bounds = {
             node: found
             for node, clock in clocks.items()

@@ -111,7 +111,7 @@ class PresenceCheck(Check):
         for connection_id in seen.admitted:
             presence.add_sighting(seen.exchange, connection_id)
         if seen.all_admitted:
-            for node in memory.nodes.values() if len(state.nodes) > 1 else (presence,):
+            for node in memory.nodes.values() if state.is_cluster else (presence,):
                 node.add_cluster_absences(exchange, seen.admitted)
         return ()
 
@@ -124,7 +124,7 @@ class PresenceCheck(Check):
             servers = [request.server]
             others = [node for server, node in nodes.items() if server != request.server]
         else:
-            servers = [*found] if len(state.nodes) > 1 else [request.server]
+            servers = [*found] if state.is_cluster else [request.server]
             others = [*nodes.values()]
         excused = set[str]().union(*(node.listed for node in others))
         for server in servers:
