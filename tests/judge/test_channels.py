@@ -53,21 +53,134 @@ REOPENED = "a data channel was closed and reopened between two samples"
 @pytest.mark.parametrize(
     ("label", "counts", "falls", "note"),
     [
-        pytest.param("#chat", [(5, 7), (1, 0)], 0, f"{REOPENED} once", id="all start again"),
-        pytest.param("#chat", [(5, 0), (1, 9)], 0, f"{REOPENED} once", id="what was not counted may grow"),
-        pytest.param("#chat", [(5, 7), (1, 0), (2, 1), (1, 0)], 0, f"{REOPENED} 2 times", id="twice"),
-        pytest.param("#chat", [(5, 7), (1, 7)], 1, None, id="one falls, another stands"),
-        pytest.param("#chat", [(5, 7), (1, 8)], 1, None, id="one falls, another grows"),
-        pytest.param("#chat", [(5, 7), (1, 0), (2, 2), (1, 3)], 1, f"{REOPENED} once", id="and then one falls"),
-        pytest.param("notify", [(5, 7), (1, 0)], 2, None, id="a label of the server's own"),
+        pytest.param("#chat", [(5, 7), (1, 0)], [], f"{REOPENED} once", id="all start again"),
+        pytest.param("#chat", [(5, 0), (1, 9)], [], f"{REOPENED} once", id="what was not counted may grow"),
+        pytest.param("#chat", [(5, 1), (2, 1)], [], f"{REOPENED} once", id="one message opens it each time"),
+        pytest.param("#chat", [(5, 19), (2, 19)], [], f"{REOPENED} once", id="or a few do"),
+        pytest.param("#chat", [(5, 20), (2, 20)], [Level.INFO], None, id="so many say that it may have gone on"),
+        pytest.param("#chat", [(5, 7), (1, 0), (2, 1), (1, 0)], [], f"{REOPENED} 2 times", id="twice"),
+        pytest.param("#chat", [(5, 7), (1, 8)], [Level.INFO], None, id="one falls, another grows"),
+        pytest.param(
+            "#chat", [(5, 7), (1, 0), (2, 2), (1, 3)], [Level.INFO], f"{REOPENED} once", id="and then one falls"
+        ),
+        pytest.param("notify", [(5, 7), (1, 0)], [Level.MUST] * 2, None, id="a label of the server's own"),
     ],
 )
-def test_a_channel_may_be_opened_again(label: str, counts: list[tuple[int, int]], falls: int, note: str | None) -> None:
-    """All of its counters start again together, or one of them is wrong."""
+def test_a_channel_may_be_opened_again(
+    label: str, counts: list[tuple[int, int]], falls: list[Level], note: str | None
+) -> None:
+    """All of its counters start again together, or one of them may be wrong: so little can't tell."""
     talk = talked(label, *(channel(*each) for each in counts))
     notes = [each for each in talk.end().coverage.notes if each.startswith(REOPENED)]
-    assert talk.told() == ["counter.monotonic"] * falls
+    assert [(finding.requirement, finding.level) for finding in talk.findings] == [
+        ("counter.monotonic", level) for level in falls
+    ]
     assert notes == ([] if note is None else [note])
+
+
+RECEIVED, SENT = "total_received_data_channel_message", "total_sent_data_channel_message"
+
+
+def exchanged(received: int, sent: int) -> dict[str, Json]:
+    """A channel with so many messages, of 10 bytes."""
+    return channel(0, 0) | {
+        RECEIVED: received,
+        f"{RECEIVED}_byte_size": 10 * received,
+        SENT: sent,
+        f"{SENT}_byte_size": 10 * sent,
+    }
+
+
+@pytest.mark.parametrize(
+    ("begins", "rate", "samples", "falls"),
+    [
+        pytest.param(
+            100, 2, 17, [Level.MUST] * 2, id="known for ten times as long as it would have had to reopen and count"
+        ),
+        pytest.param(100, 2, 16, [Level.INFO] * 2, id="known for less"),
+        pytest.param(-6, 1, 27, [Level.MUST] * 2, id="it had counted 20 messages"),
+        pytest.param(-7, 1, 27, [Level.INFO] * 2, id="and 19, which an application may send each time"),
+    ],
+)
+def test_a_counter_of_a_busy_channel_falls_where_others_go_on(
+    begins: int, rate: int, samples: int, falls: list[Level]
+) -> None:
+    """It would have had to be reopened, and to count more messages than ever before in a tenth of the time."""
+    sent = [max(0, begins + rate * place) for place in range(samples)]
+    counts = [exchanged(500, each) for each in sent] + [exchanged(499, sent[-1])]
+    talk = talked("#chat", *counts)
+    talk.end()
+    assert [(finding.requirement, finding.level) for finding in talk.findings] == [
+        ("counter.monotonic", level) for level in falls
+    ]
+
+
+def test_a_busy_channel_that_begins_again_was_reopened() -> None:
+    """None of its counters goes on."""
+    talk = talked("#chat", *[exchanged(500, 100 + 2 * place) for place in range(30)], exchanged(1, 1))
+    assert talk.end().coverage.notes == [f"{REOPENED} once"]
+    assert talk.findings == []
+
+
+def test_a_channel_that_was_only_opened_busily_may_have_been_reopened() -> None:
+    """It counted 500 messages before the first response, and none since: it may well do so each time."""
+    talk = talked("#chat", *[exchanged(500, 500)] * 40, exchanged(499, 500))
+    talk.end()
+    assert [finding.level for finding in talk.findings] == [Level.INFO] * 2
+
+
+def test_a_counter_that_dips_in_every_other_response_is_found() -> None:
+    """Where all carries on afterwards, the channel counts as known since before; so the dips are found in the end."""
+    talk = talked("#chat", *[exchanged(500 - place % 2, 100 + place) for place in range(60)])
+    talk.end()
+    levels = [finding.level for finding in talk.findings]
+    assert levels[:2] == [Level.INFO] * 2
+    assert levels[-2:] == [Level.MUST] * 2
+
+
+def test_what_a_fall_that_may_be_none_expects() -> None:
+    """Both are told: what would be right, and what may explain it."""
+    talk = talked("#chat", channel(5, 7), channel(1, 8))
+    talk.end()
+    (doubtful,) = talk.findings
+    assert (doubtful.expected, doubtful.actual, doubtful.fault) == (
+        "at least 5, unless reopened",
+        "1",
+        "fell, or was reopened",
+    )
+    talk = talked("notify", channel(5, 7), channel(1, 8))
+    talk.end()
+    (certain,) = talk.findings
+    assert (certain.expected, certain.actual, certain.fault) == ("at least 5", "1", "fell")
+
+
+@pytest.mark.parametrize(
+    ("label", "told"), [("#chat", ["counter.monotonic", "identity.channel"]), ("push", ["counter.monotonic"])]
+)
+def test_a_gap_is_told_beside_a_fall_that_may_be_none(label: str, told: list[str]) -> None:
+    """A sample of which a counter surely fell proves no gap: it may be an old one."""
+    talk = Talk()
+    for place, counts in enumerate([(5, 7), (5, 7), (1, 8)]):
+        document = connection(stamp_ns=(10 * place + 2) * MS)
+        document["data_channel"] = {label: channel(*counts)} | ({} if place == 1 else {"notify": channel(3, 3)})
+        talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
+    talk.end()
+    assert sorted(finding.requirement for finding in talk.findings) == told
+
+
+@pytest.mark.parametrize(("missing", "level"), [(None, Level.MUST), (6, Level.INFO)])
+def test_a_channel_that_dipped_and_then_was_missing_is_known_only_since(missing: int | None, level: Level) -> None:
+    """It may have been closed meanwhile, so what came before says nothing."""
+    talk = Talk()
+    for place in range(21):
+        dips = place in (5, 20)
+        document = connection(stamp_ns=(10 * place + 2) * MS)
+        document["data_channel"] = {} if place == missing else {"#chat": exchanged(500 - dips, 100 + 2 * place)}
+        talk.add(ask(), 10 * place * MS, (10 * place + 5) * MS, document)
+    talk.end()
+    assert [(finding.requirement, finding.level) for finding in talk.findings] == [
+        ("counter.monotonic", each) for each in (Level.INFO, Level.INFO, level, level)
+    ]
 
 
 PRESENT: list[tuple[int, int] | None] = [(5, 7), None, (5, 8)]

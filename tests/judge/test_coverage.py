@@ -54,6 +54,8 @@ def test_what_a_channel_counted_before_it_closed_is_remembered() -> None:
     """And what starts again at less has not grown by that."""
     assert grew(coverage({"#a": channel(1, 5)}, {"#a": channel(2, 5)}, {}, {})) == {f"data_channel.#*.{MESSAGES}"}
     assert grew(coverage({"#a": channel(5, 5)}, {}, {"#a": channel(1, 1)})) == set()
+    reopened = coverage({"#a": channel(1, 5)}, {"#a": channel(2, 5)}, {"#a": channel(1, 1)}, {"#a": channel(1, 1)})
+    assert grew(reopened) == {f"data_channel.#*.{MESSAGES}"}
 
 
 def test_a_counter_without_a_value_that_can_be_used_is_said_to_be_just_that() -> None:

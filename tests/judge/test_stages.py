@@ -176,6 +176,26 @@ def test_what_moved_in_a_connection_that_is_forgotten_has_moved(monkeypatch: pyt
     assert "dtls.total_received_dtls" not in talk.end().coverage.never_grew
 
 
+@pytest.mark.parametrize("gone", [0, 1, 2])
+def test_channels_that_were_reopened_are_counted_once(gone: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether their connection is forgotten or not; two were."""
+    monkeypatch.setattr(state, "MAX_SILENT_CONNECTIONS", 0)
+    monkeypatch.setattr(state, "EXPIRY_CHECK_EXCHANGES", 4)
+    talk = Talk()
+    for step in range(24):
+        listed = [connection(each, step * MS) for each in IDS[:2]] if step < 4 else [connection(IDS[2], step * MS)]
+        for document in listed + [connection(each, step * MS) for each in IDS[gone:2] if step >= 4]:
+            label = next(iter(connection()["data_channel"].values()))
+            document["data_channel"] = {
+                "#chat": {
+                    key: (9 if step < 2 else 1) if key.startswith("total_") else each for key, each in label.items()
+                }
+            }
+            talk.add(ask(document["connection_id"]), step * MS, step * MS + 1, document)
+    assert len(talk.judge._states["r", "c"].connections) == 3 - gone
+    assert "a data channel was closed and reopened between two samples 2 times" in talk.end().coverage.notes
+
+
 @pytest.mark.parametrize(("every", "scanned"), [(0, 0), (1, 6), (2, 3), (4, 2)])
 def test_repeated_keys_are_looked_for_in_every_so_many_th_response(every: int, scanned: int) -> None:
     """Which is counted; an escape in a string is what the accelerator leaves to Python."""

@@ -117,10 +117,15 @@ class _Maker:
         self.unit = rng.choice(UNITS)
         self.connections = rng.randint(1, 4)
         self.rates = [
-            {group.path: [rng.choice((0, 0.3, 1, 2)) for _ in group.fields] for group in edition.root.walk_groups()}
+            {
+                group.path: [rng.choice((0, 0.3, 1, 2, 2, 9)) for _ in group.fields]
+                for group in edition.root.walk_groups()
+            }
             for _ in range(self.connections)
         ]
         self.chance = rng.choice((0.1, 0.4, 0.9)) if faulty else 0.0
+        self.closing = faulty and rng.random() < 0.6
+        """Whether data channels close; those that stay open become busy."""
 
     def events(self) -> Iterator[Event]:
         rng = self.rng
@@ -225,10 +230,10 @@ class _Maker:
         made = {}
         for place, label in enumerate(LABELS):
             age = step + 5 * place + number
-            if self.faulty and age % 12 > 8:
+            if self.closing and age % 12 > 8:
                 continue
             model = models.get(label, models[ANY_LABEL])
-            made[label] = self.group(model, number, age % 12 if self.faulty else step)
+            made[label] = self.group(model, number, age % 12 if self.closing else step)
         return made
 
     def spoil(self, document: dict[str, Json]) -> None:

@@ -101,7 +101,7 @@ def replay(judge: Judge, exchanges: Sequence[Exchange], *, horizon: bool) -> Non
 
 def as_fall(finding: Finding) -> reference.Fall:
     """A finding of counter.monotonic as the reference writes it."""
-    before = re.fullmatch(r"at least (\d+)", finding.expected)
+    before = re.fullmatch(r"at least (\d+)(, unless reopened)?", finding.expected)
     assert before is not None, finding.expected
     return reference.Fall(
         later=finding.exchanges[-1].key,
@@ -111,6 +111,7 @@ def as_fall(finding: Finding) -> reference.Fall:
         connection_id=finding.connection_id or "",
         before=int(before[1]),
         after=int(finding.actual),
+        certain=finding.level is Level.MUST,
     )
 
 

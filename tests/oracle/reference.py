@@ -22,6 +22,7 @@ from sora_stats_harness.api.edition import (
     FieldKind,
     FieldPresence,
     FieldType,
+    FieldUnit,
 )
 
 Json = Any
@@ -404,6 +405,8 @@ class Fall:
     connection_id: str
     before: int
     after: int
+    certain: bool = True
+    """Whether it can't be that the data channel was opened again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -429,36 +432,7 @@ def falls(edition: Edition, history: Sequence[Seen]) -> set[Fall]:
     B lacks the label, but those that had come in before A was asked for. Of a connection that stands twice in an
     response, the first counts.
     """
-    samples = [sample for seen in history for sample in _samples(edition, seen)]
-    samples.sort(key=lambda sample: (sample.seen.received_ns, sample.seen.seq))
-    found = set()
-    for place, b in enumerate(samples):
-        b = samples[place] = _without_restarted(b, samples)
-        same = [
-            a
-            for a in samples
-            if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
-        ]
-        known = [a for a in same if a.seen.received_ns < b.seen.sent_ns]
-        for path, after in b.counters.items():
-            before = [a for a in known if path in a.counters and not _reopened(path, a, b, same)]
-            largest = max((a.counters[path] for a in before), default=after)
-            if largest > after:
-                first = min(
-                    (a for a in before if a.counters[path] == largest), key=lambda a: (a.seen.received_ns, a.seen.seq)
-                )
-                found.add(
-                    Fall(
-                        later=(b.seen.run, b.seen.seq),
-                        earlier=(first.seen.run, first.seen.seq),
-                        pointer=pointer((*b.at, *path)),
-                        field=pointer(generic(edition, path)),
-                        connection_id=b.connection_id,
-                        before=largest,
-                        after=after,
-                    )
-                )
-    return found
+    return _Order(edition, history).falls
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
@@ -479,78 +453,172 @@ def gaps(edition: Edition, history: Sequence[Seen]) -> set[Gap]:
     had been received decides: where each of its counters is at least the largest one that was known before B was sent, the
     channel was there. Of several samples in a row that lack it the first is told.
     """
-    fell = {(fall.later, fall.connection_id) for fall in falls(edition, history)}
-    samples = [sample for seen in history for sample in _samples(edition, seen)]
-    samples.sort(key=lambda sample: (sample.seen.received_ns, sample.seen.seq))
-    found: set[Gap] = set()
-    waiting: dict[tuple[str, str, str, str], tuple[dict[Path, int], _Sample]] = {}
-    for place, whole in enumerate(samples):
-        b = samples[place] = _without_restarted(whole, samples)
-        key = (b.seen.run, b.seen.clock, b.connection_id)
-        before = [a for a in samples[:place] if (a.seen.run, a.seen.clock, a.connection_id) == key]
-        for label in sorted(label for *rest, label in waiting if tuple(rest) == key):
-            missing_ns = max(a.seen.received_ns for a in before if label not in a.labels)
-            if label not in whole.labels or b.seen.sent_ns <= missing_ns:
-                continue
-            largest, lacking = waiting.pop((*key, label))
-            carries_on = all(b.counters.get(path, -1) >= value for path, value in largest.items())
-            if carries_on and ((b.seen.run, b.seen.seq), b.connection_id) not in fell:
-                here, there = lacking.seen, b.seen
-                gap = Gap(lacks=(here.run, here.seq), later=(there.run, there.seq), connection_id=key[2], label=label)
-                found.add(gap)
-        known = [a for a in before if a.seen.received_ns < b.seen.sent_ns]
+    return _Order(edition, history).gaps
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Start:
+    """The first sample of a channel as it is now."""
+
+    received_ns: int
+    counters: dict[Path, int]
+
+
+_Key = tuple[str, str, str]
+"""A run, a clock in it, and a connection."""
+
+
+class _Order:
+    """Walks through the samples by receipt; each is compared with all before it."""
+
+    def __init__(self, edition: Edition, history: Sequence[Seen]) -> None:
+        self.edition = edition
+        self.messages = {
+            field.name
+            for group in edition.root.walk_groups()
+            for field in group.fields
+            if group.path[:1] == ("data_channel",) and field.unit is FieldUnit.COUNT
+        }
+        self.falls: set[Fall] = set()
+        self.gaps: set[Gap] = set()
+        self.seen: dict[_Key, list[_Sample]] = {}
+        self.open: dict[tuple[_Key, str], _Start] = {}
+        self.began: dict[tuple[_Key, str], _Start] = {}
+        self.doubtful: dict[tuple[_Key, str], tuple[dict[Path, int], _Start]] = {}
+        self.missing: dict[tuple[_Key, str], tuple[dict[Path, int], _Sample, _Start]] = {}
+        samples = [sample for seen in history for sample in _samples(edition, seen)]
+        for sample in sorted(samples, key=lambda sample: (sample.seen.received_ns, sample.seen.seq)):
+            self.add((sample.seen.run, sample.seen.clock, sample.connection_id), sample)
+
+    def add(self, key: _Key, whole: _Sample) -> None:
+        before = self.seen.setdefault(key, [])
+        known = [a for a in before if a.seen.received_ns < whole.seen.sent_ns]
+        b = self.without_reopened(key, whole, before, known)
+        fell = [
+            fall
+            for path, after in b.counters.items()
+            if (fall := self.fall(path, after, b, before, known, certain=True)) is not None
+        ]
+        self.falls |= set(fell)
+        for label in {label for a in before for label in a.labels}:
+            if label not in b.labels:
+                self.open.pop((key, label), None)
+            if label not in whole.labels:
+                self.doubtful.pop((key, label), None)
+        for label in b.labels:
+            if (key, label) not in self.open and _closed_ns(label, before) < b.seen.sent_ns:
+                self.begin(key, label, b)
+                self.end_gap(key, label, b, fell=bool(fell))
         for label in {label for a in known for label in a.labels} - whole.labels:
-            lacks = [a for a in known if label not in a.labels]
-            having = [
-                a for a in known if label in a.labels and all(each.seen.received_ns < a.seen.sent_ns for each in lacks)
-            ]
-            largest = {}
-            for path, value in (
-                row for a in having for row in a.counters.items() if row[0][:2] == ("data_channel", label)
-            ):
-                largest[path] = max(value, largest.get(path, 0))
+            largest = _largest(label, known, known)
             if b.is_readable and any(largest.values()):
-                waiting.setdefault((*key, label), (largest, b))
-    return found
+                self.missing.setdefault((key, label), (largest, b, self.began[key, label]))
+        before.append(b)
 
-
-def _without_restarted(b: _Sample, samples: Sequence[_Sample]) -> _Sample:
-    """The sample without the `#` labels of which all that was counted is less than was known: these were opened again."""
-    same = [
-        a
-        for a in samples
-        if a.connection_id == b.connection_id and (a.seen.run, a.seen.clock) == (b.seen.run, b.seen.clock)
-    ]
-    known = [a for a in same if a.seen.received_ns < b.seen.sent_ns]
-    if any(
-        value < a.counters.get(path, 0)
-        for a in known
-        for path, value in b.counters.items()
-        if len(path) < 3 or path[0] != "data_channel"
-    ):
-        return b  # its own counters fell, and those of its channels for the same reason
-    for label in (label for label in b.labels if label.startswith("#")):
-        largest: dict[Path, int] = {}
-        for a in known:
-            for path, value in a.counters.items():
-                if path[:2] == ("data_channel", label) and not _reopened(path, a, b, same):
-                    largest[path] = max(value, largest.get(path, 0))
-        counted = {path: value for path, value in largest.items() if value > 0}
-        if counted and all(b.counters.get(path, value) < value for path, value in counted.items()):
+    def without_reopened(
+        self, key: _Key, whole: _Sample, before: Sequence[_Sample], known: Sequence[_Sample]
+    ) -> _Sample:
+        """The sample without the `#` labels that may have been opened again since; those of which only a part is lower are told."""
+        own = (
+            value < a.counters.get(path, 0)
+            for a in known
+            for path, value in whole.counters.items()
+            if len(path) < 3 or path[0] != "data_channel"
+        )
+        if any(own):
+            return whole  # its own counters fell, and those of its channels for the same reason
+        b = whole
+        for label in sorted(label for label in whole.labels if label.startswith("#")):
+            largest = _largest(label, before, known)
+            lower = [path for path in largest if path in whole.counters and whole.counters[path] < largest[path]]
+            if not lower or any(self.went_on(key, label, path, whole, before, known) for path in largest):
+                continue
+            if not all(self.begins_again(path, largest[path], whole) for path in largest if largest[path] > 0):
+                self.doubtful[key, label] = (largest, self.open[key, label])
+                told = [self.fall(path, whole.counters[path], whole, before, known, certain=False) for path in lower]
+                self.falls |= {fall for fall in told if fall is not None}
             kept = {path: value for path, value in b.counters.items() if path[:2] != ("data_channel", label)}
             b = replace(b, counters=kept, labels=b.labels - {label})
-    return b
+        return b
+
+    def begins_again(self, path: Path, largest: int, b: _Sample) -> bool:
+        """Whether a counter is lower now, or counts the few messages that may have been sent each time."""
+        after = b.counters.get(path)
+        return after is not None and (after < largest or (after == largest < 20 and path[-1] in self.messages))
+
+    def went_on(
+        self, key: _Key, label: str, path: Path, b: _Sample, before: Sequence[_Sample], known: Sequence[_Sample]
+    ) -> bool:
+        """Whether a channel that was opened again would have had to count messages ten times as fast as it ever did."""
+        largest = _largest(label, before, known)[path]
+        if path[-1] not in self.messages or b.counters.get(path, -1) < largest:
+            return False
+        start = self.open[key, label]
+        first = _first(path, largest, before, known)
+        again_ns = b.seen.received_ns - first.seen.sent_ns
+        return largest - start.counters.get(path, 0) >= 20 and first.seen.sent_ns - start.received_ns >= 10 * again_ns
+
+    def fall(
+        self, path: Path, after: int, b: _Sample, before: Sequence[_Sample], known: Sequence[_Sample], *, certain: bool
+    ) -> Fall | None:
+        values = [a.counters[path] for a in known if path in a.counters and not _reopened(path, a, before)]
+        if max(values, default=after) <= after:
+            return None
+        first = _first(path, max(values), before, known)
+        return Fall(
+            later=(b.seen.run, b.seen.seq),
+            earlier=(first.seen.run, first.seen.seq),
+            pointer=pointer((*b.at, *path)),
+            field=pointer(generic(self.edition, path)),
+            connection_id=b.connection_id,
+            before=max(values),
+            after=after,
+            certain=certain,
+        )
+
+    def begin(self, key: _Key, label: str, b: _Sample) -> None:
+        """The channel is open from here on, or goes on: where all that was known before a doubtful sample is reached again."""
+        counters = {path: value for path, value in b.counters.items() if path[:2] == ("data_channel", label)}
+        start = _Start(received_ns=b.seen.received_ns, counters=counters)
+        largest, earlier = self.doubtful.pop((key, label), ({}, start))
+        carries_on = all(counters.get(path, -1) >= value for path, value in largest.items())
+        self.open[key, label] = self.began[key, label] = earlier if carries_on else start
+
+    def end_gap(self, key: _Key, label: str, b: _Sample, *, fell: bool) -> None:
+        if (key, label) not in self.missing:
+            return
+        largest, lacking, start = self.missing.pop((key, label))
+        if all(b.counters.get(path, -1) >= value for path, value in largest.items()):
+            self.open[key, label] = self.began[key, label] = start
+            here, there = (lacking.seen.run, lacking.seen.seq), (b.seen.run, b.seen.seq)
+            if not fell:
+                self.gaps.add(Gap(lacks=here, later=there, connection_id=b.connection_id, label=label))
 
 
-def _reopened(path: Path, a: _Sample, b: _Sample, same: Sequence[_Sample]) -> bool:
-    """Whether a sample that came in before B, and was not surely read before A, lacks the counter's label."""
-    if path[0] != "data_channel":
-        return False
-    return any(
-        path[1] not in lacks.labels
-        and not lacks.seen.received_ns < a.seen.sent_ns
-        and (lacks.seen.received_ns, lacks.seen.seq) < (b.seen.received_ns, b.seen.seq)
-        for lacks in same
+def _closed_ns(label: str, before: Sequence[_Sample]) -> int:
+    """When the last sample without a label was received."""
+    return max((a.seen.received_ns for a in before if label not in a.labels), default=-(2**63))
+
+
+def _largest(label: str, before: Sequence[_Sample], known: Sequence[_Sample]) -> dict[Path, int]:
+    """The largest known value of each counter of a label, since it was last known to be closed."""
+    largest: dict[Path, int] = {}
+    for a in known:
+        for path, value in a.counters.items():
+            if path[:2] == ("data_channel", label) and not _reopened(path, a, before):
+                largest[path] = max(value, largest.get(path, 0))
+    return largest
+
+
+def _first(path: Path, value: int, before: Sequence[_Sample], known: Sequence[_Sample]) -> _Sample:
+    """The first sample that has a value which counts."""
+    return next(a for a in known if a.counters.get(path) == value and not _reopened(path, a, before))
+
+
+def _reopened(path: Path, a: _Sample, before: Sequence[_Sample]) -> bool:
+    """Whether a sample that was not surely read before A lacks the counter's label."""
+    return path[0] == "data_channel" and any(
+        path[1] not in lacks.labels and not lacks.seen.received_ns < a.seen.sent_ns for lacks in before
     )
 
 

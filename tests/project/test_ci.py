@@ -216,18 +216,19 @@ def test_a_run_in_github_actions_annotates_and_sums_up(
     assert "::" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("failing", ["none", "conform", "load", "compare"])
-def test_the_gate_of_an_image_lets_nothing_through(failing: str, tmp_path: Path) -> None:
-    """Each of its commands is one of ours; one that fails keeps the image back, and the image is stopped in any case."""
+@pytest.mark.parametrize("last", [0, 3])
+@pytest.mark.parametrize("failing", ["none", "conform", "load"])
+def test_the_gate_of_an_image_lets_nothing_through(failing: str, last: int, tmp_path: Path) -> None:
+    """Each of its commands is one of ours; the worst code keeps the image back, and the image is stopped in any case."""
     page = (ROOT / "docs" / "CI.md").read_text(encoding="utf-8")
     script = page[page.index("```sh\n#!/bin/sh\nurl=") + len("```sh\n") :].partition("```")[0]
-    stub = f'#!/bin/sh\necho "$0|$*" >> {tmp_path}/asked\n[ "$1" != {failing} ]\n'
+    stub = f'#!/bin/sh\necho "$0|$*" >> {tmp_path}/asked\n[ "$1" = compare ] && exit {last}\n[ "$1" != {failing} ]\n'
     for name in ("docker", "sora-harness"):
         (tmp_path / name).write_text(stub, encoding="utf-8")
         (tmp_path / name).chmod(0o755)
     words = ["sh", "-c", script, "gate.sh", "sora:1"]
     done = subprocess.run(words, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, cwd=tmp_path, capture_output=True)
-    assert done.returncode == (failing != "none"), done.stderr
+    assert done.returncode == (last if failing == "none" else 1), done.stderr
     asked = [line.partition("|") for line in (tmp_path / "asked").read_text(encoding="utf-8").splitlines()]
     ours = [rest.split() for name, _, rest in asked if name.endswith("sora-harness")]
     assert [command for command, *_ in ours] == ["conform", *["load"] * 5, "compare"]

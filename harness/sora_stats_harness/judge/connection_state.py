@@ -69,8 +69,8 @@ class ConnectionState:
         "timestamp_violations",
     )
 
-    def __init__(self, blocks: int) -> None:
-        self.counter_history: CounterHistory[EvidenceExchange] = CounterHistory(blocks)
+    def __init__(self, blocks: int, messages: Sequence[int] = ()) -> None:
+        self.counter_history: CounterHistory[EvidenceExchange] = CounterHistory(blocks, messages)
         self.identity: tuple[str | None, str | None, str | None] | None = None
         """Channel, client and bundle, as first seen."""
         self.first: EvidenceExchange | None = None

@@ -14,28 +14,39 @@ version, not one for each response that overtakes it.
 
 Data channels may close and reopen under the same label. After a sample L without a label, only samples that were
 requested after L had arrived count for that label. A `#` label may even reopen between two samples that both have it:
-if all its counters have restarted, the later sample is treated like one without the label. If the counters continue
-after a sample without the label, the channel was open all the time, and that sample is wrong.
+if all its counters have restarted, the later sample is treated like one without the label. If only some are smaller, the
+others may have passed their old values in the new channel; `LabelStart` says when they can't have. If the counters
+continue after a sample without the label, the channel was open all the time, and that sample is wrong.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import compress, pairwise
 from operator import is_not, itemgetter, le
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from .accelerator import find_first_holders, merge_risen_blocks
+from .messaging_channels import MESSAGING_PREFIX, MIN_BUSY_MESSAGES, LabelStart
 
 Counters = Sequence[int]
 """One block of a sample: counters in a fixed order, -1 for one that is absent or unusable."""
 
-EvidenceT = TypeVar("EvidenceT")
-"""Identifies the response that a value came from; it is only kept and returned."""
+
+class Evidence(Protocol):
+    """A response that values came from."""
+
+    @property
+    def sent_ns(self) -> int:
+        """When its request was sent."""
+
+
+EvidenceT = TypeVar("EvidenceT", bound=Evidence)
+"""Identifies the response that a value came from; it is kept and returned."""
 
 MAX_VERSION_CHAIN: Final = 32
 """
@@ -46,9 +57,6 @@ growing block.
 
 MAX_LABELS: Final = 4096
 """How many labels of one connection are tracked: far more than a server has, so that a hostile one can't flood us."""
-
-MESSAGING_PREFIX: Final = "#"
-"""The prefix of the labels of data channels that applications open and close at will."""
 
 EARLIEST_NS: Final = -(2**63)
 
@@ -64,6 +72,8 @@ class CounterDecrease(Generic[EvidenceT]):
     after: int
     holder: EvidenceT
     """The earliest-received response that held `before`."""
+    is_certain: bool = True
+    """False if a data channel may have been closed and reopened in between."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +87,7 @@ class LabelGap(Generic[EvidenceT]):
     """A response that had these counters."""
     holder: EvidenceT
     """The one that lacks it."""
-    since_ns: int
+    start: LabelStart
     """Since when no response had shown its counters to start again."""
     after: Counters = ()
     """What its counters are afterwards."""
@@ -182,28 +192,31 @@ class CounterHistory(Generic[EvidenceT]):
 
     Args:
         blocks: How many blocks a sample has.
+        messages: Which counters of a data channel count messages, and not bytes.
     """
 
     __slots__ = (
         "_absent_since_ns",
-        "_label_since_ns",
+        "_doubtful_labels",
         "_last_absence_ns",
+        "_messages",
         "_prune_threshold",
         "first",
-        "first_labels",
         "gaps",
         "grown_labels",
+        "label_starts",
         "last_received_ns",
         "reopened",
         "versions",
         "waiting_gaps",
     )
 
-    def __init__(self, blocks: int) -> None:
+    def __init__(self, blocks: int, messages: Sequence[int] = ()) -> None:
         self.versions: list[CounterMaxima[EvidenceT]] = [CounterMaxima(EARLIEST_NS, [None] * blocks, {})]
         self.first: list[Counters | None] = [None] * blocks
         """Each block as it was first seen; a counter that differs now has grown."""
-        self.first_labels: dict[str, Counters] = {}
+        self.label_starts: dict[str, LabelStart] = {}
+        """Where each label begins, if it is open; else, where it began."""
         self.grown_labels: dict[str, tuple[bool, ...]] = {}
         """Which counters of labels that have closed had grown."""
         self.last_received_ns: int = EARLIEST_NS
@@ -211,10 +224,11 @@ class CounterHistory(Generic[EvidenceT]):
         """How often a data channel was closed and reopened between two samples that both have it."""
         self._absent_since_ns: dict[str, int] = {}
         """For each label ever seen, when the last sample without it had arrived."""
-        self._label_since_ns: dict[str, int] = {}
-        """For each label, when the first sample of it had arrived whose counters all later ones carry on."""
         self._last_absence_ns = EARLIEST_NS
         """The latest of these."""
+        self._doubtful_labels: dict[str, tuple[Counters, LabelStart]] = {}
+        """Labels of which the last sample shows only some counters smaller: what they had counted, and since when."""
+        self._messages = messages
         self._prune_threshold = 8
         self.waiting_gaps: dict[str, LabelGap[EvidenceT]] = {}
         """Labels that are absent since they were last seen, with the first response without each."""
@@ -335,6 +349,7 @@ class CounterHistory(Generic[EvidenceT]):
                 if label not in labels:
                     floors[label] = received_ns
                     self._last_absence_ns = received_ns
+                    self._doubtful_labels.pop(label, None)
                     if label in top:
                         self._close_label(label, top[label])
                         top = {other: counters for other, counters in top.items() if other != label}
@@ -352,13 +367,18 @@ class CounterHistory(Generic[EvidenceT]):
                 self._last_absence_ns = max(self._last_absence_ns, floor)
             if most is not None and not all(map(le, most, mine)):
                 if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
-                    if not all_fall and label.startswith(MESSAGING_PREFIX) and _has_restarted(before, mine):
-                        self.reopened += 1
+                    lower = _find_decreases(label, before, mine, base)
+                    if lower and not all_fall and self._may_be_reopened(label, mine, received_ns, base):
+                        if self._has_restarted(before, mine):
+                            self.reopened += 1
+                        else:
+                            falls += [replace(each, is_certain=False) for each in lower]
+                            self._doubtful_labels[label] = (before, self.label_starts[label])
                         floors[label] = self._last_absence_ns = received_ns
                         self._close_label(label, most)
                         top = {other: counters for other, counters in top.items() if other != label}
                         continue
-                    falls += _find_decreases(label, before, mine, base)
+                    falls += lower
                 mine = tuple(map(max, most, mine))
                 if mine == most:
                     continue
@@ -366,10 +386,30 @@ class CounterHistory(Generic[EvidenceT]):
                 if top is known:
                     top = known.copy()
                 top[label] = mine
-                if label not in self.first_labels:
-                    self.first_labels[label] = mine
-                    self._label_since_ns[label] = received_ns
+                if most is None:
+                    doubt = self._doubtful_labels.pop(label, None)
+                    carries_on = doubt is not None and all(map(le, doubt[0], mine))
+                    self.label_starts[label] = doubt[1] if doubt and carries_on else LabelStart(received_ns, mine)
         return top
+
+    def _may_be_reopened(self, label: str, mine: Counters, received_ns: int, base: CounterMaxima[EvidenceT]) -> bool:
+        """Whether a sample, some of whose counters are smaller, may show a channel that was closed and reopened."""
+        start, before = self.label_starts[label], base.labels[label]
+        return label.startswith(MESSAGING_PREFIX) and not any(
+            start.excludes_reopening(
+                place, before[place], base.first_evidence(label, place, before[place]).sent_ns, received_ns
+            )
+            for place in self._messages
+            if mine[place] >= before[place]
+        )
+
+    def _has_restarted(self, before: Counters, after: Counters) -> bool:
+        """Whether every counter that was not 0 is smaller now, or the same small number of messages."""
+        return all(
+            0 <= new < old or (new == old < MIN_BUSY_MESSAGES and place in self._messages)
+            for place, (old, new) in enumerate(zip(before, after, strict=True))
+            if old > 0
+        )
 
     def _find_gaps(
         self,
@@ -386,21 +426,21 @@ class CounterHistory(Generic[EvidenceT]):
                 gap = waiting.pop(label)
                 if all(map(le, gap.before, labels[label])):
                     self.gaps.append(replace(gap, after=labels[label]))
-                    self._label_since_ns[label] = gap.since_ns
+                    self.label_starts[label] = gap.start
         for label, before in base.labels.items() if base is not None else ():
             counted = max(before, default=0)
             if label not in labels and label not in waiting and counted > 0:
                 assert base is not None, "it has labels"
                 earlier = base.first_evidence(label, tuple(before).index(counted), counted)
-                since_ns = self._label_since_ns[label]
-                waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder, since_ns=since_ns)
+                start = self.label_starts[label]
+                waiting[label] = LabelGap(label=label, before=before, earlier=earlier, holder=holder, start=start)
 
     def forget_gaps(self, holder: EvidenceT) -> None:
         """Undo the gaps of the last sample, whose labels could not be read."""
         self.waiting_gaps = {label: gap for label, gap in self.waiting_gaps.items() if gap.holder is not holder}
 
     def _close_label(self, label: str, counters: Counters) -> None:
-        first = self.first_labels.pop(label, counters)
+        first = self.label_starts[label].counters
         grew = tuple(old < new for old, new in zip(first, counters, strict=True))
         before = self.grown_labels.get(label, (False,) * len(grew))
         self.grown_labels[label] = tuple(a or b for a, b in zip(grew, before, strict=True))
@@ -430,20 +470,9 @@ class CounterHistory(Generic[EvidenceT]):
         self._prune_threshold = max(8, 2 * len(kept))
 
 
-def _has_restarted(before: Counters, after: Counters) -> bool:
-    """
-    Whether all counters of a data channel have restarted: every one that was not 0 is smaller now.
-
-    >>> _has_restarted((5, 0, 3), (2, 0, 1)), _has_restarted((5, 0, 3), (2, 0, 3)), _has_restarted((0, 0), (1, 0))
-    (True, False, False)
-    """
-    counted = [(old, new) for old, new in zip(before, after, strict=True) if old > 0]
-    return bool(counted) and all(0 <= new < old for old, new in counted)
-
-
 def _find_decreases(
     block: int | str, before: Counters, after: Counters, base: CounterMaxima[EvidenceT]
-) -> Iterable[CounterDecrease[EvidenceT]]:
+) -> list[CounterDecrease[EvidenceT]]:
     return [
         CounterDecrease(
             block=block,

@@ -78,7 +78,7 @@ class CoverageTracker:
                 if 0 <= old < new
             )
         for label, counters in lineage.current_maxima.labels.items():
-            first = lineage.first_labels.get(label, counters)
+            first = lineage.label_starts[label].counters
             self._add_grown_label(grown, label, [old < new for old, new in zip(first, counters, strict=True)])
         for label, grew in lineage.grown_labels.items():
             self._add_grown_label(grown, label, grew)

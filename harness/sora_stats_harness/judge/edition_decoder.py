@@ -17,7 +17,16 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType
+from ..api.edition import (
+    ANY_LABEL,
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPresence,
+    FieldType,
+    FieldUnit,
+)
 from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, shared_label_path
 
 MAX_LEARNED: Final = 256
@@ -126,6 +135,10 @@ class EditionDecoder:
         self.label_counters: tuple[FieldDefinition, ...] = (
             _counter_fields(self._label_model) if self._label_model else ()
         )
+        self.label_messages: tuple[int, ...] = tuple(
+            place for place, field in enumerate(self.label_counters) if field.unit is FieldUnit.COUNT
+        )
+        """The places of the counters of a label that count messages, and not bytes."""
         self.label_others: tuple[FieldDefinition, ...] = (
             tuple(field for field in self._label_model.fields if field.kind is not FieldKind.COUNTER)
             if self._label_model

@@ -263,7 +263,5 @@ class Judge:
     def _state_of(self, run: str, clock: str) -> State:
         state = self._states.get((run, clock))
         if state is None:
-            state = self._states[run, clock] = State(
-                len(self._reader.codec.blocks), self._runner.checked_of[None], self._nodes
-            )
+            state = self._states[run, clock] = State(self._reader.codec, self._runner.checked_of[None], self._nodes)
         return state

@@ -68,7 +68,7 @@ class StageWalk:
         self._scan_every = scan_every
         self._headers = HeaderReader()
         self._known_headers = self._headers.known
-        self._blocks = len(reader.codec.blocks)
+        self._decoder = reader.codec
         self._counter_places = reader.codec.counter_places
         self.strict_response: Response | None = None
         """The last response whose body is known to be strict JSON."""
@@ -306,7 +306,7 @@ class StageWalk:
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
         """Judge a sample of a body from a file, without comparisons."""
-        seen.connection = ConnectionState(self._blocks)
+        seen.connection = ConnectionState(len(self._decoder.blocks))
         self._counts.add_connection(seen.connection_id or f"{seen.exchange.seq}/{sample.index}")
         self._coverage.add_labels(sample, seen.connection)
         self._ask(self._new_connection, seen, state)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..api.exchange import Target
 from .availability import ServerAvailability
 from .check import MemoryT
 from .connection_state import ConnectionState
 from .requirement import Requirement
+
+if TYPE_CHECKING:
+    from .edition_decoder import EditionDecoder
 
 EXPIRY_CHECK_EXCHANGES: Final = 1024
 """The most exchanges between two searches for connections to forget."""
@@ -32,12 +35,12 @@ class State:
     The connections by id, the state of servers, and each check's own memory.
 
     Args:
-        blocks: How many blocks of counters a sample has.
+        decoder: The edition's; its counters are what connections remember.
         checked: How often each requirement was checked, for the current target.
         nodes: Servers that together form one cluster.
     """
 
-    def __init__(self, blocks: int, checked: dict[str, int], nodes: frozenset[str]) -> None:
+    def __init__(self, decoder: EditionDecoder, checked: dict[str, int], nodes: frozenset[str]) -> None:
         self.checked = checked
         """The counts of the current target; the stages set it."""
         self.set_nodes(nodes)
@@ -53,7 +56,7 @@ class State:
         self.responding: Target | None = None
         """The target of the last response with status 200; None after a failed request."""
         self.last_received_ns = -(2**63)
-        self._blocks = blocks
+        self._decoder = decoder
         self.memory: dict[object, Any] = {}  # Any: each check's own
         """Each check's memory; made by `recall`."""
         self.exchanges_until_expiry: int = EXPIRY_CHECK_EXCHANGES
@@ -81,7 +84,9 @@ class State:
 
     def add_connection(self, connection_id: str) -> ConnectionState:
         """Add a connection."""
-        made = self.connections[connection_id] = ConnectionState(self._blocks)
+        made = self.connections[connection_id] = ConnectionState(
+            len(self._decoder.blocks), self._decoder.label_messages
+        )
         return made
 
     def expire(self, connection_ids: Collection[str]) -> None:

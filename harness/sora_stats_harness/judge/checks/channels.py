@@ -10,8 +10,9 @@ from msgspec import UNSET
 
 from ...api.edition_rules import LABELS_GROUP
 from ..check import Check, Observed, Stage, Violation
-from ..counter_history import MESSAGING_PREFIX, LabelGap
+from ..counter_history import LabelGap
 from ..edition_decoder import EditionDecoder
+from ..messaging_channels import MESSAGING_PREFIX
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 
 if TYPE_CHECKING:
@@ -52,12 +53,6 @@ CHANNEL_PRESENT: Final = Requirement(
 )
 
 
-MIN_BUSY_MESSAGES: Final = 20
-"""What an application may well send each time it opens a channel says nothing."""
-
-BUSY_TIME_RATIO: Final = 10
-
-
 def make_channel_violation(
     gap: LabelGap[EvidenceExchange], seen: Observed, field: tuple[str, ...], messages: Collection[int]
 ) -> Violation:
@@ -90,10 +85,11 @@ def _level_of_messaging(gap: LabelGap[EvidenceExchange], seen: Observed, message
     """
     if all(map(eq, gap.before, gap.after)):
         return Level.HABIT
-    open_ns = gap.earlier.sent_ns - gap.since_ns
-    again_ns = seen.exchange.received_ns - gap.earlier.sent_ns
-    is_busy = any(gap.before[place] >= MIN_BUSY_MESSAGES for place in messages)
-    return Level.HABIT if is_busy and open_ns >= BUSY_TIME_RATIO * again_ns else Level.INFO
+    was_open = any(
+        gap.start.excludes_reopening(place, gap.before[place], gap.earlier.sent_ns, seen.exchange.received_ns)
+        for place in messages
+    )
+    return Level.HABIT if was_open else Level.INFO
 
 
 class ExclusiveLimitsCheck(Check):

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ...api.edition_rules import LABELS_GROUP
 from ...api.exchange import Target
 from ..check import Check, Observed, Stage, Violation
-from ..counter_history import MESSAGING_PREFIX
 from ..edition_decoder import EditionDecoder
+from ..messaging_channels import MESSAGING_PREFIX
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_ARGUMENTS, NEEDS_TIMES, Level, Requirement
 from ..value_text import format_leaf, format_value
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
-from ...api.edition import FieldUnit
 from ...api.edition_rules import LABELS_GROUP
 from ..check import Check, Observed, Stage, Violation
 from ..counter_history import CounterDecrease
@@ -24,7 +23,10 @@ MONOTONIC: Final = Requirement(
     level=Level.MUST,
     title="A counter never falls from a response to one that was requested later",
     reason="Totals are cumulative; only responses that do not overlap in time are compared.",
-    grounds="The page documents totals and counts, and those cannot fall.",
+    grounds="The page documents totals and counts, and those cannot fall. The application's own data channels may be closed and "
+    "reopened between two responses. If all of a channel's counters began again, that is noted. If only some are smaller, "
+    "it is a MUST where the channel would have had to count at least 20 messages, and more than ever before, in a tenth of the "
+    "time; else it is INFO.",
     source=f"{DOCUMENTATION_SOURCE}: totals and counts; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="{field} fell by {difference}",
@@ -41,7 +43,6 @@ class MonotonicCheck(Check):
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
         self._counts = counts
-        self._messages = [place for place, field in enumerate(decoder.label_counters) if field.unit is FieldUnit.COUNT]
         self._reopened = 0
         """Counts of connections that have left."""
 
@@ -55,12 +56,16 @@ class MonotonicCheck(Check):
             history.forget_gaps(evidence)
         if not falls:
             return self._channel_violations(seen) if history.gaps else ()
-        connection.decreased_counters.update((fall.block, fall.counter) for fall in falls)
-        return [self._violation(seen, fall) for fall in falls]
+        certain = {(fall.block, fall.counter) for fall in falls if fall.is_certain}
+        connection.decreased_counters |= certain
+        gaps = [] if certain else self._channel_violations(seen)
+        return [self._violation(seen, fall) for fall in falls] + gaps
 
     def _channel_violations(self, seen: Observed) -> list[Violation]:
         return [
-            make_channel_violation(gap, seen, self._decoder.path_of_known_label(gap.label), self._messages)
+            make_channel_violation(
+                gap, seen, self._decoder.path_of_known_label(gap.label), self._decoder.label_messages
+            )
             for gap in seen.connection.counter_history.gaps
         ]
 
@@ -86,9 +91,10 @@ class MonotonicCheck(Check):
             field=field,
             place=seen.place(*wire),
             connection_id=seen.connection_id,
-            expected=f"at least {fall.before}",
+            expected=f"at least {fall.before}" if fall.is_certain else f"at least {fall.before}, unless reopened",
             actual=str(fall.after),
-            fault="fell",
+            fault="fell" if fall.is_certain else "fell, or was reopened",
+            level=None if fall.is_certain else Level.INFO,
             facts={"difference": str(fall.before - fall.after)},
             proof=_proof(seen, fall.holder),
         )
