@@ -18,7 +18,7 @@ from .coverage import CoverageTracker
 from .evidence import EvidenceStore
 from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts, TargetCounts
-from .response_head import HeaderReader
+from .response_head import HeaderReader, RelevantHeaders
 from .sample import ParsedBody, Sample, make_listed_sample
 from .sample_reader import SampleReader
 from .stamp_order import StampedSample
@@ -98,7 +98,7 @@ class StageWalk:
         self._presence = runner.observers(Stage.PRESENCE)
         self._cluster = runner.observers(Stage.CLUSTER)
 
-    def judge(
+    def judge(  # long: the way of every exchange, in whose time each call counts
         self,
         state: State,
         exchange: Exchange,
@@ -109,33 +109,24 @@ class StageWalk:
     ) -> None:
         """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
         request, response, target = exchange.request, exchange.response, exchange.request.target
+        headers: RelevantHeaders = None  # type: ignore[assignment]  # a response has some
         if response is not None:
             headers = self._known_headers.get(response.headers) or self._headers.read(response)
             if headers.simulator:
                 self._counts.has_simulator = True
-        else:
-            headers = None
-        complete = response is not None and response.complete and exchange.error is None
-        seen = Observed(  # as much as is known at once: setting an attribute later takes ten times as long
-            exchange,
-            open_sent_ns,
-            horizon_ns,
-            bare,
-            self._counter_places,
-            next(iter(open_sent_ns), horizon_ns),
-            response if complete else None,
-            headers,  # type: ignore[arg-type]  # as for `Observed`: a response has some
-            None,
-            self._evidence.add_exchange(exchange),
+        complete = response if response is not None and response.complete and exchange.error is None else None
+        places, open_from_ns = self._counter_places, next(iter(open_sent_ns), horizon_ns)
+        evidence = self._evidence.add_exchange(exchange)
+        # All that is known at once, since setting an attribute later takes ten times as long.
+        seen = Observed(
+            exchange, open_sent_ns, horizon_ns, bare, places, open_from_ns, complete, headers, None, evidence
         )
         state.checked = self._checked_of[target]
         counts = self._target_counts = self._counts_of[target]
         state.last_received_ns = exchange.received_ns
         if exchange.faults:
             self._ask(self._framing, seen, state)
-        if complete:
-            assert response is not None, "it is complete"
-            assert headers is not None, "a response has some"
+        if complete is not None:
             counts.complete += 1
             if bare:
                 counts.without_http += 1
@@ -145,16 +136,16 @@ class StageWalk:
             elif target is not None:
                 if self._http:
                     self._ask(self._http, seen, state)
-                data = response.body
-                accepted = response.status == 200
+                data = complete.body
+                accepted = complete.status == 200
                 if headers.usual_body_bytes != len(data) or not accepted or exchange.faults:
                     self._ask(self._head, seen, state)
                 if accepted or bare:
                     counts.accepted += 1
                     state.responding = target
-                    if response.withheld or (response.excerpt is not None and response.excerpt.of == "text"):
+                    if complete.withheld or (complete.excerpt is not None and complete.excerpt.of == "text"):
                         counts.withheld += 1
-                    elif response.excerpt is not None and response.excerpt.of == "ids":
+                    elif complete.excerpt is not None and complete.excerpt.of == "ids":
                         _admit_listed(seen, data)
                     else:
                         self._judge_body(seen, data, target, state, pause)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from ..api.exchange import ErrorCode, Exchange, Target
 from ..judge.measured_results import FailureCount
@@ -187,8 +187,9 @@ class RequestMetrics:
         self.timeline: list[TimelineInterval] = []
         self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
         self._interval_s = 1
-        self._began_ns = 0
-        self._began_at_s: float | None = None
+        self.started_ns: int = 0
+        self.began_at_s: float | None = None
+        """When the run began, by the monotonic clock and by the wall clock; None before."""
         self._timed_from_ns = 0
         self._ended_seconds: dict[str, TrafficCounts] = {}
         """The counts by operation for all completed seconds, without times."""
@@ -200,8 +201,8 @@ class RequestMetrics:
         self.server_errors.clear()
         self.timeline.clear()
         self._recent.clear()
-        self._began_ns = now_ns
-        self._began_at_s = time.time() + (now_ns - time.monotonic_ns()) / 1e9
+        self.started_ns = now_ns
+        self.began_at_s = time.time() + (now_ns - time.monotonic_ns()) / 1e9
         self._timed_from_ns = now_ns + warm_up_ns
 
     def record(self, exchange: Exchange) -> None:
@@ -263,7 +264,7 @@ class RequestMetrics:
 
     def _second_of(self, exchange: Exchange) -> TimelineInterval:
         """The second in which an exchange ended; exchanges come in order of receipt."""
-        at_s, recent = max(0, exchange.received_ns - self._began_ns) // 1_000_000_000, self._recent
+        at_s, recent = max(0, exchange.received_ns - self.started_ns) // 1_000_000_000, self._recent
         if not recent or recent[-1].from_s < at_s:
             self._append_to_timeline()
             recent.append(TimelineInterval(at_s))
@@ -271,7 +272,7 @@ class RequestMetrics:
 
     def _begin_second(self, exchange: Exchange) -> _UsualResponses:
         second, name = self._second_of(exchange), _name_of(exchange)
-        ends_ns = self._began_ns + (second.from_s + 1) * 1_000_000_000
+        ends_ns = self.started_ns + (second.from_s + 1) * 1_000_000_000
         usual = _UsualResponses(ends_ns, second.counts_of(name), self._times_of(name))
         self._usual[exchange.request.target] = usual
         return usual
@@ -299,16 +300,7 @@ class RequestMetrics:
 
     def failure_counts(self) -> list[FailureCount]:
         """The errors and responses of status 500 and above, by target and code, the most frequent first."""
-        rows = [
-            FailureCount(
-                target=target,
-                code=code,
-                count=count,
-                whose="generator" if code == ErrorCode.LOCAL.value else "server",
-                detail=detail,
-            )
-            for (target, code), (count, detail) in self._failures.items()
-        ]
+        rows = [_failure_row(*key, *value) for key, value in self._failures.items()]
         return sorted(rows, key=lambda row: (-row.count, row.target, row.code))
 
     def _append_to_timeline(self) -> None:
@@ -340,16 +332,6 @@ class RequestMetrics:
             whole.setdefault(name, TrafficCounts()).add_counts(counts)
         return whole
 
-    @property
-    def began_at_s(self) -> float | None:
-        """When the run began, by the wall clock; None before."""
-        return self._began_at_s
-
-    @property
-    def started_ns(self) -> int:
-        """When the run began, by the monotonic clock."""
-        return self._began_ns
-
     def counts(self) -> dict[str, int]:
         """The counts; `sent` is the sum of the others when no request is open."""
         return {name: getattr(self, name) for name in REQUEST_COUNTS}
@@ -376,8 +358,8 @@ class RequestMetrics:
             "turn_delay": self.turn_delay.serialize(),
             "judging_wait": self.judging_wait.serialize(),
             "server_errors": dict(self.server_errors),
-            "began_ns": self._began_ns,
-            "began_at_s": self._began_at_s,
+            "began_ns": self.started_ns,
+            "began_at_s": self.began_at_s,
             "traffic": [
                 [name, each.responses, each.errors, each.server_errors, each.bytes]
                 for name, each in self.traffic_by_target().items()
@@ -413,10 +395,10 @@ class RequestMetrics:
             counts = TrafficCounts()
             counts.responses, counts.errors, counts.server_errors, counts.bytes = map(int, numbers)
             self._ended_seconds.setdefault(str(name), TrafficCounts()).add_counts(counts)
-        if not self._began_ns:
-            self._began_ns = int(state["began_ns"])
-            self._began_at_s = state["began_at_s"]
-        later_s = round((int(state["began_ns"]) - self._began_ns) / 1e9) if same_clock else 0
+        if not self.started_ns:
+            self.started_ns = int(state["began_ns"])
+            self.began_at_s = state["began_at_s"]
+        later_s = round((int(state["began_ns"]) - self.started_ns) / 1e9) if same_clock else 0
         theirs = [TimelineInterval.deserialize(each, later_s=later_s) for each in state["timeline"]]
         self._interval_s = max(self._interval_s, int(state["step_s"]))
         self.timeline = coarsen_timeline(
@@ -470,6 +452,11 @@ class RequestMetrics:
             step_s *= 2
             whole = coarsen_timeline(whole, step_s)
         return step_s, whole
+
+
+def _failure_row(target: str, code: str, count: int, detail: str) -> FailureCount:
+    whose: Literal["server", "generator"] = "generator" if code == ErrorCode.LOCAL.value else "server"
+    return FailureCount(target=target, code=code, count=count, whose=whose, detail=detail)
 
 
 def _name_of(exchange: Exchange) -> str:
