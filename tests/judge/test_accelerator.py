@@ -712,7 +712,7 @@ def test_a_scanner_is_made_whole_or_not_at_all() -> None:
     scanner = made(**layout())
     for again in ((), (1, 2), (b"",)):
         scanner.__init__(*again)  # it is object's, and changes nothing
-    assert scanner.read(b'{"g": {"c": 7}}', False)[0][1] == [(7,)]
+    assert scanner.read(b'{"g": {"c": 7}}', False)[0][0][1] == [(7,)]
     for arguments in (
         (),
         (b"{}",),
