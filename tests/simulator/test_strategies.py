@@ -232,10 +232,10 @@ def test_a_failing_example_shrinks_to_one_change() -> None:
     """However many fields were changed, the smallest example has the one that matters, at its smallest."""
     smallest = find(
         strategies.connections(),
-        lambda document: document["dtls"]["total_sent_dtls"] > 100_000,
+        lambda document: max(document["turn"].values()) > 100_000,
         settings=settings(database=None, derandomize=True, max_examples=20_000),
     )
-    assert repr(smallest) == "make_connection('quiet', {'/dtls/total_sent_dtls': 100001})"
+    assert re.fullmatch(r"make_connection\('quiet', \{'/turn/total_\w+': 100001\}\)", repr(smallest))
 
 
 @pytest.mark.parametrize("target", list(Target), ids=lambda target: target.operation)
