@@ -295,10 +295,10 @@ class LoadSession:
         which gets judged exchanges, would be as far behind.
         """
         exchange = connection.send(self, prepared, intended_ns)
-        judge, response = self.judge, exchange.response
+        waiting, response = self.judge.waiting, exchange.response
         is_large = response is not None and len(response.body) > MAX_UNSLICED_BODY_BYTES
-        if judge.pending_count > MAX_RESPONSES_BEHIND or is_large:
-            while judge.pending_count > MAX_RESPONSES_BEHIND or (is_large and judge.is_pending(exchange)):
+        if is_large or len(waiting) > MAX_RESPONSES_BEHIND:
+            while len(waiting) > MAX_RESPONSES_BEHIND or (is_large and self.judge.is_pending(exchange)):
                 gevent.sleep(BEHIND_POLL_S)
             self.metrics.judging_wait.record(time.monotonic_ns() - exchange.received_ns)
         return exchange
