@@ -134,8 +134,7 @@ class LoadSession:
         return self.judge.begin_exchange(request, intended_ns)
 
     def _on_violation(self, finding: Finding, level: Level) -> None:
-        self.live_findings.add(finding, level)
-        if self.spec.severity.fails(level):
+        if self.live_findings.add(finding, level):
             self._violated.add(finding.requirement)
 
     def _on_judged(self, exchange: Exchange) -> None:
@@ -146,9 +145,7 @@ class LoadSession:
         is stopped meanwhile its `send` never returns.
         """
         violated = self._violated
-        failed = None
-        if violated or exchange.error is not None:
-            failed = failure_label(exchange, violated)
+        if violated:
             self._violated = set()
         self.metrics.record(exchange)
         if self.observer is not None:
@@ -162,7 +159,7 @@ class LoadSession:
         ):
             self.requests.read_listing(exchange.response)
         if self.on_judged is not None:
-            self.on_judged(exchange, failed)
+            self.on_judged(exchange, failure_label(exchange, violated))
 
     @property
     def outage_text(self) -> str | None:
