@@ -333,7 +333,7 @@ def strengths(shrink: int) -> Lines:
 def signals(shrink: int) -> Lines:
     """Signals at any moment"""
     for interrupt, count, what in (
-        (interrupt_once, 200, "starts of `load` and `capacity`, alone and with two processes,"),
+        (interrupt_once, 200, "starts of `conform`, and of `load` and `capacity`, alone and with two processes,"),
         (interrupt_one_of_three, 60, "masters with two workers, of which the master or a worker gets the signals,"),
     ):
         codes: Counter[int] = Counter()

@@ -1,4 +1,4 @@
-"""Starts of `load` and `capacity` that signals end at a random moment: two in the tests, hundreds in `make proof`."""
+"""Starts of `load`, `capacity` and `conform` that signals end at a random moment: two in the tests, hundreds in `make proof`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ COMMANDS: Final[tuple[tuple[str, ...], ...]] = (
     ("capacity", *SEARCH),
     ("capacity", *SEARCH, "--processes", "2"),
 )
+
+CONFORM: Final = ("conform", "--duration", "30s")
 
 
 class Started:
@@ -101,7 +103,7 @@ def interrupt_once(url: str, folder: Path, seed: int) -> int:
         AssertionError: It hung, showed a traceback, or left neither whole reports nor one line; the message has the seed.
     """
     draw = random.Random(seed)
-    number, count, words = draw.choice(SIGNALS), draw.choice((1, 1, 1, 2, 3)), draw.choice(COMMANDS)
+    number, count, words = draw.choice(SIGNALS), draw.choice((1, 1, 1, 2, 3)), draw.choice((*COMMANDS, CONFORM))
     group, where = draw.random() < 0.3, draw.choice(([url], [url], []))
     what = f"seed {seed}: {number.name} x {count}, {' '.join(words)}"
     folder.mkdir()

@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -75,3 +76,15 @@ def _ip(*words: str) -> None:
 
 def _run(*command: str) -> None:
     subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+def with_hosts(hosts: Path, words: Sequence[str]) -> list[str]:
+    """What runs a command that reads this file for /etc/hosts; skips, or fails where namespaces are required, without."""
+    command = ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+    try:
+        _run(*command, "true")
+    except (OSError, subprocess.CalledProcessError) as error:
+        if REQUIRED:
+            raise
+        pytest.skip(f"no namespaces can be made here: {getattr(error, 'stderr', None) or error}")
+    return [*command, *words]

@@ -70,9 +70,12 @@ def get(address: str, path: str, data: bytes | None = None, *, origin: str | Non
 
 
 def tables(address: str) -> dict[str, list[dict[str, Any]]]:  # Any: JSON
-    """Our tables by their keys, as the page's script fetches them."""
+    """Our tables by their keys, as the page's script fetches them; each once, however often they are fetched."""
     status, text = get(address, "/stats/requests")
-    return {each["key"]: each["data"] for each in json.loads(text).get("extended_stats", [])} if status == 200 else {}
+    listed = json.loads(text).get("extended_stats", []) if status == 200 else []
+    shown = {each["key"]: each["data"] for each in listed}
+    assert len(shown) == len(listed), text
+    return shown
 
 
 def until(holds: Callable[[], bool]) -> None:

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
 
 from .build import ByAddress
-from .machines import Machine, machines
+from .machines import Machine, machines, with_hosts
 
 FALLEN = ("/sctp/total_received_sctp", "at least 100", "50")
 
@@ -81,3 +83,29 @@ def test_a_counter_that_falls_between_two_machines_ends_the_search(tmp_path: Pat
     fallen = [each for each in told["findings"] if each["requirement"] == "counter.monotonic"]
     assert {(each["field"], each["expected"], each["actual"]) for each in fallen} == {FALLEN}
     assert all(len({number >> 40 for _, number in each["exchanges"]}) == 2 for each in fallen)
+
+
+LOCUST = ("-m", "locust", "-f", str(Path(__file__).parents[2] / "locustfiles" / "mixed.py"), "--headless", "-u", "2")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("-m", "sora_stats_harness", "load", "{url}", "--rate", "50", "--duration", "2s", "--processes", "2"),
+        (*LOCUST, "-t", "2s", "--host", "{url}"),
+    ],
+    ids=["load", "locust"],
+)
+def test_a_server_on_the_second_address_of_a_name_is_reached(words: Sequence[str], tmp_path: Path) -> None:
+    """`localhost` is ::1 before 127.0.0.1 on many machines, and a server may listen on the latter only."""
+    (tmp_path / "hosts").write_text("127.0.0.1 localhost\n::1 localhost\n")
+    with Simulator(connections=3, churn=False) as simulator:
+        url = simulator.url.replace("127.0.0.1", "localhost")
+        output = "--sora-output" if "locust" in words else "--output"
+        command = [sys.executable, *(word.format(url=url) for word in words), output, str(tmp_path / "out")]
+        done = subprocess.run(with_hosts(tmp_path / "hosts", command), capture_output=True, text=True, check=False)
+    told = json.loads((tmp_path / "out" / "verdict.json").read_text())
+    assert (told["load"]["errors"], told["findings"]) == (0, []), done.stderr
+    assert told["load"]["judged"] > 10
+    address = simulator.url.removeprefix("http://")
+    assert f"{url} is {address} (of 2 addresses)" in told["coverage"]["notes"]

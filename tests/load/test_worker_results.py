@@ -83,14 +83,19 @@ def test_what_fell_between_two_workers_is_found_in_their_spools(
     assert found(judged) == {"counter.monotonic": 1}
 
 
-def test_an_unreadable_spool_costs_its_own_part_only(workers: tuple[Working, Working], tmp_path: Path) -> None:
-    """Its worker's own judge is believed, and the server's timestamps order what passed between the two."""
+def test_an_unreadable_spool_costs_its_own_part_only(
+    workers: tuple[Working, Working], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Its worker's own judge is believed, and the server's timestamps order what passed between the two; also where the
+    master names the folder of the spools in another way than its workers do.
+    """
     results = [each.result() for each in workers]
     (tmp_path / "2.jsonl.zst").write_bytes(b"no zstd at all")
-    judged = judge_workers(JudgingRules(edition=DOC), results, tmp_path, names=NAMES)
+    monkeypatch.chdir(tmp_path)
+    judged = judge_workers(JudgingRules(edition=DOC), results, Path(), names=NAMES)
     assert judged.measures.metrics.sent == 4
-    (reason,) = judged.reasons
-    assert reason.startswith("the spool of worker 2 is incomplete")
+    assert judged.reasons == (f"the spool of worker 2 is incomplete: {tmp_path / '2.jsonl.zst'} is not a recording",)
     assert found(judged) == {"counter.timestamp_order": 1}
     assert judged.judge.result().coverage.exchanges == 4
 

@@ -5,13 +5,19 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
+from sora_stats_harness import __version__
+
 SCRIPT = """\
 import os
 import signal
+from types import SimpleNamespace
 
 from gevent import monkey
 
 monkey.patch_all()
+from sora_stats_harness.load.worker_messages import HelloReport, encode_message
 from sora_stats_harness.load.worker_plan import WorkerPlan
 from sora_stats_harness.load.workers import Workers
 
@@ -28,10 +34,26 @@ with Late(WorkerPlan(count=2), should_stop=lambda: bool(workers._by_client)) as 
     workers.drain()
     workers.wait_for_results(10.0, lambda: False)
     print(workers.trouble())
+
+far = Workers(WorkerPlan(count=1, are_started_here=False), should_stop=bool)
+hello = HelloReport(pid=4711, host="far", clock="-", version="0.0.0")
+far._on_report(None, SimpleNamespace(data=encode_message(hello), node_id="one"))
+print(far.trouble())
 """
 
 
-def test_a_run_that_ends_before_all_workers_are_there_waits_for_none_of_them() -> None:
-    """One has connected and was not told what to do yet, so that it has nothing to report."""
+@pytest.fixture(scope="module")
+def said() -> list[str]:
+    """What each of two masters says of its workers."""
     done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, timeout=300)
-    assert done.stdout.count("was not ready when the run ended") == 2, done.stdout + done.stderr
+    return done.stdout.splitlines()
+
+
+def test_a_run_that_ends_before_all_workers_are_there_waits_for_none_of_them(said: list[str]) -> None:
+    """One has connected and was not told what to do yet, so that it has nothing to report."""
+    assert said[0].count("was not ready when the run ended") == 2, said
+
+
+def test_a_worker_of_another_version_is_named(said: list[str]) -> None:
+    """What it reports may mean something else, and its master might wait for it without end."""
+    assert said[1] == f"worker 1 (far, pid 4711) is of sora-harness 0.0.0, and this is {__version__}: install the same"

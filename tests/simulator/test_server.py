@@ -360,7 +360,7 @@ def running(*options: str) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
             process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_the_command_prints_a_url_a_line_and_ends_when_told(number: signal.Signals) -> None:
     """Status 0, one line about it on stderr, nothing else on stdout, and no word of what clients did wrong."""
     with running("--nodes", "2", "--connections", "4") as (process, urls):
@@ -398,14 +398,15 @@ def test_a_command_that_is_killed_gives_the_shell_s_status() -> None:
     assert simulate("--port", "0", "--", "sh", "-c", "kill -9 $$").returncode == 137
 
 
-def test_sigterm_ends_the_command_as_well() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_the_command_as_well(number: signal.Signals) -> None:
     """Whoever runs it in CI ends both."""
     with forked.start(
         [*COMMAND, "--port", "0", "--", "sh", "-c", "echo up; exec sleep 600"], stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "up\n"
-        process.terminate()
+        process.send_signal(number)
         assert process.wait(timeout=30) == 128 + signal.SIGTERM
 
 

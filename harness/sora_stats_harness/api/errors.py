@@ -17,6 +17,7 @@ work; its message is one line that says what was found, where, and what to do.
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Iterable
 from enum import IntEnum
 from typing import Final
@@ -56,10 +57,10 @@ def describe_break(error: Exception) -> str:
     """
     Say in one line that an exception broke a run: what was seen by then is judged and reported all the same.
 
-    To be called where it was caught, which raises it again where `DEBUG_VARIABLE` is set.
+    Where `DEBUG_VARIABLE` is set the traceback is printed as well.
     """
     if os.environ.get(DEBUG_VARIABLE):
-        raise error
+        traceback.print_exception(error)
     text = " ".join(str(error).split())
     return f"the run broke off: {type(error).__name__}: {text} ({DEBUG_VARIABLE}=1 shows where)"
 

@@ -92,7 +92,7 @@ def run(arguments: Arguments) -> int:
 
 
 def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: WorkerPlan | None) -> int:
-    from ..judge.verdict_decision import RunEnding
+    from ..judge.verdict_decision import RunEnding, join_reasons
     from ..load.capacity.load_window import operation_shares, window_length_s
     from ..load.capacity.rate_search import build_search_result, search_capacity
     from ..load.capacity.search_report import build_capacity, search_statement, step_line
@@ -106,7 +106,10 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
 
     judged = common.JudgedRun(arguments, "capacity")
 
+    tried: list[RateStep] = []
+
     def on_step(step: RateStep) -> None:
+        tried.append(step)
         judged.progress.end()
         arguments.say(step_line(step))
 
@@ -128,16 +131,16 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
             if longest is not None:
                 task = replace(task, patience_s=longest / 1e6)
             done = drive_steps(task, lambda steps, _: search_capacity(steps, goal, window_s, on_step))
-        found = build_search_result((), goal, done.result) if isinstance(done.result, str) else done.result
+        found = build_search_result(tried, goal, done.result) if isinstance(done.result, str) else done.result
         statement = search_statement(found, goal)
-        reasons = [each for each in (_abort_reason(found, statement), done.aborted) if each is not None]
         is_violated = not found.low and found.high is not None and found.ended is None
         facts = judged.facts(
             subject=server,
             scope=task.spec.scope,
             ending=RunEnding(
                 interrupted=judged.interrupt.is_interrupted,
-                aborted="; ".join(dict.fromkeys(reasons)) or None,
+                aborted=join_reasons(_abort_reason(found, statement), done.aborted),
+                broken=done.broken,
                 violated_slo=statement if is_violated else None,
             ),
             options=_verdict_options(arguments, goal, plan),

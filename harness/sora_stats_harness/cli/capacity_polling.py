@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from ..api.errors import UsageError
+from ..api.errors import UsageError, describe_break
 from . import command_support as common
 from . import options
 from .framework import Arguments
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
     from ..judge.verdict_decision import RunScope
     from ..load.capacity.listing_cost import ListingMeasurement
+    from ..load.capacity.media_impact import PollingPhase
     from ..load.capacity.step_task import StepTask
     from ..load.capacity.stepped_session import SteppedSession
     from ..load.load_spec import LoadSpec
@@ -75,7 +76,6 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     """Fit what a listing costs, from simulators of several sizes, or from the sizes that a server's listings have."""
     from ..judge.verdict_decision import RunEnding
     from ..load.capacity.listing_cost import fit_listing_cost, interval_statement
-    from ..load.capacity.rate_search import SearchEnded
 
     slo = _listing_slo(arguments)
     sizes: list[int] = arguments.connections or []
@@ -86,7 +86,6 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
             return 0
         arguments.say(plan_text)
         survey = _ListingSurvey(arguments, run)
-        ended = None
         options_of_run = {
             "by_size": sizes or True,
             "scrapers": arguments.scrapers,
@@ -96,10 +95,7 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
             visit = run.visit_for_load()
             if visit is not None and visit.ends_search:
                 return run.end_early(visit, early_scope(arguments, run), options_of_run)
-            try:
-                survey.measure_simulators(sizes) if url is None else survey.measure_server(url)
-            except SearchEnded as end:
-                ended = str(end)
+            survey.measure_simulators(sizes) if url is None else survey.measure_server(url)
         found = fit_listing_cost(survey.samples, scrapers=arguments.scrapers, slo=slo)
         statements = [found.statement] + ([interval_statement(found)] if found.points else [])
         is_violated = slo is not None and found.points and found.shortest_interval_s is None
@@ -108,7 +104,8 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
             scope=survey.session.spec.scope,
             ending=RunEnding(
                 interrupted=run.interrupt.is_interrupted,
-                aborted=ended or (found.statement if found.linear is None else None),
+                aborted=survey.ended or (found.statement if found.linear is None else None),
+                broken=survey.session.final_break_text,
                 violated_slo=statements[-1] if is_violated else None,
             ),
             options=options_of_run,
@@ -128,6 +125,8 @@ class _ListingSurvey:
         self._run = run
         self._watch = make_progress_watcher(run.progress)
         self.samples: list[ListingMeasurement] = []
+        self.ended: str | None = None
+        """Why it ended early."""
         self.notes: list[str] = []
 
     def measure_server(self, url: str) -> None:
@@ -139,7 +138,7 @@ class _ListingSurvey:
         """Measure some listings of a simulator of each size."""
         common.announce_self_test(self._arguments)
         for number, size in enumerate(sizes):
-            if number and self._run.interrupt.is_interrupted:
+            if number and (self._run.interrupt.is_interrupted or self.ended is not None):
                 return
             with ExitStack() as stack:
                 self._watch(f"a simulator of {size:,} connections starts")
@@ -163,13 +162,21 @@ class _ListingSurvey:
 
     def _measure(self, what: str, **how: Any) -> None:  # Any: as measure_listings takes it
         from ..load.capacity.listing_polls import measure_listings
+        from ..load.capacity.rate_search import SearchEnded
 
-        self.samples += measure_listings(
-            self.session,
-            interrupt=self._run.interrupt,
-            watch=lambda done: self._watch(f"{what}{done} listings"),
-            **how,
-        )
+        before = len(self.samples)
+
+        def add(sample: ListingMeasurement) -> None:
+            self.samples.append(sample)
+            self._watch(f"{what}{len(self.samples) - before} listings")
+
+        try:
+            measure_listings(self.session, interrupt=self._run.interrupt, add=add, **how)
+        except SearchEnded as end:
+            self.ended = str(end)
+        except Exception as error:
+            self.ended = describe_break(error)
+            self.session.note_break(self.ended)
 
 
 def _listing_slo(arguments: Arguments) -> Slo | None:
@@ -196,7 +203,7 @@ def _size_plan_text(arguments: Arguments, url: str | None, sizes: list[int]) -> 
 
 def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | None) -> int:
     """Poll in phases, and compare the media of the polled ones with those of the quiet ones."""
-    from ..judge.verdict_decision import RunEnding
+    from ..judge.verdict_decision import RunEnding, join_reasons
     from ..load.capacity.listing_polls import run_media_phases
     from ..load.capacity.media_impact import compare_phases
     from ..load.capacity.step_task import drive_steps
@@ -223,19 +230,22 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
             server, address = resolve_target(arguments, url, run.stack)
             notes = run.edition_notes(visit, address)
             task = step_task(arguments, run, address, plan, users=max_in_flight(arguments))
+            phases: list[PollingPhase] = []
             done = drive_steps(
                 task,
-                lambda steps, session: run_media_phases(session, steps, rate=rate, rounds=rounds, phase_s=phase_s),
+                lambda steps, session: run_media_phases(
+                    session, steps, rate=rate, rounds=rounds, phase_s=phase_s, phases=phases
+                ),
             )
-        phases, ended = ([], done.result) if isinstance(done.result, str) else done.result
-        reasons = [each for each in (ended, done.aborted) if each is not None]
         found = compare_phases(phases, rate=rate, phase_s=phase_s)
         facts = run.facts(
             subject=server,
             scope=task.spec.scope,
             ending=RunEnding(
                 interrupted=run.interrupt.is_interrupted,
-                aborted="; ".join(reasons) or (found.statement if found.result == "too little data" else None),
+                aborted=join_reasons(done.result, done.aborted)
+                or (found.statement if found.result == "too little data" else None),
+                broken=done.broken,
                 violated_slo=found.statement if found.result == "effect" else None,
             ),
             options=options_of_run,

@@ -17,6 +17,7 @@ import click
 
 from ..api.errors import ExitCode, UsageError
 from ..api.option_values import parse_duration
+from ..probe.interrupt import SIGNALS
 from . import options
 from .framework import Arguments, Command, Option, Parsed, flag, with_value, with_values
 from .output import write_message, write_output
@@ -182,13 +183,14 @@ def _report_unserved(target: str) -> None:
 
 
 def _stop_on_signal(ended: threading.Event, stack: ExitStack) -> None:
-    """Set an event on SIGINT and SIGTERM, for as long as the stack lasts."""
+    """Set an event at each signal that isn't ignored, for as long as the stack lasts."""
 
     def set_event(number: int, frame: FrameType | None) -> None:
         ended.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        stack.callback(signal.signal, number, signal.signal(number, set_event))
+    for number in SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            stack.callback(signal.signal, number, signal.signal(number, set_event))
 
 
 def _run_command(command: Sequence[str], urls: Sequence[str], ended: threading.Event) -> int:
@@ -197,14 +199,16 @@ def _run_command(command: Sequence[str], urls: Sequence[str], ended: threading.E
         process = subprocess.Popen(command, env=environment)  # noqa: S603  # the user's own command
     except OSError as error:
         raise UsageError(f"cannot run {command[0]}: {error.strerror or error}") from None
-    # Ctrl-C in a terminal reaches the command as well, which then ends; SIGTERM reaches only this process.
-    before = signal.signal(signal.SIGTERM, lambda number, frame: process.terminate())
+    # Ctrl-C in a terminal reaches the command as well, which then ends; other signals reach only this process.
+    others = [each for each in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(each) is not signal.SIG_IGN]
+    before = [signal.signal(each, lambda number, frame: process.terminate()) for each in others]
     if ended.is_set():  # the signal came before the command was started
         process.terminate()
     try:
         status = process.wait()
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in zip(others, before, strict=True):
+            signal.signal(number, handler)
     return 128 - status if status < 0 else status
 
 

@@ -59,6 +59,18 @@ class RunEnding:
 RAN_TO_ITS_END: Final = RunEnding()
 
 
+def join_reasons(*reasons: str | None) -> str | None:
+    """
+    Join why a run ended early, each reason once: one that another contains is left out.
+
+    >>> join_reasons("worker 1 failed", None, "worker 1 failed; worker 2 failed")
+    'worker 1 failed; worker 2 failed'
+    """
+    given = list(dict.fromkeys(filter(None, reasons)))
+    kept = [each for each in given if not any(each in other for other in given if other != each)]
+    return "; ".join(kept) or None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictDecision:
     """The core of a verdict."""

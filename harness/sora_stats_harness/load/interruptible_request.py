@@ -1,4 +1,4 @@
-"""Sends one request before a run in such a way that Ctrl-C can interrupt it."""
+"""Greenlets that the user can interrupt, or that an exception ends."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import gevent
 
+from ..api.errors import describe_break
 from ..api.exchange import Exchange
 
 ABANDON_POLL_S: Final = 0.05
@@ -37,3 +38,20 @@ def silence_keyboard_interrupt() -> None:
     hub = gevent.get_hub()
     if KeyboardInterrupt not in hub.NOT_ERROR:
         hub.NOT_ERROR = (*hub.NOT_ERROR, KeyboardInterrupt)
+
+
+def note_greenlet_breaks(note: Callable[[str], None]) -> None:
+    """
+    Call `note` with one line where an exception ends a greenlet of this process, instead of printing a traceback.
+
+    Otherwise a user whose own code is at fault would only be missing from then on, and the run might pass.
+    """
+    hub = gevent.get_hub()
+
+    def handle(context: object, kind: Any, error: Any, trace: Any) -> None:  # Any: as gevent calls it
+        if not isinstance(error, Exception) or issubclass(kind, hub.NOT_ERROR):
+            type(hub).handle_error(hub, context, kind, error, trace)
+        else:
+            note(describe_break(error))
+
+    hub.handle_error = handle

@@ -18,6 +18,7 @@ import gevent
 from locust.env import Environment
 
 from ..api.errors import describe_break
+from .interruptible_request import note_greenlet_breaks
 from .load_session import LoadSession
 from .load_users import drain_users, wait_for_users
 from .request_metrics import RequestMetrics, TimelineInterval
@@ -64,6 +65,9 @@ class LoadGenerator(Protocol):
     def trouble(self) -> str | None:
         """Why it is pointless to continue; None if it isn't."""
 
+    def break_text(self) -> str | None:
+        """The fault of the harness that was noticed; None if there was none."""
+
     def drain(self, give_up: Callable[[], bool]) -> None:
         """Send no more, and wait for open requests until these are given up."""
 
@@ -108,22 +112,29 @@ def run_load(
         if timeline is not None:
             timeline.add(generator.take_seconds())
 
-    aborted = generator.prepare(lambda: interrupt.is_interrupted)
-    began_ns = broken = None
-    if aborted is None and not interrupt.is_interrupted:
-        began_ns = generator.start()
-        if timeline is not None:
-            timeline.begin(began_ns)
-        try:
+    aborted = began_ns = broken = None
+    try:
+        aborted = generator.prepare(lambda: interrupt.is_interrupted)
+        if aborted is None and not interrupt.is_interrupted:
+            began_ns = generator.start()
+            if timeline is not None:
+                timeline.begin(began_ns)
             aborted = _watch_run(generator, began_ns, duration_s, limits, interrupt, follow)
-        except Exception as error:
-            broken = describe_break(error)
+    except Exception as error:
+        broken = describe_break(error)
     ended_ns = time.monotonic_ns()
-    generator.drain(lambda: interrupt.gives_up)
-    if timeline is not None and began_ns is not None:
-        timeline.add(generator.take_seconds(is_over=True))
+    try:
+        generator.drain(lambda: interrupt.gives_up)
+        if timeline is not None and began_ns is not None:
+            timeline.add(generator.take_seconds(is_over=True))
+    except Exception as error:
+        broken = broken or describe_break(error)
     return LoadRunEnd(
-        interrupted=interrupt.is_interrupted, aborted=aborted, broken=broken, began_ns=began_ns, ended_ns=ended_ns
+        interrupted=interrupt.is_interrupted,
+        aborted=aborted,
+        broken=generator.break_text() or broken,
+        began_ns=began_ns,
+        ended_ns=ended_ns,
     )
 
 
@@ -142,7 +153,7 @@ def _watch_run(
         metrics = generator.recent_metrics()
         if (reached := next((each for each in limits if each.is_exceeded(metrics)), None)) is not None:
             return f"aborted at {reached.text}"
-        if (trouble := generator.trouble()) is not None:
+        if (trouble := generator.break_text() or generator.trouble()) is not None:
             return trouble
     return None
 
@@ -157,6 +168,7 @@ class LocalGenerator:
         logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it is intended that so many users start at once
         environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
         environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
+        note_greenlet_breaks(session.note_break)
         self._runner = environment.create_local_runner()
 
     def prepare(self, should_stop: Callable[[], bool]) -> str | None:
@@ -195,13 +207,18 @@ class LocalGenerator:
         """As `LoadGenerator`: this process can't fail separately from the run."""
         return None
 
+    def break_text(self) -> str | None:
+        """As `LoadGenerator`."""
+        return self._session.break_text
+
     def drain(self, give_up: Callable[[], bool]) -> None:
         """As `LoadGenerator`."""
         session = self._session
-        session.drain()
         self._stopwatch.stop()
-        drain_users(self._runner, session, give_up)
-        self._runner.quit()
+        try:
+            drain_users(self._runner, session, give_up)
+        finally:
+            self._runner.quit()
         session.judge.judge_pending()
 
     def measures(self) -> RunMeasurements:
@@ -249,6 +266,10 @@ class WorkerGenerator:
     def trouble(self) -> str | None:
         """As `LoadGenerator`: a worker that fails is named at the end, and the others continue."""
         return None if self._workers.has_active else self._workers.trouble()
+
+    def break_text(self) -> str | None:
+        """As `LoadGenerator`."""
+        return self._workers.break_text()
 
     def drain(self, give_up: Callable[[], bool]) -> None:
         """As `LoadGenerator`."""

@@ -112,6 +112,8 @@ class LoadSession:
         self.draining: bool = False
         self.drained_ns: int | None = None
         """When sending stopped."""
+        self.break_text: str | None = None
+        """The first fault of the harness that was noticed."""
         self.waiting_users: int = 0
         """How many users wait for the start."""
         self.shares_sockets: bool = spec.sockets is not None
@@ -166,6 +168,17 @@ class LoadSession:
         """If the last requests had no complete response, what happened to the server; else None."""
         outage = self.judge.outage
         return None if outage is None else outage.description
+
+    def note_break(self, text: str) -> None:
+        """Note a fault of the harness, which ends the run; the first one counts."""
+        self.break_text = self.break_text or text
+
+    @property
+    def final_break_text(self) -> str | None:
+        """The fault of the harness that was noticed by the end of the run, when no request is open."""
+        if self.break_text is None and self.in_flight:
+            return f"{self.in_flight:,} of {self.metrics.sent:,} requests are not accounted for: a fault of the harness"
+        return self.break_text
 
     @property
     def in_flight(self) -> int:
@@ -321,8 +334,6 @@ def session_notes(session: LoadSession) -> list[str]:
     """Notes about the connections of a process."""
     traffic, resolved = session.traffic, session.address.resolution_note
     notes = [] if resolved is None else [resolved]
-    if session.in_flight:
-        notes.append(f"{session.in_flight} requests are not accounted for: a fault of the harness")
     if traffic.unsolicited:
         notes.append(f"unrequested bytes arrived on {traffic.unsolicited} idle connections")
     if traffic.idle_closes:

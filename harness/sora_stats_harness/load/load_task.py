@@ -14,7 +14,7 @@ from ..api.exchange import monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..api.server_route import Route
-from ..judge.verdict_decision import RunEnding
+from ..judge.verdict_decision import RunEnding, join_reasons
 from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
@@ -190,7 +190,7 @@ def _run_in_process(
         began_ns=end.began_ns,
         interrupted=end.interrupted,
         aborted=end.aborted or session.outage_text,
-        broken=end.broken,
+        broken=end.broken or session.final_break_text,
         notes=session_notes(session),
     )
 
@@ -229,9 +229,9 @@ def _run_with_workers(
         whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())
         due = 0 if whole is None else whole.scheduled_count(end.ended_ns)
         measures.scheduled = max(due, measures.scheduled or 0)  # workers learn slightly later that the run is over
-    reasons = list(dict.fromkeys(filter(None, (end.aborted, trouble, *judged.reasons))))
-    if not reasons and judged.outage is not None and not end.interrupted:
-        reasons = [judged.outage]
+    aborted = join_reasons(end.aborted, trouble, *judged.reasons)
+    if aborted is None and not end.interrupted:
+        aborted = judged.outage
     silent = [f"{name} had sent {sent:,} requests as it last said" for name, sent in workers.sent_by_silent().items()]
     return LoadOutcome(
         plan=task.plan,
@@ -239,8 +239,8 @@ def _run_with_workers(
         measures=measures,
         began_ns=end.began_ns,
         interrupted=end.interrupted or judged.interrupted,
-        aborted="; ".join(reasons) or None,
-        broken=end.broken,
+        aborted=aborted,
+        broken=end.broken or judged.broken,
         notes=[*judged.notes, *silent],
     )
 

@@ -22,17 +22,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import gevent
-import msgspec
 from locust import runners
 from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRunner
 
-from ..api.errors import HarnessError
+from ..api.errors import HarnessError, describe_break
 from ..api.exchange import monotonic_clock_id
-from ..judge.verdict_decision import RunEnding
+from ..judge.verdict_decision import RunEnding, join_reasons
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
-from .load_users import drain_users
 from .locust_settings import begin_with_settings, check_locust_options
 from .locust_standalone import (
     LocustRun,
@@ -41,16 +39,18 @@ from .locust_standalone import (
     begin_another_test,
     build_load_report,
     decide_exit_code,
+    drain_or_break,
     is_test_running,
     print_load_report,
     refuse_test,
     say_error,
+    saying_breaks,
 )
 from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .spools import WorkerSpool
-from .worker_messages import WorkerResult, encode_message
+from .worker_messages import FailedReport, WorkerResult, decode_report, encode_message
 from .worker_results import WorkerNames, judge_workers, make_worker_result
 
 DRAIN_MESSAGE: Final = "sora_drain"
@@ -161,11 +161,15 @@ class _LocustWorker:
         if session is None:
             self._runner.send_message(RESULT_MESSAGE, None)
             return
-        drain_users(self._runner, session)
+        drain_or_break(self._runner, session)
         session.observer = None
         trail = self._trail or SampleTrail(session.judge)
-        result = make_worker_result(session, self._stopwatch.measures(session), spool=self._spool, trail=trail)
-        self._runner.send_message(RESULT_MESSAGE, encode_message(result))
+        report: WorkerResult | FailedReport
+        try:
+            report = make_worker_result(session, self._stopwatch.measures(session), spool=self._spool, trail=trail)
+        except Exception as error:
+            report = FailedReport(reason=describe_break(error), is_broken=True)
+        self._runner.send_message(RESULT_MESSAGE, encode_message(report))
 
 
 class _LocustMaster:
@@ -179,6 +183,8 @@ class _LocustMaster:
         """
         The last result of each worker, None for one that sent nothing; of several tests in a row the last has the sums.
         """
+        self._broken: list[str] = []
+        """What the harness is at fault for where a worker has no result."""
         self._awaited: set[str] = set()
         self._asked: set[str] = set()
         """All workers that ever took part."""
@@ -258,7 +264,10 @@ class _LocustMaster:
         return self._go(*arguments, **options)
 
     def _on_worker_result(self, msg: Any, **_: Any) -> None:
-        self._results[msg.node_id] = None if msg.data is None else msgspec.json.decode(msg.data, type=WorkerResult)
+        report = None if msg.data is None else decode_report(msg.data)
+        self._results[msg.node_id] = report if isinstance(report, WorkerResult) else None
+        if isinstance(report, FailedReport):
+            self._broken.append(f"worker {msg.node_id} failed: {report.reason}")
         self._awaited.discard(msg.node_id)
         if not self._is_over:
             self._left.add(msg.node_id)
@@ -289,12 +298,9 @@ class _LocustMaster:
         self._is_interrupted = is_test_running(self._environment) or self._is_deserted or self._asked <= self._left
         if self._running:
             self._wait_for_workers()
-        try:
+        with saying_breaks(self._environment):
             self._report = self.final_report() or self._build_report(self._spool)
             add_exit_code(self._environment, self._report.verdict.exit_code)
-        except HarnessError as error:
-            say_error(error)
-            add_exit_code(self._environment, error.exit_code)
 
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
@@ -307,7 +313,11 @@ class _LocustMaster:
         run = LocustRun(
             subject=", ".join(sorted({result.server for result in results})),
             started_at=self._started_at,
-            ending=RunEnding(interrupted=self._is_interrupted, aborted="; ".join(reasons) or judged.outage),
+            ending=RunEnding(
+                interrupted=self._is_interrupted,
+                aborted=join_reasons(*reasons) or judged.outage,
+                broken=join_reasons(*self._broken, judged.broken),
+            ),
             processes=len(self._asked),
             notes=[*judged.notes, f"{len(self._results)} of {len(self._asked)} workers reported"],
         )

@@ -9,7 +9,8 @@ Locust's own tables.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,10 @@ import gevent
 from locust.exception import StopUser
 from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner
 
-from ..api.errors import ExitCode, HarnessError, UsageError, worst_exit_code
+from ..api.errors import ExitCode, HarnessError, UsageError, describe_break, worst_exit_code
 from ..api.exchange import TARGET_OF_OPERATION, Target
 from ..api.language import environment_language, translate, use_language
-from ..judge.verdict_decision import RunEnding
+from ..judge.verdict_decision import RunEnding, join_reasons
 from ..reports import report_folder as files
 from ..reports import terminal
 from ..reports.baseline import baseline_mismatch
@@ -93,6 +94,27 @@ def _make_spec(environment: Any, settings: LocustSettings) -> LoadSpec:  # Any: 
     )
 
 
+@contextmanager
+def saying_breaks(environment: Any) -> Iterator[None]:  # Any: as above
+    """Turn an exception into one line and our part of the exit code: Locust would go on, and might exit with 0."""
+    try:
+        yield
+    except HarnessError as error:
+        say_error(error)
+        add_exit_code(environment, error.exit_code)
+    except Exception as error:
+        say_error(describe_break(error))
+        add_exit_code(environment, ExitCode.BROKEN)
+
+
+def drain_or_break(runner: Any, session: LoadSession) -> None:  # Any: a Locust runner
+    """Drain the users; if that fails, what was seen is reported all the same."""
+    try:
+        drain_users(runner, session)
+    except Exception as error:
+        session.note_break(describe_break(error))
+
+
 def refuse_test(environment: Any, error: HarnessError) -> None:  # Any: as above
     """Say once why nothing is tested, and have Locust quit."""
     if not hasattr(environment, "sora_exit_code"):  # the first user of many
@@ -162,14 +184,14 @@ class _StandaloneRun:
 
     def _on_test_stopping(self, environment: Any, **_: Any) -> None:
         self._stopwatch.stop()
-        drain_users(environment.runner, self._session)
+        drain_or_break(environment.runner, self._session)
 
     def _on_quitting(self, environment: Any, **_: Any) -> None:
         self._is_interrupted = is_test_running(environment)
-        self._stopwatch.stop()
-        drain_users(environment.runner, self._session)
-        self._report = self.build_report()
-        add_exit_code(environment, self._report.verdict.exit_code)
+        self._on_test_stopping(environment)
+        with saying_breaks(environment):
+            self._report = self.build_report()
+            add_exit_code(environment, self._report.verdict.exit_code)
 
     def shown_report(self) -> VerdictReport:
         """The report of the tests that were stopped."""
@@ -183,7 +205,9 @@ class _StandaloneRun:
         run = LocustRun(
             subject=", ".join(session.servers),
             started_at=self._started_at,
-            ending=RunEnding(interrupted=self._is_interrupted, aborted=session.outage_text),
+            ending=RunEnding(
+                interrupted=self._is_interrupted, aborted=session.outage_text, broken=session.final_break_text
+            ),
             notes=session_notes(session),
         )
         return build_load_report(self._environment, session.judge, self._stopwatch.measures(session), run)
@@ -240,7 +264,6 @@ def build_load_report(
     targets = frozenset[Target]().union(*(asked if each is None else each for each in declared))
     names = sorted(each.__name__ for each in scenarios)
     results = judge_slos(settings.slos_on(targets), measured)
-    reasons = [reason for reason in (run.ending.aborted, _raised_text(environment)) if reason is not None]
     route, notes = settings.run.route(), [*getattr(environment, "sora_notes", ()), *run.notes]
     if route.proxy is not None:
         notes.append(f"everything was sent through the proxy {route.proxy.url}")
@@ -249,7 +272,9 @@ def build_load_report(
         edition=settings.edition,
         subject=run.subject,
         scope=observable_scope(targets),
-        ending=end_with_slos(replace(run.ending, aborted="; ".join(reasons) or None), results),
+        ending=end_with_slos(
+            replace(run.ending, aborted=join_reasons(run.ending.aborted, _raised_text(environment))), results
+        ),
         started_at=run.started_at,
         labels=settings.run.labels,
         notes=notes,

@@ -14,6 +14,7 @@ from gevent.lock import Semaphore
 from locust import User, events, task
 from locust.exception import StopUser
 
+from ..api.errors import HarnessError, describe_break
 from ..api.exchange import Exchange, Target
 from .http_connection import HttpConnection
 from .load_session import LoadSession
@@ -89,7 +90,14 @@ class SoraUser(User):
             raise StopUser
         if session.is_paced:
             self._turn_ns = session.next_turn_ns(self._turn_ns)
-        session.send(connection, self.choose(session.requests), intended_ns)
+        chosen = self.choose(session.requests)
+        try:
+            session.send(connection, chosen, intended_ns)
+        except HarnessError:
+            raise  # what was chosen must not be sent
+        except Exception as error:
+            session.note_break(describe_break(error))
+            raise
 
 
 def locust_request_reporter(environment: Any) -> Callable[[Exchange, str | None], None]:  # Any: locust.env.Environment

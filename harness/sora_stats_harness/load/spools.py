@@ -18,7 +18,7 @@ from typing import Final, Literal, Self
 
 from ..api.edition import Edition
 from ..api.errors import RecordingError, UsageError
-from ..api.exchange import Exchange
+from ..api.exchange import Exchange, Target
 from ..api.secret_redaction import NO_SECRETS, Secrets
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
@@ -233,7 +233,7 @@ def open_spool(path: Path) -> OpenedFile | None:
     """
     if not path.stat().st_size:
         return None
-    (file,) = open_files([str(path)])
+    (file,) = open_files([str(path)], Target.ALL)  # so that anything that is not a recording counts as a body
     if file.kind is not FileKind.RECORDING:
         raise RecordingError(f"{path} is not a recording")
     if file.edition is None:  # the header line is missing: check whether there is anything

@@ -22,7 +22,7 @@ from gevent.queue import Queue
 from locust.env import Environment
 
 from ..api.edition import load_edition, parse_edition
-from ..api.errors import ExitCode, HarnessError, UsageError
+from ..api.errors import ExitCode, HarnessError, UsageError, describe_break
 from ..api.exchange import TransportError, monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..probe.interrupt import ABANDONING_INTERRUPT_COUNT, FORCED_INTERRUPT_COUNT, SIGNALS, end_process_at_signal
@@ -31,6 +31,7 @@ from .capacity.rate_search import LoadAborted, SearchEnded
 from .capacity.step_runner import StepRunner
 from .capacity.stepped_session import SteppedSession
 from .http_connection import resolve_server
+from .interruptible_request import note_greenlet_breaks
 from .load_session import LoadSession
 from .load_users import drain_users
 from .run_measurements import RunStopwatch
@@ -112,8 +113,18 @@ class LoadWorker:
         self._reported_s = 0
         self._step_began_ns = 0
         self._stalled_s = 0.0
-        self._runner.register_message(ORDER_MESSAGE, self._on_order)
+        # in a greenlet of its own: Locust would only log an exception
+        self._runner.register_message(ORDER_MESSAGE, self._on_order, concurrent=True)
+        note_greenlet_breaks(self.note_break)
         self._report(HelloReport.of_this_process())
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """That of an interrupted or a broken run if it leaves by itself."""
+        if not self.leaves:
+            return ExitCode.PASS
+        is_broken = self._session is not None and self._session.break_text is not None
+        return ExitCode.BROKEN if is_broken else ExitCode.INCONCLUSIVE
 
     def _report(self, report: msgspec.Struct) -> None:
         self._runner.send_message(REPORT_MESSAGE, encode_message(report))
@@ -122,10 +133,10 @@ class LoadWorker:
         order = decode_order(msg.data)
         if isinstance(order, HaltOrder | DrainOrder):
             self._interrupt.is_interrupted = True
-        if isinstance(order, DrainOrder):
-            self._begin_drain(order)
         if not isinstance(order, HaltOrder):
             self._orders.put(order)
+        if isinstance(order, DrainOrder):
+            self._begin_drain(order)
 
     def run(self) -> None:
         """Follow orders until the run is over; runs in its own greenlet."""
@@ -137,7 +148,7 @@ class LoadWorker:
         except (HarnessError, SearchEnded) as error:
             self._report(FailedReport(reason=str(error)))
         except Exception as error:  # the master names it
-            self._report(FailedReport(reason=f"{type(error).__name__}: {error}"))
+            self._report(FailedReport(reason=describe_break(error), is_broken=True))
         finally:
             reporting.kill()
 
@@ -152,8 +163,19 @@ class LoadWorker:
         self.leaves = True
         self._interrupt.is_interrupted = True
         order = DrainOrder(give_up=give_up)
-        self._begin_drain(order)
         self._orders.put(order)
+        self._begin_drain(order)
+
+    def note_break(self, text: str) -> None:
+        """Leave at a fault of the harness, after reporting it with what was seen; raises nothing, as gevent demands."""
+        try:
+            if self._session is not None and not self.leaves:
+                self._session.note_break(text)
+                self.leave()
+                return
+        except Exception:
+            self.leaves = True  # not even that works
+        gevent.spawn(self._report, FailedReport(reason=text, is_broken=True))
 
     def obey_signal(self, number: int) -> None:
         """Handle a signal to this worker: the second one gives up open requests, and the third ends the process."""
@@ -335,7 +357,7 @@ def run_worker(
         say: Called with a message once there is a master.
 
     Returns:
-        The exit code: that of an interrupted run if the worker left by itself.
+        The exit code.
 
     Raises:
         UsageError: There is no master.
@@ -376,7 +398,7 @@ def run_worker(
         runner.client.socket.context.term()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # everything was sent
-    return ExitCode.INCONCLUSIVE if worker.leaves else ExitCode.PASS
+    return worker.exit_code
 
 
 def _wait_for_end(runner: Any, worker: LoadWorker) -> bool:  # Any: a Locust runner

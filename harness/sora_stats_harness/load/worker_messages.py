@@ -174,7 +174,8 @@ class WorkerResult(_Message, frozen=True, kw_only=True):
     """Why the spool is missing or incomplete."""
     outage: str | None
     notes: tuple[str, ...]
-    in_flight: int
+    broken: str | None
+    """The fault of the harness that it noticed."""
     stalled_s: float = 0.0
 
 
@@ -182,6 +183,8 @@ class FailedReport(_Message, frozen=True, kw_only=True):
     """The worker can't continue."""
 
     reason: str
+    is_broken: bool = False
+    """Whether the harness is at fault."""
 
 
 Report = HelloReport | ReadyReport | ProgressReport | WindowReport | StepReport | WorkerResult | FailedReport

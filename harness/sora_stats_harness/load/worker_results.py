@@ -14,6 +14,7 @@ from typing import Final
 
 from ..api.errors import HarnessError
 from ..api.exchange import Exchange
+from ..judge.verdict_decision import join_reasons
 from ..reports.verdict_assembly import JudgeResultSource
 from .load_session import LoadSession, session_notes
 from .merged_judge import MergedJudge, encode_worker_report
@@ -56,7 +57,7 @@ def make_worker_result(
         spool_problem=problem,
         outage=session.outage_text,
         notes=tuple(session_notes(session)),
-        in_flight=session.in_flight,
+        broken=session.final_break_text,
         stalled_s=stalled_s,
     )
 
@@ -76,6 +77,8 @@ class JudgedWorkers:
     """The server that stopped responding, in words; None if none did."""
     has_unread_spools: bool
     """Whether a spool contains something that could not be judged."""
+    broken: str | None
+    """The fault of the harness that a worker noticed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +114,21 @@ def judge_workers(
     measures = RunMeasurements()
     for result in results:
         measures.add_serialized(result.measures, same_clock=result.is_on_masters_machine)
-    by_spool = {Path(result.spool): result for result in results if result.spool is not None}
     apart, reasons = _workers_without_spool(results, names)
-    excluded = {Path(result.spool) for result in apart if result.spool is not None}
+    excluded = {Path(result.spool).name for result in apart if result.spool is not None}
     spools = SpoolJudge(
         rules,
         reported=[result.index for result in results],
         began_ns=measures.metrics.started_ns,
         observer=observer,
     )
-    paths = [path for path in folder.iterdir() if path not in excluded]
+    paths = [path for path in folder.iterdir() if path.name not in excluded]
     checked = spools.judge_spools(paths, tick)
     measures.add_metrics(spools.unreported_metrics)
     reasons += [f"{problem}: what its worker saw is missing" for problem in spools.unreadable]
     interrupted = checked is not None and checked.interrupted
     if not interrupted:
-        together = [result for result in by_spool.values() if result not in apart]
+        together = [result for result in results if result not in apart]
         reasons += _incomplete_spools(together, spools.exchanges_by_worker, names)
     judge: JudgeResultSource = spools.judge if checked is None else checked
     if apart:
@@ -140,6 +142,7 @@ def judge_workers(
         interrupted=interrupted,
         outage=_outage_text(spools, apart),
         has_unread_spools=bool(spools.unreadable),
+        broken=join_reasons(*(f"{names[result.index]}: {result.broken}" for result in results if result.broken)),
     )
 
 

@@ -26,9 +26,10 @@ from locust.env import Environment
 from locust.exception import RPCError
 from locust.runners import MasterRunner
 
+from .. import __version__
 from ..api.errors import HarnessError, UsageError
 from ..probe.interrupt import SIGNALS
-from .interruptible_request import silence_keyboard_interrupt
+from .interruptible_request import note_greenlet_breaks, silence_keyboard_interrupt
 from .load_users import wait_for_users
 from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
 from .scenario_users import SCENARIO_USERS
@@ -82,6 +83,8 @@ class _Worker:
     result: WorkerResult | None = None
     trouble: str | None = None
     """Why nothing more is expected from it."""
+    is_broken: bool = False
+    """Whether the harness is at fault for that."""
     heard_s: float = field(default_factory=time.monotonic)
     reports: list[Report] = field(default_factory=list)
     """The reports that are waited for."""
@@ -154,12 +157,14 @@ class Workers:
         self._seconds = _ReportedSeconds()
         self._should_stop = should_stop
         self._is_draining = False
+        self._break: str | None = None
         self._workers = [_Worker(index=index) for index in range(plan.count)]
         self._by_client: dict[str, _Worker] = {}
         self._runner: Any = None  # Any: Locust's own types are not checked
 
     def __enter__(self) -> Self:
         silence_keyboard_interrupt()
+        note_greenlet_breaks(self._note_break)
         logging.getLogger("locust.runners").setLevel(logging.ERROR)
         environment = Environment(user_classes=[], catch_exceptions=False)
         try:
@@ -168,7 +173,8 @@ class Workers:
             raise UsageError(
                 f"port {self.plan.bind_port} of {self.plan.bind_host} can't be listened on: is it in use?"
             ) from None
-        self._runner.register_message(REPORT_MESSAGE, self._on_report)
+        # in a greenlet of its own: Locust would only log an exception
+        self._runner.register_message(REPORT_MESSAGE, self._on_report, concurrent=True)
         if self.plan.are_started_here:
             try:
                 for worker in self._workers:
@@ -230,6 +236,14 @@ class Workers:
         self._check_processes()
         troubles = [f"{worker.name} {worker.trouble}" for worker in self._workers if worker.trouble is not None]
         return "; ".join(troubles) or None
+
+    def break_text(self) -> str | None:
+        """The fault of the harness that was noticed here, or that left a worker without a result; None if none was."""
+        broken = (f"{worker.name} {worker.trouble}" for worker in self._workers if worker.is_broken)
+        return self._break or "; ".join(broken) or None
+
+    def _note_break(self, text: str) -> None:
+        self._break = self._break or text
 
     # -- the course of a run ------------------------------------------------------------------------------------------
 
@@ -391,7 +405,7 @@ class Workers:
             if not self._is_draining:
                 worker.trouble = "was ended before the run was over"
         elif isinstance(report, FailedReport):
-            worker.trouble = f"failed: {report.reason}"
+            worker.trouble, worker.is_broken = f"failed: {report.reason}", report.is_broken
         elif not isinstance(report, HelloReport):
             worker.reports.append(report)
 
@@ -404,6 +418,8 @@ class Workers:
             if worker.hello is None and expected:
                 worker.hello, worker.client_id = report, client_id
                 self._by_client[client_id] = worker
+                if report.version != __version__:  # its messages may mean something else
+                    worker.trouble = f"is of sora-harness {report.version}, and this is {__version__}: install the same"
                 return worker
         return None
 

@@ -36,8 +36,8 @@ def measure_listings(
     count: int | None = None,
     for_s: float | None = None,
     every_s: float = 0.0,
-    watch: Callable[[int], None] = lambda done: None,
-) -> list[ListingMeasurement]:
+    add: Callable[[ListingMeasurement], None],
+) -> None:
     """
     Request listings repeatedly, one at a time, and measure each.
 
@@ -46,16 +46,15 @@ def measure_listings(
         interrupt: A signal ends this.
         count, for_s: How many listings, or for how long.
         every_s: The least time from one sending to the next.
-        watch: Called with the number of listings so far.
+        add: Called with each measurement.
 
     Raises:
         SearchEnded: There was no complete response in three tries.
     """
     connection = session.new_connection()
-    samples: list[ListingMeasurement] = []
-    silent = 0
+    silent = taken = 0
     until_s = None if for_s is None else time.monotonic() + for_s
-    while not interrupt.is_interrupted and (count is None or len(samples) < count):
+    while not interrupt.is_interrupted and (count is None or taken < count):
         began_s = time.monotonic()
         if until_s is not None and began_s >= until_s:
             break
@@ -63,8 +62,8 @@ def measure_listings(
         sample = _listing_measurement(session, exchange)
         silent = 0 if sample is not None else silent + 1
         if sample is not None:
-            samples.append(sample)
-            watch(len(samples))
+            taken += 1
+            add(sample)
         elif silent >= MAX_DISCOVERY_ATTEMPTS:
             connection.close()
             detail = exchange.error.detail if exchange.error is not None else "no list"
@@ -72,7 +71,6 @@ def measure_listings(
         took_s = (exchange.received_ns - exchange.sent_ns) / 1e9
         gevent.sleep(max(PAUSE_FACTOR * took_s, began_s + every_s - time.monotonic(), connection.backoff_s, 0.01))
     connection.close()
-    return samples
 
 
 def _listing_measurement(session: SteppedSession, exchange: Exchange) -> ListingMeasurement | None:
@@ -95,8 +93,8 @@ def run_media_phases(
     rate: float,
     rounds: int,
     phase_s: float,
-    watch: Callable[[int, bool], None] = lambda number, polled: None,
-) -> tuple[list[PollingPhase], str | None]:
+    phases: list[PollingPhase],
+) -> str | None:
     """
     Alternate quiet and polled phases, with a quiet one first and last.
 
@@ -106,17 +104,15 @@ def run_media_phases(
         rate: Requests per second in the polled phases.
         rounds: How many polled phases there are.
         phase_s: How long each phase lasts.
-        watch: Called with the number of each phase, and whether it is polled.
+        phases: Receives the complete phases.
 
     Returns:
-        The complete phases, and why some are missing; None if none is.
+        Why some phases are missing; None if none is.
     """
-    phases: list[PollingPhase] = []
     connection = session.new_connection()
     try:
         for number in range(2 * rounds + 1):
             polled = bool(number % 2)
-            watch(number, polled)
             if polled:
                 steps.start_step(rate)
             try:
@@ -134,9 +130,9 @@ def run_media_phases(
                     steps.end_step()
             phases.append(PollingPhase(polled=polled, snapshots=seen))
     except SearchEnded as ended:
-        return phases, str(ended)
+        return str(ended)
     except LoadAborted as aborted:
-        return phases, f"aborted at {aborted}"
+        return f"aborted at {aborted}"
     finally:
         connection.close()
-    return phases, None
+    return None

@@ -14,6 +14,7 @@ from locust.env import Environment
 from ...api.errors import HarnessError
 from ...judge.measured_results import LatencyDistribution
 from ..histogram import merge_histograms
+from ..interruptible_request import note_greenlet_breaks
 from ..load_run import InterruptSignal
 from ..load_users import drain_users, wait_for_users
 from ..run_measurements import summarize_step_latencies
@@ -163,6 +164,8 @@ class StepRunner:
     def _check_limits(self, step: ActiveStep | None) -> None:
         if self._interrupt.is_interrupted:
             raise SearchEnded("interrupted")
+        if self._session.break_text is not None:
+            raise SearchEnded(self._session.break_text)
         if step is None:
             self._watch("quiet")
             return
@@ -225,6 +228,7 @@ def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Cal
     """
     environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
     environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
+    note_greenlet_breaks(session.note_break)
     runner = environment.create_local_runner()
     try:
         if (no_server := session.discover(lambda: interrupt.is_interrupted)) is not None:
@@ -238,7 +242,9 @@ def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Cal
             raise HarnessError(problem)
         return drive()
     finally:
-        drain_users(runner, session, lambda: interrupt.gives_up)
-        runner.quit()
+        try:
+            drain_users(runner, session, lambda: interrupt.gives_up)
+        finally:
+            runner.quit()
+            gc.unfreeze()
         session.judge.judge_pending()
-        gc.unfreeze()

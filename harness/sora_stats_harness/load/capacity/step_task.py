@@ -9,7 +9,9 @@ from typing import Generic, Protocol, TypeVar
 import msgspec
 
 from ...api.edition import load_edition
+from ...api.errors import describe_break
 from ...judge.measured_results import LatencyDistribution
+from ...judge.verdict_decision import join_reasons
 from ...probe.interrupt import InterruptHandler
 from ...reports.pass_policy import Tolerance
 from ...reports.verdict_assembly import JudgeResultSource
@@ -74,6 +76,8 @@ class DrivenSteps(Generic[ResultType]):
     notes: Sequence[str] = ()
     aborted: str | None = None
     """Why not everything that was seen is judged; None if it is."""
+    broken: str | None = None
+    """The fault of the harness that ended it."""
 
 
 def drive_steps(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[ResultType]:
@@ -98,8 +102,15 @@ def _drive_in_process(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[R
         )
     except SearchEnded as ended:
         result = str(ended)
+    except Exception as error:
+        result = describe_break(error)
+        session.note_break(result)
     return DrivenSteps(
-        result=result, judge=session.judge, step_latencies=steps.step_latencies, notes=session_notes(session)
+        result=result,
+        judge=session.judge,
+        step_latencies=steps.step_latencies,
+        notes=session_notes(session),
+        broken=session.final_break_text,
     )
 
 
@@ -133,6 +144,9 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
                 result = drive(steps, session)
             except SearchEnded as ended:
                 result = str(ended)
+            except Exception as error:
+                result = describe_break(error)
+                session.note_break(result)
             workers.drain()
             workers.wait_for_results(task.spec.timeout_s, lambda: task.interrupt.gives_up)
         session.judge.judge_pending()
@@ -148,11 +162,11 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
         folder.is_kept = judged.has_unread_spools
     if isinstance(judged.judge, MergedJudge):
         judged.judge.add_falls(steps.falls)
-    reasons = [each for each in (workers.trouble(), own_problem, *judged.reasons) if each is not None]
     return DrivenSteps(
         result=result,
         judge=judged.judge,
         step_latencies=steps.step_latencies,
         notes=judged.notes,
-        aborted="; ".join(dict.fromkeys(reasons)) or None,
+        aborted=join_reasons(workers.trouble(), own_problem, *judged.reasons),
+        broken=session.final_break_text or workers.break_text() or judged.broken,
     )

@@ -126,7 +126,7 @@ class WorkerSteps:
             gevent.sleep(min(STEP_WATCH_INTERVAL_S, max(0.0, until_s - time.monotonic())))
 
     def _check_end(self) -> None:
-        trouble = self._workers.trouble()
+        trouble = self._workers.break_text() or self._workers.trouble()
         if self._is_interrupted() or trouble is not None:
             self._workers.order(HaltOrder())
             raise SearchEnded("interrupted" if self._is_interrupted() else trouble or "")
