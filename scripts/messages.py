@@ -18,7 +18,7 @@ import itertools
 import re
 import sys
 from collections.abc import Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Final
 
@@ -70,6 +70,7 @@ def collect() -> dict[str, list[str]]:
     return {message: places for message, places in collect_all().items() if message not in ignored}
 
 
+@cache
 def collect_all() -> dict[str, list[str]]:
     """The same, with what is ignored."""
     found: dict[str, set[str]] = {}

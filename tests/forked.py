@@ -3,12 +3,14 @@ Commands as processes of their own, without the time that Python takes to import
 
 Such a process is forked from one that has imported the command's modules already. It is a child of the test all the same,
 with streams, environment, signals and an end of its own. Importing Locust takes half a second of CPU time, and the tests
-start some hundred commands. What decides on how Python itself starts is left to Python: another path of modules, another
-locale, a system other than Linux.
+start some hundred commands. What such a process starts by itself, a worker or a simulator, is forked for it by a copy of
+itself, made before it began. What decides on how Python itself starts is left to Python: another path of modules,
+another locale, a system other than Linux.
 """
 
 from __future__ import annotations
 
+import _socket
 import array
 import atexit
 import ctypes
@@ -37,7 +39,10 @@ OF_PYTHON: Final = ("PYTHON", "LC_", "LANG", "SORA_HARNESS_PURE")
 FORK, WAITPID, CLOSE, SLEEP = os.fork, os.waitpid, os.close, time.sleep
 """As they are before gevent replaces them."""
 
-PR_SET_CHILD_SUBREAPER: Final = 36
+PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 15, 36
+
+NAME_OF_COPY: Final = "copy"
+"""What the system calls a process that only forks others."""
 
 LENGTH_BYTES: Final = 4
 
@@ -64,7 +69,8 @@ def run(
 
 def workers(process: subprocess.Popen[Any]) -> list[int]:  # Any: str or bytes
     """The processes that a command has started, the first one at the front."""
-    return list(map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()))
+    started = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [int(pid) for pid in started if Path(f"/proc/{pid}/comm").read_text().strip() != NAME_OF_COPY]
 
 
 class _Parent:
@@ -106,29 +112,72 @@ def _start_parent(kind: str) -> _Parent:
 
 _parents: Final[dict[str, _Parent]] = {}
 
+_is_command = False
+"""Whether this process was forked itself."""
+
 
 class _Forked(subprocess.Popen[str]):
     """A process that is forked where that makes no difference."""
 
     def _execute_child(self, args: Any, *others: Any) -> None:  # Any: as subprocess calls it
-        executable, preexec_fn, _, pass_fds, cwd, env, _, _, shell, *pipes, _, _, _, _, _, session, _ = others
-        kind = None if executable or preexec_fn or pass_fds or shell else _kind_of_parent(args, env)
-        if kind is None:
+        parent = _parent_for(args, *others)
+        if parent is None:
             super()._execute_child(args, *others)  # type: ignore[misc]  # where subprocess starts it
             return
-        if kind not in _parents:
-            _parents[kind] = _start_parent(kind)
-        streams = [number if end == -1 else end for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]
-        environment = dict(os.environ if env is None else env)
-        folder = os.fspath(cwd or Path.cwd())
-        blocked = [int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
-        request = {"command": args, "folder": folder, "environment": environment}
-        request |= {"has_session": session, "blocked": blocked}
         try:
-            self.pid = _parents[kind].fork(request, streams)
+            self.pid = _fork_by(parent, args, *others)
             self._child_created = True
         finally:
-            self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]  # the child's ends
+            self._close_pipe_fds(*others[PIPES])  # type: ignore[attr-defined]  # the child's ends
+
+
+def _forked_by_gevent() -> type[Any]:
+    """The same, for a process in which gevent has replaced `subprocess.Popen`."""
+    from gevent.os import fork_and_watch
+    from gevent.subprocess import Popen
+
+    class Forked(Popen):
+        def _execute_child(self, args: Any, *others: Any) -> None:  # Any: as gevent calls it
+            parent = _parent_for(args, *others)
+            if parent is None:
+                super()._execute_child(args, *others)
+                return
+            self._loop.install_sigchld()
+            self.pid = pid = _fork_by(parent, args, *others)
+            fork_and_watch(self._on_child, self._loop, True, lambda: pid)
+            self._child_created = self._closed_child_pipe_fds = True
+            pipes = others[PIPES]
+            ends = {pipes[own] for own, other in ((0, 1), (3, 2), (5, 4)) if -1 not in (pipes[own], pipes[other])}
+            for end in (ends | {getattr(self, "_devnull", -1)}) - {-1}:
+                CLOSE(end)
+
+    return Forked
+
+
+PIPES: Final = slice(-13, -7)
+"""Of the arguments of `_execute_child`, which are more in gevent: each stream's end of the child's and of its parent's."""
+
+
+def _parent_for(args: Any, *others: Any) -> _Parent | None:  # Any: as subprocess calls it
+    """Who forks a command, where that makes no difference."""
+    executable, preexec_fn, _, pass_fds, _, env = others[:6]
+    is_shell = others[PIPES.start - 1]
+    kind = None if executable or preexec_fn or pass_fds or is_shell else _kind_of_parent(args, env)
+    if kind is not None and kind not in _parents and not _is_command:
+        _parents[kind] = _start_parent(kind)
+    return None if kind is None else _parents.get(kind)
+
+
+def _fork_by(parent: _Parent, args: Any, *others: Any) -> int:  # Any: the same
+    """Its pid."""
+    cwd, env, pipes, has_session = others[4], others[5], others[PIPES], others[-2]
+    streams = [number if end == -1 else end for number, end in enumerate((pipes[0], pipes[3], pipes[5]))]
+    environment = dict(os.environ if env is None else env)
+    folder = os.fspath(cwd or Path.cwd())
+    blocked = [int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
+    request = {"command": args, "folder": folder, "environment": environment}
+    request |= {"has_session": has_session, "blocked": blocked}
+    return parent.fork(request, streams)
 
 
 def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> str | None:
@@ -141,7 +190,8 @@ def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> st
     ):
         return None
     module, word = command[2], command[3] if len(command) > 3 else ""
-    if module == "locust" or (module == "sora_stats_harness" and word in COMMANDS_ON_LOCUST):
+    is_on_locust = module == "sora_stats_harness" and word in COMMANDS_ON_LOCUST
+    if is_on_locust or module in ("locust", "sora_stats_harness.load.worker"):
         return "locust"
     return "plain" if module == "sora_stats_harness" else None
 
@@ -151,7 +201,7 @@ def _adopt_orphans(are_adopted: bool) -> None:
     _prctl(PR_SET_CHILD_SUBREAPER, int(are_adopted))
 
 
-def _prctl(option: int, value: int) -> None:
+def _prctl(option: int, value: int | bytes) -> None:
     if ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
 
@@ -180,8 +230,17 @@ def _import_commands(kind: str) -> None:
     gc.freeze()  # what no child writes to is never copied
 
 
-def _serve(connection: socket) -> str | None:
-    """Fork whenever asked to. Gives in each child the module that it is to run, and None at the end."""
+def _serve(connection: socket, kind: str | None) -> str | None:
+    """
+    Fork whenever asked to.
+
+    Args:
+        connection: To whoever asks.
+        kind: What a child can ask for in turn; None if it cannot.
+
+    Returns:
+        In each child the module that it is to run; None at the end.
+    """
     while True:
         head, ancillary, _, _ = connection.recvmsg(LENGTH_BYTES, CMSG_SPACE(12))
         if not head:
@@ -194,8 +253,20 @@ def _serve(connection: socket) -> str | None:
             if (child := FORK()) == 0:
                 while os.getppid() == own:
                     SLEEP(0.001)  # until it is a child of whoever asked
+                ours, theirs = (socket(fileno=end.detach()) for end in _socket.socketpair())  # gevent's own is another
+                if request["has_session"]:
+                    os.setsid()
+                if kind is not None and FORK() == 0:
+                    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it is in the group of the process
+                    _prctl(PR_SET_NAME, NAME_OF_COPY.encode())
+                    for descriptor in (ours.detach(), connection.detach(), reading, writing, *streams):
+                        CLOSE(descriptor)
+                    return _serve(theirs, None)
                 connection.detach()
-                _become(request, streams)
+                theirs.close()
+                _become(request, streams, ours)
+                if kind is not None:
+                    _ask_copy(kind, ours)
                 return str(request["command"][2])
             os.write(writing, child.to_bytes(LENGTH_BYTES, "big"))
             os._exit(0)
@@ -205,13 +276,21 @@ def _serve(connection: socket) -> str | None:
             CLOSE(descriptor)
 
 
-def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:  # Any: JSON
+def _ask_copy(kind: str, copy: socket) -> None:
+    """Fork by the copy of this process whatever it starts and the copy can be."""
+    global _is_command
+    _is_command = True
+    _parents[kind] = _Parent(copy)
+    subprocess.Popen = _forked_by_gevent() if kind == "locust" else _Forked  # type: ignore[assignment,misc]
+
+
+def _become(request: Mapping[str, Any], streams: Sequence[int], kept: socket) -> None:  # Any: JSON
     """What the kernel and Python do for a new process."""
-    if request["has_session"]:
-        os.setsid()
+    _prctl(PR_SET_NAME, Path(sys.executable).name.encode())
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
-    os.closerange(3, 1024)
+    os.closerange(3, kept.fileno())
+    os.closerange(kept.fileno() + 1, 1024)
     os.chdir(request["folder"])
     os.environ.clear()
     os.environ.update(request["environment"])
@@ -235,6 +314,8 @@ def _become(request: Mapping[str, Any], streams: Sequence[int]) -> None:  # Any:
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for who asks
     _import_commands(sys.argv[1])
-    module = _serve(socket(fileno=int(sys.argv[2])))
+    module = _serve(socket(fileno=int(sys.argv[2])), sys.argv[1])
     if module is not None:
+        if not hasattr(sys.modules[module], "__path__"):
+            del sys.modules[module]  # it is run, not imported
         runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -33,6 +33,7 @@ def polled(*moments: tuple[int, int, int]) -> Talk:
         pytest.param([(0, 10, 5)], 0, 0, 0, id="one"),
         pytest.param([(0, 10, 5), (20, 30, 25)], 1, 1, 1, id="two"),
         pytest.param([(0, 10, 5), (20, 30, 25), (40, 50, 45)], 2, 2, 2, id="three"),
+        pytest.param([(20 * step, 20 * step + 10, 20 * step + 5) for step in range(5)], 4, 4, 4, id="five"),
         pytest.param([(0, 10, 5), (10, 30, 25)], 0, 1, 1, id="sent as the other arrived"),
         pytest.param([(0, 10, 5), (11, 30, 25)], 1, 1, 1, id="sent just after"),
         pytest.param([(0, 10, 5), (11, 30, 5)], 1, 1, 0, id="the same stamp"),

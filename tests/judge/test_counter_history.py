@@ -114,6 +114,18 @@ def test_a_label_without_counters_stands_in_nobody_s_way() -> None:
     assert _find_all_first_holders([[(), (1,)], [(), (2,)]], ["old", "new"], [None, None]) == [[], ["new"]]
 
 
+@pytest.mark.parametrize(("opened", "horizon_ns"), [([35], None), ([35], 75), ([35, 95], None), ([], 35), ([95], 35)])
+def test_what_an_open_request_may_need_is_kept(opened: list[int], horizon_ns: int | None) -> None:
+    """Whether it is known itself, or only that none was sent before some time."""
+    history: CounterHistory[Sample] = CounterHistory(1)
+    for step in range(1, 12):
+        history.add_sample(10 * step - 5, 10 * step, [(step,)], {}, Sample(step, 10 * step - 5))
+    history.drop_unneeded_maxima(opened, horizon_ns)
+    assert len(history.versions) < 12
+    (fall,) = history.add_sample(35, 120, [(2,)], {}, Sample(12, 35))
+    assert (fall.before, fall.after, fall.holder.number) == (3, 2, 3)
+
+
 def test_what_is_known_already_is_kept_once() -> None:
     """Counters that equal the known ones are replaced by these, in the sample itself: that saves most of the memory."""
     history: CounterHistory[Sample] = CounterHistory(2)

@@ -67,7 +67,7 @@ def test_what_is_bracketed_is_what_all_pairs_say(events: list[Event]) -> None:
             continue
         for id in IDS:
             if id in had:
-                presence.add_sighting(one, id)
+                presence.add_sighting(one.exchange, id)
             else:
                 presence.add_absence(one, id)
     expected_gaps, expected_found = [], 0
@@ -95,7 +95,7 @@ def test_a_response_that_overlaps_the_listing_is_not_bracketed_by_it() -> None:
     """The next one tells; a response that had arrived before a listing was sent is bracketed at once."""
     presence = NodePresence()
     list_one(presence, 0, 0, 1)
-    presence.add_sighting(exchange(1, 2, 9), IDS[0])
+    presence.add_sighting(exchange(1, 2, 9).exchange, IDS[0])
     list_one(presence, 2, 5, 6)
     assert presence.checked.total() == 0
     list_one(presence, 3, 10, 11)
@@ -107,7 +107,7 @@ def test_responses_are_bracketed_though_each_listing_overlaps_the_newest() -> No
     presence = NodePresence()
     list_one(presence, 0, 0, 1)
     for step in range(1, 50):
-        presence.add_sighting(exchange(2 * step, 10 * step, 10 * step + 9), IDS[0])
+        presence.add_sighting(exchange(2 * step, 10 * step, 10 * step + 9).exchange, IDS[0])
         list_one(presence, 2 * step + 1, 10 * step + 5, 10 * step + 12)
     assert presence.checked.total() > 40
 

@@ -155,13 +155,3 @@ def test_a_third_jump_within_ten_minutes_is_a_habit(third_ns: int, is_habit: boo
 def test_what_is_known_of_the_clock(rows: Sequence[Row], bounds: tuple[int, int] | None) -> None:
     """The intersection of what the exchanges of the last ten minutes say."""
     assert jumps(rows)[1].bounds == bounds
-
-
-def test_each_stamp_but_the_first_is_checked() -> None:
-    """There is nothing to hold the first against."""
-    assert [jumps([at(10 * step) for step in range(count)])[1].checked.total() for count in (0, 1, 2, 5)] == [
-        0,
-        0,
-        1,
-        4,
-    ]

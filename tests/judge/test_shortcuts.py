@@ -34,8 +34,8 @@ class EagerJudge(Judge):
         super().__init__(DOC, run="r", on_finding=heard.append)
         walk = self._stages
         every = self._runner.observers(*(stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER))
-        walk._choices = dict.fromkeys(walk._choices, every)
-        walk._identity = (walk._identity[False], walk._identity[False])
+        walk._choices = [every for _ in walk._choices]
+        walk._identity_of_named = walk._identity
         walk._http, walk._head = (*walk._http, *walk._head), ()
 
 

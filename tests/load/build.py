@@ -8,10 +8,10 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sora_stats_harness.api.exchange import Exchange, Request, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.api.http1_faults import FramingFault
@@ -19,7 +19,8 @@ from sora_stats_harness.api.server_address import ServerAddress
 from sora_stats_harness.load.http_connection import HttpConnection, resolve_server
 from sora_stats_harness.load.prepared_request import PreparedRequest, prepare_request
 from sora_stats_harness.load.transport_stats import TransportStats
-from tests import hostile
+from sora_stats_harness.simulator.server import Simulator
+from tests import forked, hostile
 
 EXAMPLE: Final = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 
@@ -227,3 +228,58 @@ class ByAddress(Halved):
 
     def _value(self, talk: hostile.Talk, *, listing: bool) -> int:
         return self._next_value(talk.socket.getpeername()[0])
+
+
+class UntilSeen:
+    """
+    A run of plain Locust that ends when its server has seen enough, and not after a time.
+
+    Args:
+        folder: An empty one.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._enough = folder / "enough"
+        self.locustfile = folder / "until_seen.py"
+        """To be given to Locust as well."""
+        self.locustfile.write_text(_QUITTING.format(enough=str(self._enough)))
+
+    def run(
+        self, simulator: Simulator, command: Sequence[str], *, requests: int = 200, listings: int = 4, **options: Any
+    ) -> tuple[int, str]:  # Any: those of subprocess.Popen
+        """Run it; exit code, and all that it printed."""
+        printed = self.locustfile.with_suffix(".txt")  # a pipe would be full
+        with printed.open("w") as out, forked.start(command, stdout=out, stderr=out, **options) as process:
+            try:
+                while process.poll() is None and (
+                    len(simulator.requests) < requests or count_listings(simulator) < listings
+                ):
+                    time.sleep(0.02)
+                self._enough.touch()
+                process.wait(timeout=120)
+            finally:
+                process.kill()
+        return process.returncode, printed.read_text()
+
+
+_QUITTING: Final = """
+from pathlib import Path
+
+import gevent
+from locust import events
+
+
+@events.init.add_listener
+def quit_once_enough_was_seen(environment, **_):
+    def watch():
+        while not Path({enough!r}).exists():
+            gevent.sleep(0.02)
+        environment.runner.quit()
+
+    gevent.spawn(watch)
+"""
+
+
+def count_listings(simulator: Simulator) -> int:
+    """How often the connections were listed so far."""
+    return sum(seen.operation == "GetStatsAllConnections" for seen in simulator.requests)

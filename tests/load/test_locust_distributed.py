@@ -19,7 +19,7 @@ from sora_stats_harness.simulator.server import Simulator
 from tests import forked, hostile
 from tests.hostile import closed_port
 
-from .build import Customized, OnOtherMachines, SlowAtTheEnd
+from .build import Customized, OnOtherMachines, SlowAtTheEnd, count_listings
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,8 +31,8 @@ def interrupt(process: subprocess.Popen[str]) -> None:
 
 def interrupt_workers(process: subprocess.Popen[str]) -> None:
     """As where the terminal's signal comes to the master last."""
-    for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
-        os.kill(int(child), signal.SIGINT)
+    for worker in forked.workers(process):
+        os.kill(worker, signal.SIGINT)
 
 
 def terminate(process: subprocess.Popen[str]) -> None:
@@ -51,19 +51,13 @@ def let_go(process: subprocess.Popen[str]) -> None:
 
 def kill_a_worker(process: subprocess.Popen[str]) -> None:
     """One of the workers is gone at once; then the run is ended."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    os.kill(forked.workers(process)[0], signal.SIGKILL)
     time.sleep(0.5)
     process.terminate()
 
 
 LISTINGS: Final = 7
 """Each worker's first one and two or three more: with fewer no connection is known to be there between two of them."""
-
-
-def listed(simulator: Simulator) -> int:
-    """How often the connections were listed so far."""
-    return sum(seen.operation == "GetStatsAllConnections" for seen in simulator.requests)
 
 
 def run(
@@ -107,7 +101,7 @@ def run(
         )
         try:
             give_up_s = time.monotonic() + 30
-            while len(simulator.requests) < 150 or listed(simulator) < listings:
+            while len(simulator.requests) < 150 or count_listings(simulator) < listings:
                 if end is let_go and process.poll() is not None:
                     break  # on a slow machine its time is over before that
                 assert process.poll() is None

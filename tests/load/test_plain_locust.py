@@ -15,6 +15,7 @@ from sora_stats_harness.simulator.server import Simulator
 from tests import forked
 
 from ..hostile import closed_port
+from .build import UntilSeen
 
 HEAD: Final = """
 from locust import HttpUser, constant, events, task
@@ -48,14 +49,19 @@ def decide(environment, **_):
 """
 
 
-def locust(folder: Path, url: str | None, text: str, *options: str, lasts_s: int = 3) -> tuple[int, str]:
-    """Run a locustfile for so long, in a folder; exit code, and all that was printed."""
+def command(folder: Path, text: str, *options: str, beside: Path | None = None) -> list[str]:
+    """Locust with a locustfile, and with another one beside it."""
     (folder / "locustfile.py").write_text(HEAD + text)
-    command = [sys.executable, "-m", "locust", "-f", str(folder / "locustfile.py"), "--headless", "--only-summary"]
-    command += ["-u", "4", "-r", "100", "-t", f"{lasts_s}s", "--sora-interval", "20ms"]
-    command += [*([] if url is None else ["--host", url]), *options]
+    files = ",".join(map(str, filter(None, (folder / "locustfile.py", beside))))
+    words = [sys.executable, "-m", "locust", "-f", files, "--headless", "--only-summary"]
+    return [*words, "-u", "4", "-r", "100", "--sora-interval", "20ms", *options]
+
+
+def locust(folder: Path, url: str | None, *options: str) -> tuple[int, str]:
+    """Run it for three seconds, in a folder; exit code, and all that was printed."""
     variables = {name: value for name, value in os.environ.items() if name != "SORA_URL"} | {"KEY": "sesame"}
-    done = forked.run(command, cwd=folder, env=variables)
+    host = [] if url is None else ["--host", url]
+    done = forked.run(command(folder, "", "-t", "3s", *host, *options), cwd=folder, env=variables)
     return done.returncode, done.stdout + done.stderr
 
 
@@ -71,7 +77,7 @@ def verdict(folder: Path) -> dict[str, Any]:  # Any: JSON
         ("", ["--sora-slo", "p50<1us"], 1, "fail", "p50<1us is violated"),
         (QUITTING, [], 1, "pass", None),
         (NEIGHBOUR, [], 1, "pass", None),
-        (RAISING, [], 1, "inconclusive", "a user raised an exception: nothing to choose"),
+        (RAISING, ["-t", "3s"], 1, "inconclusive", "a user raised an exception: nothing to choose"),
     ],
     ids=["slo met", "slo violated", "own quitting", "own HttpUser", "choose raises"],
 )
@@ -79,13 +85,11 @@ def test_the_exit_code_is_the_worst_of_all_that_have_a_say(
     text: str, options: list[str], code: int, name: str, reason: str | None, tmp_path: Path
 ) -> None:
     """Our verdict, Locust's own failures and exceptions, and what the locustfile sets."""
-    options = [*options, "--sora-output", str(tmp_path / "out")]
-    for lasts_s in (3, 15, 60):
-        with Simulator(connections=3, churn=False) as simulator:
-            found, said = locust(tmp_path, simulator.url, text, *options, lasts_s=lasts_s)
-        told = verdict(tmp_path)
-        if "not_observed" not in (told["reason"] or ""):  # a busy machine takes longer to see all
-            break
+    until = UntilSeen(tmp_path)
+    with Simulator(connections=3, churn=False) as simulator:
+        options = [*options, "--host", simulator.url, "--sora-output", str(tmp_path / "out")]
+        found, said = until.run(simulator, command(tmp_path, text, *options, beside=until.locustfile), cwd=tmp_path)
+    told = verdict(tmp_path)
     assert found == code, said
     assert told["verdict"] == name, told["reason"]
     assert (reason or "") in (told["reason"] or "")
@@ -108,7 +112,7 @@ def test_the_exit_code_is_the_worst_of_all_that_have_a_say(
 def test_what_cannot_be_used_is_one_line(options: list[str], said: str, tmp_path: Path) -> None:
     """Before any user begins."""
     file = str(tmp_path / "locustfile.py")
-    code, text = locust(tmp_path, "http://127.0.0.1:9", "", *(each.format(file=file) for each in options))
+    code, text = locust(tmp_path, "http://127.0.0.1:9", *(each.format(file=file) for each in options))
     (line,) = [line for line in text.splitlines() if line.startswith("sora-harness: ")]
     assert code == 2 and said in line and "Traceback" not in text, text
 
@@ -132,7 +136,7 @@ def test_the_configuration_holds_as_for_any_command(processes: int, tmp_path: Pa
     more = ("--processes", "2", "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
     with Simulator(connections=3, churn=False, edition=load_edition("doc-2025"), faults=["both-limits"]) as simulator:
         (tmp_path / "mine.toml").write_text(f"url = '{simulator.url}'\n{CONFIGURATION}")
-        code, said = locust(tmp_path, None, "", "--sora-config", "mine.toml", "--sora-output", output, *more)
+        code, said = locust(tmp_path, None, "--sora-config", "mine.toml", "--sora-output", output, *more)
         seen = {dict(request.headers).get("x-key") for request in simulator.requests}
     told = verdict(tmp_path)
     assert (code, told["verdict"]) == (1, "fail"), said

@@ -31,6 +31,6 @@ def test_a_judge_that_knows_nothing_yet_agrees_with_the_reference() -> None:
 @pytest.mark.parametrize("fresh", [False, True], ids=["learned", "fresh"])
 def test_edges_are_judged_as_the_reference_judges_them(fresh: bool) -> None:
     """Numbers, strings and worse, on which parsers disagree, at every kind of place: alone, hidden, and hiding."""
-    counted = agreement.window_edges_ns(fresh=fresh, step=(20 if fresh else 7) * (1 if FULL else 4))
+    counted = agreement.window_edges_ns(fresh=fresh, step=(20 if fresh else 7) * (1 if FULL else 8))
     assert counted["bodies"] > some_of(600)
     assert counted["slow"] * 3 >= counted["bodies"]

@@ -6,6 +6,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -33,12 +34,17 @@ def name_of(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
+@cache
+def statements() -> list[tuple[Path, ast.stmt]]:
+    """The definitions of the package, of all kinds."""
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Global)
+    trees = ((path, ast.parse(path.read_text(encoding="utf-8"))) for path in MODULES)
+    return [(path, node) for path, tree in trees for node in ast.walk(tree) if isinstance(node, kinds)]
+
+
 def definitions(kind: type[ast.stmt] | tuple[type[ast.stmt], ...]) -> Iterator[tuple[Path, ast.stmt]]:
     """All definitions of a kind in the package."""
-    for path in MODULES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, kind):
-                yield path, node
+    return ((path, node) for path, node in statements() if isinstance(node, kind))
 
 
 def test_nothing_stands_loose_at_the_root() -> None:
@@ -104,9 +110,9 @@ def test_a_class_name_exists_once() -> None:
 
 def test_a_requirement_is_spelled_in_one_module() -> None:
     """A rule is changed in one place."""
+    texts = {name_of(path): path.read_text("utf-8") for path in JUDGING}
     places = {
-        id: {name_of(path) for path in JUDGING if re.search(rf"[\"']{re.escape(id)}[\"']", path.read_text("utf-8"))}
-        for id in REQUIREMENTS
+        id: {name for name, text in texts.items() if f'"{id}"' in text or f"'{id}'" in text} for id in REQUIREMENTS
     }
     assert {id: modules for id, modules in places.items() if len(modules) > 1} == {}
 

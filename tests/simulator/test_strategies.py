@@ -329,7 +329,7 @@ def test_wrong_requests_are_wrong_and_never_name_another_operation(target: Targe
     }
     seen = set()
 
-    @settings(few, max_examples=some_of(120))
+    @settings(few, max_examples=some_of(240))
     @given(strategies.wrong_requests(target))
     def check(request: strategies.WireRequest) -> None:
         assert request.wrong is not None

@@ -20,6 +20,7 @@ from typing import Final, Literal, Protocol, TypedDict, Unpack
 import msgspec
 
 from .http1_faults import FramingFault
+from .utc_time import format_utc_ns
 
 TARGET_HEADER: Final = "x-sora-target"
 """The header that names a request's operation. The name is case-insensitive, the value is not."""
@@ -110,7 +111,7 @@ class Excerpt(msgspec.Struct, frozen=True, kw_only=True, gc=False):
         return places.index(element) if element in places else None
 
 
-class Response(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Response(msgspec.Struct, frozen=True, gc=False):
     """
     What the server sent back; `complete` is False if the body ended before its announced length.
 
@@ -198,8 +199,8 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     clock: str
     sent_ns: int
     received_ns: int
-    sent_at: str
-    """Wall-clock time of sending, RFC 3339 in UTC."""
+    sent_at: str | int
+    """Wall-clock time of sending: RFC 3339 in UTC from a recording; nanoseconds since 1970 live, which costs less."""
     response: Response | None = None
     error: TransportError | None = None
     intended_ns: int | None = None
@@ -210,6 +211,11 @@ class Exchange(msgspec.Struct, frozen=True, gc=False):
     def key(self) -> tuple[str, int]:
         """How findings refer to this exchange."""
         return (self.run, self.seq)
+
+    @property
+    def sent_at_text(self) -> str:
+        """The wall-clock time of sending, RFC 3339 in UTC; empty if it is not known."""
+        return format_utc_ns(self.sent_at) if isinstance(self.sent_at, int) else self.sent_at
 
 
 class OpenExchange(Protocol):

@@ -27,7 +27,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define INTERFACE_VERSION 8 /* what is handed over, in which order; accelerator.py has the same number */
+#define INTERFACE_VERSION 9 /* what is handed over, in which order; accelerator.py has the same number */
 
 /* What stands behind a key, in accelerator.py's order. CHOICE is one of some words, and LOOSE anything at all. */
 enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
@@ -834,12 +834,13 @@ static PyObject *blocks_of(const Scanner *self)
     return blocks;
 }
 
-/* Objects as a tuple, with None for those that are not there. */
-static PyObject *tuple_of(PyObject *const *objects, Py_ssize_t count)
+/* Objects, and more of them, as a tuple, with None for those that are not there. */
+static PyObject *tuple_of(PyObject *const *objects, Py_ssize_t count, PyObject *const *more, Py_ssize_t more_count)
 {
-    PyObject *tuple = PyTuple_New(count);
-    for (Py_ssize_t at = 0; tuple != NULL && at < count; at++) {
-        PyTuple_SET_ITEM(tuple, at, Py_NewRef(objects[at] == NULL ? Py_None : objects[at]));
+    PyObject *tuple = PyTuple_New(count + more_count);
+    for (Py_ssize_t at = 0; tuple != NULL && at < count + more_count; at++) {
+        PyObject *object = at < count ? objects[at] : more[at - count];
+        PyTuple_SET_ITEM(tuple, at, Py_NewRef(object == NULL ? Py_None : object));
     }
     return tuple;
 }
@@ -849,7 +850,7 @@ static PyObject *raws_of(const Scanner *self)
 {
     for (Py_ssize_t at = 0; at < self->loose; at++) {
         if (self->raws[at] != NULL) {
-            return tuple_of(self->raws, self->loose);
+            return tuple_of(self->raws, self->loose, NULL, 0);
         }
     }
     return PyTuple_New(0);
@@ -886,17 +887,20 @@ static PyObject *hand_over(Scanner *self)
     }
     PyObject *sample = NULL, *blocks = blocks_of(self), *time = time_of_sample(self);
     PyObject *configuration = configuration_of(self);
-    PyObject *own = tuple_of(self->own, self->own_leaves), *raws = raws_of(self);
-    if (blocks != NULL && time != NULL && own != NULL && raws != NULL && configuration != NULL &&
+    PyObject *raws = raws_of(self), *fields = NULL;
+    if (blocks != NULL && time != NULL && raws != NULL && configuration != NULL &&
         keep(self, blocks, configuration) == 0) {
-        PyObject *related = all_hold(self) ? Py_True : Py_False;
-        sample = PyTuple_Pack(8, own, blocks, self->labels, configuration, related, time, self->absent, raws);
+        PyObject *more[] = {blocks, self->labels, configuration, all_hold(self) ? Py_True : Py_False, time};
+        fields = tuple_of(self->own, self->own_leaves, more, 5);
+    }
+    if (fields != NULL) {
+        sample = PyTuple_Pack(3, fields, self->absent, raws);
     }
     Py_XDECREF(blocks);
     Py_XDECREF(configuration);
     Py_XDECREF(time);
-    Py_XDECREF(own);
     Py_XDECREF(raws);
+    Py_XDECREF(fields);
     return sample;
 }
 

@@ -21,7 +21,7 @@ from ..api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType
 from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
 from .edition_decoder import MAX_UNCHECKED_CHARACTERS, Counters, EditionDecoder, GroupPlan
 
-INTERFACE_VERSION: Final = 8
+INTERFACE_VERSION: Final = 9
 """The version of the interface between the C module and Python; a module with another version is not used."""
 
 HANDED_OVER: Final = (*((name,) for name in CONNECTION_TEXTS), UNSTABLE_LEVEL)
@@ -49,16 +49,12 @@ if not 0, turns "equal" into "at least".
 class ScannedConnection(NamedTuple):
     """One connection. The module returns plain tuples, which `sample_builder` unpacks; this describes their content."""
 
-    leaves: tuple[Any, ...]
-    """The values of HANDED_OVER; None for an absent one. Any: leaves of the edition's types."""
-    blocks: Blocks
-    labels: dict[str, Counters]
-    configuration: dict[str, tuple[Any, ...]]
-    """Each label's leaves that are not counters. Any: as above."""
-    related: bool
-    """Whether all relations whose groups are present certainly hold."""
-    stamp_ns: int | None
-    """The time, if it has microseconds and all leaves are present and short."""
+    fields: tuple[Any, ...]
+    """
+    The first fields of a `Sample`: the values of HANDED_OVER, None for an absent one; blocks; labels; each label's leaves
+    that are not counters; whether all relations whose groups are present certainly hold; and the time, if it has
+    microseconds and all leaves are present and short. Any: leaves of the edition's types.
+    """
     absent: list[int]
     """Absent groups, by their index in the decoder's plans."""
     raws: tuple[bytes | None, ...]

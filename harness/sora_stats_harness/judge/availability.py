@@ -48,9 +48,9 @@ class ServerAvailability:
 
     def add_response(self, exchange: Exchange) -> None:
         """Note a complete response."""
-        server, sent_ns = exchange.request.server, exchange.sent_ns
-        if sent_ns >= self._responded.get(server, sent_ns):
-            self._responded[server] = sent_ns
+        server, sent_ns, responded = exchange.request.server, exchange.sent_ns, self._responded
+        if sent_ns >= responded.get(server, sent_ns):
+            responded[server] = sent_ns
         if self._silent:
             outage = self._silent.pop(server, None)
             if outage is not None:

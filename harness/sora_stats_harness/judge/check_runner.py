@@ -60,9 +60,8 @@ class CheckRunner:
             except Exception as error:
                 self._note_crash(self._check_of[observe], error)
                 continue
-            for violation in found:
-                violated = True
-                self._findings.add_violation(violation, _compared_target(violation, state))
+            violated = violated or bool(found)
+            self._add_violations(found, state)
         return violated
 
     def mask(self, *groups: Sequence[Observer]) -> None:
@@ -79,8 +78,19 @@ class CheckRunner:
             except Exception as error:
                 self._note_crash(check, error)
                 continue
-            for violation in found:
-                self._findings.add_violation(violation, _compared_target(violation, state))
+            self._add_violations(found, state)
+
+    def _add_violations(self, found: Iterable[Violation], state: State) -> None:
+        add_violation = self._findings.add_violation
+        known: str | None = None
+        """The connection of the last violation, if that had no proof of its own: what others of it were compared with."""
+        compared: Target | None = None
+        for violation in found:
+            connection_id = violation.connection_id
+            if connection_id is None or connection_id != known or violation.proof:
+                compared = _compared_target(violation, state)
+                known = None if violation.proof else connection_id
+            add_violation(violation, compared)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts and those that checks compute only now, and then which checks have crashed."""

@@ -48,6 +48,7 @@ class ConnectionState:
 
     __slots__ = (
         "blocks",
+        "cluster_stamp_histories",
         "configuration",
         "counter_history",
         "decreased_counters",
@@ -101,17 +102,18 @@ class ConnectionState:
         """
         By counter, pairs in which the earlier stamp has the larger value; held back until it is known whether it falls.
         """
-        self.stamp_histories: dict[tuple[str, bool], StampHistory] = {}
+        self.stamp_histories: dict[str, StampHistory] = {}
+        self.cluster_stamp_histories: dict[str, StampHistory] = {}
         """
-        By server, and whether it was asked for the whole cluster, since then another node may have made the stamp.
+        By server; the second for responses about the whole cluster, since then another node may have made the stamp.
         """
 
     def add_sample(self, exchange: EvidenceExchange, sample: Sample, target: Target | None) -> None:
         """Add the newest sample, after every check has seen it."""
-        last = self.last
+        last, samples_of = self.last, self.samples_of
         if last is not None and (gap_ns := exchange.exchange.sent_ns - last.exchange.received_ns) > self.longest_gap_ns:
             self.longest_gap_ns = gap_ns
-        self.samples_of[target] = self.samples_of.get(target, 0) + 1
+        samples_of[target] = samples_of.get(target, 0) + 1
         self.level = sample.level
         self.last = exchange
         self.last_blocks = sample.blocks
@@ -137,9 +139,10 @@ class ConnectionState:
         """
         compared = 0
         misses: list[tuple[StampedSample, StampedSample, int, int]] = []
+        stamp_ns, least_ns = mine.stamp_ns, tear_ns + mine.resolution_ns
         for other in self.overlapping_samples:
-            apart = abs(mine.stamp_ns - other.stamp_ns)
-            if apart <= tear_ns + mine.resolution_ns + other.resolution_ns:
+            apart = abs(stamp_ns - other.stamp_ns)
+            if apart <= least_ns + other.resolution_ns:
                 continue
             if other.received_ns < mine.sent_ns or other.evidence.request.server != mine.evidence.request.server:
                 continue

@@ -82,7 +82,7 @@ def measure_drift(
         if way is None or not path:
             continue
         exchanges = evidence(entry.fingerprint)
-        at = exchanges[0].sent_at if exchanges else ""
+        at = exchanges[0].sent_at_text if exchanges else ""
         known = found.get((way, path))
         if known is None:
             leaves = _leaf_paths(path, _value_at(entry.pointer, exchanges, bodies)) if way == "undocumented" else []

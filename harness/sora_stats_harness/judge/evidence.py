@@ -146,6 +146,8 @@ class EvidenceStore:
         self._portion = limit_bytes // 64
         """How many raw bodies are compressed at a time."""
         self._raw_bytes = self._newest_bytes = 0
+        self.is_portion_full: bool = False
+        """Whether there is something to do for `settle`."""
         self._newest: list[EvidenceExchange] = []
         """The portion that grows; its bytes are counted whether or not anybody else holds them."""
         self._portions: deque[tuple[int, list[ref[EvidenceExchange]]]] = deque()
@@ -170,13 +172,18 @@ class EvidenceStore:
         """Add the exchange that is judged next."""
         held = self._current = EvidenceExchange(exchange)
         self._newest.append(held)
-        self._newest_bytes += _raw_size(exchange)
+        response = exchange.response  # the size is that of `_raw_size`
+        size = self._newest_bytes + (OVERHEAD_BYTES if response is None else OVERHEAD_BYTES + len(response.body))
+        self._newest_bytes = size
+        if size > self._portion:
+            self.is_portion_full = True
         return held
 
     def settle(self, pause: Callable[[], None]) -> None:
-        """Finish the current exchange: compress bodies beyond the limit, and drop what is still too much."""
+        """After the current exchange, if the portion is full: compress bodies beyond the limit, and drop the rest."""
         self._current = None
-        if self._newest_bytes > self._portion:
+        if self.is_portion_full:
+            self.is_portion_full = False
             self._portions.append((self._newest_bytes, [*map(ref, self._newest)]))
             self._raw_bytes += self._newest_bytes
             self._newest, self._newest_bytes = [], 0

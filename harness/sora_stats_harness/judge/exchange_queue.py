@@ -16,7 +16,6 @@ import msgspec
 
 from ..api.exchange import Exchange, Request, Response, TransportError
 from ..api.http1_faults import FramingFault
-from ..api.utc_time import format_utc_ns
 
 SLICING_THRESHOLD_BYTES: Final = 256 * 1024
 """Responses up to this size are judged without pauses, even if they waited for one that was judged in slices."""
@@ -104,7 +103,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
             queue.clock,
             self.sent_ns,
             received_ns,
-            format_utc_ns(self.sent_at_ns),
+            self.sent_at_ns,
             response,
             error,
             self.intended_ns,

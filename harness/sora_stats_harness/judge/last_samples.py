@@ -28,6 +28,6 @@ def find_last_samples(states: Iterable[State]) -> Iterator[LastSample]:
             last, blocks = connection.last, connection.last_blocks
             if last is None or blocks is None or connection.decreased_counters:
                 continue
-            stamps = connection.stamp_histories.get((last.request.server, False))
+            stamps = connection.stamp_histories.get(last.request.server)
             if stamps is not None and (last.request.target is not Target.ALL or last.request.asked.local):
                 yield LastSample(connection_id, last, stamps.first.stamp_ns, blocks)

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from ..api.exchange import Target
+from ..api.exchange import Exchange, Target
 from .evidence import EvidenceExchange
 
 MAX_PENDING_ABSENCES: Final = 10_000
@@ -128,16 +128,16 @@ class NodePresence:
         """The connections that the node has listed and that are not forgotten."""
         return self._first.keys()
 
-    def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> None:
+    def add_sighting(self, exchange: Exchange, connection_id: str) -> None:
         """Note that another response had this connection."""
-        first, seen = self._first.get(connection_id), exchange.exchange
-        if first is not None and first.exchange.received_ns < seen.sent_ns:
-            sightings = self._found[seen.request.target]
+        first = self._first.get(connection_id)
+        if first is not None and first.exchange.received_ns < exchange.sent_ns:
+            sightings = self._found[exchange.request.target]
             found = sightings.get(connection_id)
             if found is None:
                 found = sightings[connection_id] = SightingCounts()
             found.newer += 1
-            found.newer_ns = seen.received_ns
+            found.newer_ns = exchange.received_ns
 
     def add_absence(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """Note that a response lacked this connection although it should have had it."""

@@ -185,7 +185,7 @@ class Judge:
     def nodes(self, servers: Collection[str]) -> None:
         self._nodes = frozenset(servers)
         for state in self._states.values():
-            state.nodes = self._nodes
+            state.set_nodes(self._nodes)
 
     @property
     def subject_kind(self) -> SubjectKind:

@@ -16,27 +16,28 @@ Path = tuple[str, ...]
 
 class Sample(msgspec.Struct, gc=False):
     """
-    One connection's statistics inside one response, as far as they are valid.
+    One connection's statistics inside one response, as far as they are valid. The accelerator gives the first fields,
+    in this order.
 
     `index` is its place in an array, None if the body is the connection. An id or stamp is None if it is masked or
     absent, a block if its group is. `labels` has the counters of each documented label, `configuration` its other
     leaves (None for a masked one, UNSET for an absent one).
     """
 
-    index: int | None
     timestamp: str | None
     channel_id: str | None
     client_id: str | None
     bundle_id: str | None
     connection_id: str | None
+    level: int | None
     blocks: list[Counters | None]
     labels: dict[str, Counters]
     configuration: Mapping[str, tuple[Any, ...]]  # Any: leaves of their own types
-    level: int | None
-    deviations: list[ShapeDeviation]
-    stamp_ns: int | None = None
     related: bool | None = None
     """Whether all relations between its counters and its level hold; None if that was not checked."""
+    stamp_ns: int | None = None
+    index: int | None = None
+    deviations: list[ShapeDeviation] = []
     absent: frozenset[Path] = frozenset()
     """Paths of absent documented groups and leaves, except labels."""
 

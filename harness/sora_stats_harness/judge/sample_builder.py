@@ -123,48 +123,39 @@ class SampleBuilder:
             StrictJsonError, NeedsSlowPath: The body must be read in Python after all.
         """
         samples = []
-        index = first
-        for leaves, blocks, labels, configuration, related, stamp_ns, absent, raws in connections:
-            timestamp, channel_id, client_id, bundle_id, connection_id, level = leaves
-            if not self._usual_labels.issuperset(labels):
-                self._learn_labels(labels)
-            sample = Sample(  # by place: names take three times as long
-                index,
-                timestamp,
-                channel_id,
-                client_id,
-                bundle_id,
-                connection_id,
-                blocks,
-                labels,
-                configuration,
-                level,
-                [],
-                stamp_ns,
-                related,
-            )
-            loose = self._relaxed or raws
-            if absent:
-                if loose:
-                    raise NeedsSlowPath
-                self._add_absent_groups(absent, sample)
-            if loose:
-                for leeway, raw in zip(self._leeways, raws or self._no_raws, strict=True):
-                    if raw or leeway.field is not None:
-                        self._judge_lenient_place(leeway, raw or b"", sample)
-                if related and self._rows_of_learned and any(row.is_violated(blocks) for row in self._rows_of_learned):
-                    sample.related = False
-                level = sample.level
-            if level is not None and self._level_block is not None:
-                counted = blocks[self._level_block]
+        index, usual_labels, level_block = first, self._usual_labels, self._level_block
+        for fields, absent, raws in connections:
+            sample = Sample(*fields)
+            if index is not None:
+                sample.index = index
+                index += 1
+            if not usual_labels.issuperset(sample.labels):
+                self._learn_labels(sample.labels)
+            if absent or raws or self._relaxed:
+                self._take_odd_places(sample, absent, raws)
+            level = sample.level
+            if level is not None and level_block is not None:
+                counted = sample.blocks[level_block]
                 if counted is not None and 0 <= level < len(counted) and not counted[level]:
                     sample.related = False
-            if stamp_ns is None:
+            if sample.stamp_ns is None:
                 self._check_strings(sample)
             samples.append(sample)
-            if index is not None:
-                index += 1
         return samples
+
+    def _take_odd_places(self, sample: Sample, absent: list[int], raws: tuple[bytes | None, ...]) -> None:
+        """Add absent groups, and what was accepted unread."""
+        is_lenient = self._relaxed or raws
+        if absent:
+            if is_lenient:
+                raise NeedsSlowPath
+            self._add_absent_groups(absent, sample)
+        if is_lenient:
+            for leeway, raw in zip(self._leeways, raws or self._no_raws, strict=True):
+                if raw or leeway.field is not None:
+                    self._judge_lenient_place(leeway, raw or b"", sample)
+            if sample.related and any(row.is_violated(sample.blocks) for row in self._rows_of_learned):
+                sample.related = False
 
     def _learn_labels(self, labels: Iterable[str]) -> None:
         if any(self.codec.edition_path_of_label(label) is None for label in labels):

@@ -8,12 +8,10 @@ offset that jumps is a finding. Clocks drift, so intervals count for ten minutes
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
-
-from ..api.exchange import Target
 
 if TYPE_CHECKING:
     from .evidence import EvidenceExchange
@@ -60,7 +58,8 @@ class ClockOffset:
         self._spans: deque[OffsetInterval] = deque()
         self._low = self._high = 0
         """The intersection of all intervals."""
-        self.checked: Counter[Target | None] = Counter[Target | None]()
+        self._fresh_until_ns = -(2**63)
+        """Until when intervals are merged into the newest one."""
         self._jumped_ns: deque[int] = deque(maxlen=MIN_REPEATED_JUMPS)
         """When it jumped."""
 
@@ -77,14 +76,11 @@ class ClockOffset:
             sample: A stamped sample; its timestamp is rounded down to its resolution.
             wall_minus_clock_ns: Wall-clock time minus the exchange's own clock, to keep the numbers small.
         """
-        stamp_ns, received_ns, spans = sample.stamp_ns - wall_minus_clock_ns, sample.received_ns, self._spans
+        stamp_ns, received_ns = sample.stamp_ns - wall_minus_clock_ns, sample.received_ns
         low = stamp_ns - received_ns
         high = stamp_ns + sample.resolution_ns - sample.sent_ns
-        if spans:
-            self.checked[sample.evidence.exchange.request.target] += 1
-            fresh = received_ns - spans[-1].started_ns <= OFFSET_INTERVAL_NS
-            if low <= self._low and high >= self._high and fresh:
-                return None  # adds no information, as usual
+        if low <= self._low and high >= self._high and received_ns <= self._fresh_until_ns:
+            return None  # adds no information, as usual
         return self._narrow_bounds(low, high, sample.evidence)
 
     def _narrow_bounds(self, low: int, high: int, evidence: EvidenceExchange) -> ClockJump | None:
@@ -96,7 +92,8 @@ class ClockOffset:
         jump = None
         if spans and max(low - self._high, self._low - high) > JUMP_TOLERANCE_NS:
             jump = self._take_jump(low, high, evidence)
-        if not spans or received_ns - spans[-1].started_ns > OFFSET_INTERVAL_NS:
+        if not spans or received_ns > self._fresh_until_ns:
+            self._fresh_until_ns = received_ns + OFFSET_INTERVAL_NS
             spans.append(OffsetInterval(received_ns, low, high, evidence, evidence))
             self._intersect()
             return jump

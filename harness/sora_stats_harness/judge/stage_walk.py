@@ -18,7 +18,7 @@ from .coverage import CoverageTracker
 from .evidence import EvidenceStore
 from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts, TargetCounts
-from .response_head import HeaderReader
+from .response_head import HeaderReader, RelevantHeaders
 from .sample import ParsedBody, Sample, make_listed_sample
 from .sample_reader import SampleReader
 from .stamp_order import StampedSample
@@ -79,27 +79,26 @@ class StageWalk:
         self._head = runner.observers(Stage.HEAD)
         self._json = runner.observers(Stage.JSON)
         self._shape = runner.observers(Stage.SHAPE)
-        self._identity: tuple[Sequence[Observer], Sequence[Observer]] = (runner.observers(Stage.IDENTITY), ())
-        """The observers, by whether a sample is of the very connection that the request named."""
+        self._identity = runner.observers(Stage.IDENTITY)
+        self._identity_of_named: Sequence[Observer] = ()
+        """For a sample of the very connection that the request named."""
         self._new_connection = runner.observers(Stage.NEW_CONNECTION)
         stages = {stage for stage in Stage if Stage.CONFIGURATION <= stage <= Stage.USER}
         self._sample = runner.observers(*stages)
         self._timeless = runner.observers(*stages, timeless=True)
         asked_at_need = (Stage.RELATIONS, Stage.OVERLAPS, Stage.CONFIGURATION)
-        self._choices = {
-            skips: runner.observers(
-                *(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip})
-            )
+        self._choices = [
+            runner.observers(*(stages - {stage for stage, skip in zip(asked_at_need, skips, strict=True) if skip}))
             for skips in product((False, True), repeat=len(asked_at_need))
-        }
+        ]
         """
-        The observers, by whether a sample's relations are known to hold, whether no request overlaps it, and whether
-        ids and channels are unchanged.
+        The observers. The bits of the index say, the highest first, whether a sample's relations are known to hold,
+        whether no request overlaps it, and whether ids and channels are unchanged.
         """
         self._presence = runner.observers(Stage.PRESENCE)
         self._cluster = runner.observers(Stage.CLUSTER)
 
-    def judge(
+    def judge(  # long: the way of every exchange, in whose time each call counts
         self,
         state: State,
         exchange: Exchange,
@@ -109,21 +108,25 @@ class StageWalk:
         bare: bool = False,
     ) -> None:
         """Judge an exchange; `pause` is called between slices of a large one, the others are as in `Observed`."""
-        open_from_ns = next(iter(open_sent_ns), horizon_ns)
-        seen = Observed(exchange, open_sent_ns, horizon_ns, bare, self._counter_places, open_from_ns)
         request, response, target = exchange.request, exchange.response, exchange.request.target
+        headers: RelevantHeaders = None  # type: ignore[assignment]  # a response has some
+        if response is not None:
+            headers = self._known_headers.get(response.headers) or self._headers.read(response)
+            if headers.simulator:
+                self._counts.has_simulator = True
+        complete = response if response is not None and response.complete and exchange.error is None else None
+        places, open_from_ns = self._counter_places, next(iter(open_sent_ns), horizon_ns)
+        evidence = self._evidence.add_exchange(exchange)
+        # All that is known at once, since setting an attribute later takes ten times as long.
+        seen = Observed(
+            exchange, open_sent_ns, horizon_ns, bare, places, open_from_ns, complete, headers, None, evidence
+        )
         state.checked = self._checked_of[target]
         counts = self._target_counts = self._counts_of[target]
         state.last_received_ns = exchange.received_ns
-        seen.evidence = self._evidence.add_exchange(exchange)
-        if response is not None:
-            headers = seen.headers = self._known_headers.get(response.headers) or self._headers.read(response)
-            if headers.simulator:
-                self._counts.has_simulator = True
         if exchange.faults:
             self._ask(self._framing, seen, state)
-        if response is not None and exchange.error is None and response.complete:
-            seen.response = response
+        if complete is not None:
             counts.complete += 1
             if bare:
                 counts.without_http += 1
@@ -133,30 +136,31 @@ class StageWalk:
             elif target is not None:
                 if self._http:
                     self._ask(self._http, seen, state)
-                data = response.body
-                accepted = response.status == 200
+                data = complete.body
+                accepted = complete.status == 200
                 if headers.usual_body_bytes != len(data) or not accepted or exchange.faults:
                     self._ask(self._head, seen, state)
                 if accepted or bare:
                     counts.accepted += 1
                     state.responding = target
-                    if response.withheld or (response.excerpt is not None and response.excerpt.of == "text"):
+                    if complete.withheld or (complete.excerpt is not None and complete.excerpt.of == "text"):
                         counts.withheld += 1
-                    elif response.excerpt is not None and response.excerpt.of == "ids":
+                    elif complete.excerpt is not None and complete.excerpt.of == "ids":
                         _admit_listed(seen, data)
                     else:
                         self._judge_body(seen, data, target, state, pause)
                 self._ask(self._presence, seen, state)
-                if len(state.nodes) > 1:
+                if state.is_cluster:
                     self._ask(self._cluster, seen, state)
         else:
             self._judge_incomplete(seen, state)
         if self._observer is not None:
             self._observer(exchange)
         self.strict_response = None
-        self._evidence.settle(pause or _go_on)
-        state.exchanges_until_expiry -= 1
-        if state.exchanges_until_expiry <= 0 or state.last_received_ns > state.expiry_due_ns:
+        if self._evidence.is_portion_full:
+            self._evidence.settle(pause or _go_on)
+        left = state.exchanges_until_expiry = state.exchanges_until_expiry - 1
+        if left <= 0 or exchange.received_ns > state.expiry_due_ns:
             state.expire(state.find_expired())
             self.settle_leaving(state)
 
@@ -177,46 +181,45 @@ class StageWalk:
         seen.evidence = self._evidence.add_exchange(exchange)
         assert exchange.response is not None  # a body is all that there is
         self._judge_body(seen, exchange.response.body, target, state)
-        self._evidence.settle(_go_on)
+        if self._evidence.is_portion_full:
+            self._evidence.settle(_go_on)
 
     def _judge_body(
         self, seen: Observed, data: bytes, target: Target, state: State, pause: Callable[[], None] | None = None
     ) -> None:
         """Read and judge a body, and every sample in it."""
         exchange, counts = seen.exchange, self._target_counts
-        every = self._scan_every
+        every, many, response = self._scan_every, target.many, exchange.response
         scan = seen.alone or (every > 0 and exchange.seq % every == 0)
         if pause is None:
-            body = self._reader.read(data, target.many, scan)
+            body = self._reader.read(data, many, scan)
         else:
             body = self._read_in_slices(data, target, scan, pause)
         seen.body = body
-        if exchange.response is not None and exchange.response.excerpt is not None:
-            body.restore_places(exchange.response.excerpt)
+        if response is not None and response.excerpt is not None:
+            body.restore_places(response.excerpt)
         samples = body.samples
         if body.strict:
-            self.strict_response = exchange.response
-        if body.fault is not None:
+            self.strict_response = response
+        elif body.fault is not None:
             self._ask(self._json, seen, state)
             return
         self._judge_body_shape(seen, body, state)
         admitted, judge_sample = seen.admitted, self._judge_alone if seen.alone else self._judge_sample
-        named = exchange.request.asked
-        done = 0
+        named, done = exchange.request.asked, 0
         for sample in samples:
             connection_id = sample.connection_id
             if connection_id is None:
                 if not seen.alone:
-                    self._runner.mask(self._identity[False], self._sample, self._presence)
+                    self._runner.mask(self._identity, self._sample, self._presence)
                     continue
                 connection_id = ""
             seen.sample, seen.connection_id = sample, connection_id
-            is_named = (
-                connection_id == named.connection_id and sample.channel_id == named.channel_id and not target.many
-            )
-            if is_named:
+            if not many and connection_id == named.connection_id and sample.channel_id == named.channel_id:
                 counts.named_samples += 1
-            identity = self._identity[is_named]
+                identity = self._identity_of_named
+            else:
+                identity = self._identity
             if identity and self._ask(identity, seen, state):
                 continue
             admitted[connection_id] = sample
@@ -225,15 +228,17 @@ class StageWalk:
                 done += 1
                 if done % SAMPLES_PER_SLICE == 0:
                     pause()
-        seen.all_admitted = len(admitted) == len(samples) and not body.deviations and not body.partial
+        if len(admitted) == len(samples) and not body.deviations and not body.partial:
+            seen.all_admitted = True
 
     def _judge_body_shape(self, seen: Observed, body: ParsedBody, state: State) -> None:
-        counts, samples = self._target_counts, body.samples
+        counts, samples, deviates = self._target_counts, body.samples, False
         counts.samples += len(samples)
-        if not body.scanned or (seen.bare and seen.rewritten):
-            counts.unsearched_bodies += 1
-        counts.slow_samples += body.slow
-        deviates = bool(body.duplicates or body.deviations)
+        if not body.strict or seen.bare:  # the accelerator has searched what it accepts, and found nothing of the body
+            if not body.scanned or seen.rewritten:
+                counts.unsearched_bodies += 1
+            counts.slow_samples += body.slow
+            deviates = bool(body.duplicates or body.deviations)
         known_absences = self._coverage.known_absences
         for sample in samples:
             if sample.labels:
@@ -255,42 +260,40 @@ class StageWalk:
         raise AssertionError("the last step is the body")
 
     def _judge_sample(self, seen: Observed, sample: Sample, state: State) -> None:
-        exchange = seen.exchange
+        exchange, evidence = seen.exchange, seen.evidence
+        sent_ns = exchange.sent_ns
         connection = state.connections.get(seen.connection_id)
         if connection is None:
             connection = self._begin_connection(seen.connection_id, state)
         seen.connection = connection
         history = connection.counter_history
         newest = history.versions[-1]
-        known = newest if newest.known_ns < exchange.sent_ns else history.maxima_before(exchange.sent_ns)
+        known = newest if newest.known_ns < sent_ns else history.maxima_before(sent_ns)
         if known is not None and known.holder is not None:
             seen.known = known
             self._target_counts.comparable_samples += 1
         else:
             seen.known = None
-        steady = (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity
+        choice = 0
         if sample.configuration is not connection.last_configuration:
-            steady = False
             self._coverage.add_labels(sample, connection)
+        elif (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity:
+            choice = 1
         if connection.last is None:
             self._ask(self._new_connection, seen, state)
         text, stamp_ns = sample.timestamp, sample.stamp_ns
-        seen.stamped = None
         if stamp_ns is not None and text is not None:
             resolution_ns = MICROSECOND_NS if len(text) == MICROSECOND_LENGTH else timestamp_resolution_ns(text)
-            seen.stamped = StampedSample(
-                stamp_ns,
-                resolution_ns,
-                exchange.sent_ns,
-                exchange.received_ns,
-                seen.evidence,
-                sample.index,
-                sample.blocks,
-            )
-        related = sample.related and not connection.pending_violations and not connection.pending_levels
-        ordered = seen.open_from_ns is None and not connection.overlapping_samples
-        self._ask(self._choices[related is True, ordered, steady], seen, state)
-        connection.add_sample(seen.evidence, sample, exchange.request.target)
+            received_ns, index, blocks = exchange.received_ns, sample.index, sample.blocks
+            seen.stamped = StampedSample(stamp_ns, resolution_ns, sent_ns, received_ns, evidence, index, blocks)
+        else:
+            seen.stamped = None
+        if seen.open_from_ns is None and not connection.overlapping_samples:
+            choice += 2
+        if sample.related and not connection.pending_violations and not connection.pending_levels:
+            choice += 4
+        self._ask(self._choices[choice], seen, state)
+        connection.add_sample(evidence, sample, exchange.request.target)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
         """Judge a sample of a body from a file, without comparisons."""

@@ -161,14 +161,18 @@ class StampHistory:
         followed, newest, sent_ns = self._followed, self._newest, sample.sent_ns
         preceding: StampedSample | None = newest
         if newest.received_ns >= sent_ns:
-            preceding = next((each for each in reversed(followed) if each.received_ns < sent_ns), None)
+            for preceding in reversed(followed):
+                if preceding.received_ns < sent_ns:
+                    break
+            else:
+                preceding = None
         if preceding is not None and sample.stamp_ns < preceding.stamp_ns:
             followed.clear()
             self._newest = sample
         elif sample.stamp_ns > newest.stamp_ns:
             if open_from_ns is not None:
                 followed.append(newest)
-                while len(followed) > MAX_FOLLOWED or (len(followed) > 1 and followed[1].received_ns < open_from_ns):
+                while len(followed) > 1 and (followed[1].received_ns < open_from_ns or len(followed) > MAX_FOLLOWED):
                     del followed[0]
             elif followed:
                 followed.clear()

@@ -43,7 +43,7 @@ class State:
     def __init__(self, decoder: EditionDecoder, checked: dict[str, int], nodes: frozenset[str]) -> None:
         self.checked = checked
         """The counts of the current target; the stages set it."""
-        self.nodes = nodes
+        self.set_nodes(nodes)
         self.connections: dict[str, ConnectionState] = {}
         self.leaving: dict[str, ConnectionState] = {}
         """Connections that have ended; for `Check.finish`."""
@@ -61,6 +61,11 @@ class State:
         """Each check's memory; made by `recall`."""
         self.exchanges_until_expiry: int = EXPIRY_CHECK_EXCHANGES
         self.expiry_due_ns: int = -(2**63)
+
+    def set_nodes(self, nodes: frozenset[str]) -> None:
+        """Say which servers form one cluster."""
+        self.nodes: frozenset[str] = nodes
+        self.is_cluster: bool = len(nodes) > 1
 
     def count(self, requirement: Requirement, times: int = 1) -> None:
         """Note that a requirement was checked."""

@@ -34,8 +34,10 @@ class FoundConnections:
     """The connections that GetStatsConnection and GetStatsClient found on a server, and the listings without them."""
 
     def __init__(self) -> None:
-        self._first: dict[str, EvidenceExchange] = {}
+        self.first: dict[str, EvidenceExchange] = {}
         """The first response that had each connection."""
+        self.has_listings: bool = False
+        """Whether a listing came that later samples may confirm, or prove to lack a connection."""
         self._listed: dict[str, SightingCounts] = {}
         self._pending: dict[str, list[ListingGap]] = {}
         self._waiting = 0
@@ -43,8 +45,8 @@ class FoundConnections:
 
     def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> Sequence[ListingGap]:
         """Note that a response had this connection; returns the gaps that it proves."""
-        if connection_id not in self._first:
-            self._first[connection_id] = exchange
+        if connection_id not in self.first:
+            self.first[connection_id] = exchange
             return ()
         if (listed := self._listed.get(connection_id)) is not None:
             self.checked += listed.take_bracketed(exchange.exchange.sent_ns)
@@ -67,7 +69,8 @@ class FoundConnections:
             had: The connections in it.
             excused: Connections whose absence another requirement reports.
         """
-        for connection_id, first in self._first.items():
+        self.has_listings = self.has_listings or bool(self.first)
+        for connection_id, first in self.first.items():
             if first.received_ns >= listing.sent_ns:
                 continue
             if connection_id in had:
@@ -90,6 +93,6 @@ class FoundConnections:
 
     def remove_connection(self, connection_id: str) -> None:
         """Forget a connection."""
-        self._first.pop(connection_id, None)
+        self.first.pop(connection_id, None)
         self._listed.pop(connection_id, None)
         self._waiting -= len(self._pending.pop(connection_id, ()))

@@ -152,13 +152,15 @@ class HttpConnection:
         never raises.
         """
         data = prepared.request_bytes
-        check_bytes_allowed(data)
         now_ns = time.monotonic_ns()
         deadline_ns = now_ns + self._timeout_ns
-        if self._socket is not None and self._needs_idle_check(now_ns) and not self._has_no_stray_data():
+        is_idle = now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or self._traffic.has_odd_closes
+        if is_idle and self._socket is not None and not self._has_no_stray_data():
             self.close()
-        if self._socket is None and (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
-            return failed
+        if self._socket is None:
+            check_bytes_allowed(data)  # nobody need connect for what is refused before it is written
+            if (failed := self._connect(clerk, prepared, intended_ns, deadline_ns)) is not None:
+                return failed
         reader = self._reader
         reader.begin()
         used = self._used
@@ -189,6 +191,7 @@ class HttpConnection:
             return exchange
         if used and reader.wire_bytes == 0 and self._was_closing(reader.error, opened.sent_ns):
             self._traffic.idle_closes += 1
+            self._traffic.has_odd_closes = True
             return opened.complete(None, reader.error, arrived_ns, (*faults, fault(UNANNOUNCED_CLOSE)))
         self.consecutive_failures += 1
         return opened.complete(response, reader.error, arrived_ns, faults)
@@ -279,10 +282,6 @@ class HttpConnection:
                 pass
         return sock
 
-    def _needs_idle_check(self, now_ns: int) -> bool:
-        traffic = self._traffic
-        return now_ns - self._used_ns > MIN_IDLE_BEFORE_CHECK_NS or traffic.idle_closes > 0 or traffic.unsolicited > 0
-
     def _has_no_stray_data(self) -> bool:
         """Whether an idle connection is unchanged: neither closed nor with stray bytes."""
         if not self._poll.poll(0):
@@ -296,6 +295,7 @@ class HttpConnection:
             return False
         if first:
             self._traffic.unsolicited += 1
+            self._traffic.has_odd_closes = True
             self._unasked = _unasked_faults(first)
         return False
 
@@ -321,22 +321,23 @@ class HttpConnection:
         except OSError as error:
             reader.give_up(classify_transport_error(error))
         finally:
-            traffic.buffered_body_bytes -= held
+            if held:
+                traffic.buffered_body_bytes -= held
             traffic.received_bytes += reader.wire_bytes
         return stamp
 
     def _write_request(self, data: bytes, deadline_ns: int) -> None:
         check_bytes_allowed(data)
         data = self._address.bytes_to_write(data)
-        sock = self._socket
-        sent = 0
-        if self._raw is not None:
+        raw, sent = self._raw, 0
+        if raw is not None:
             try:
-                sent = self._raw.send(data)
+                sent = raw.send(data)
             except BlockingIOError:
                 pass
             if sent == len(data):
                 return
+        sock = self._socket
         sock.settimeout(_remaining_s(deadline_ns))
         sock.sendall(data[sent:])
 

@@ -24,7 +24,9 @@ ANCILLARY_BUFFER_BYTES: Final = 64
 CLOCK_OFFSET_LIFETIME_NS: Final = 100_000_000
 """For how long the offset of the clocks is trusted; a slewed wall clock moves by at most 50 us in that time."""
 
-_TIMESPEC: Final = struct.Struct("@qq")
+_unpack_timespec: Final = struct.Struct("@qq").unpack
+_TIMESPEC_BYTES: Final = 16
+_SOL_SOCKET: Final = socket.SOL_SOCKET
 
 
 def enable_timestamps(sock: socket.socket) -> bool:
@@ -41,9 +43,10 @@ def enable_timestamps(sock: socket.socket) -> bool:
 def read_timestamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     """The wall-clock time in ancillary data, in nanoseconds; the first responses of a run may have none."""
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == SO_TIMESTAMPNS and len(data) == _TIMESPEC.size:
-            seconds, nanoseconds = _TIMESPEC.unpack(data)
-            return int(seconds * 1_000_000_000 + nanoseconds)
+        if kind == SO_TIMESTAMPNS and level == _SOL_SOCKET and len(data) == _TIMESPEC_BYTES:
+            seconds, nanoseconds = _unpack_timespec(data)
+            wall_ns: int = seconds * 1_000_000_000 + nanoseconds
+            return wall_ns
     return None
 
 

@@ -26,6 +26,7 @@ from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
+from .deferred_calls import DeferredCalls
 from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection
 from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
@@ -92,7 +93,7 @@ class LoadSession:
                 on_occurrence=self._on_violation,
                 evidence_bytes=MAX_EVIDENCE_BYTES // self.share.count,
                 first_seq=self.share.first_sequence,
-                soon=gevent.spawn,
+                soon=DeferredCalls(),
                 tear_s=spec.tear_s,
                 severity=spec.severity,
             ),

@@ -15,9 +15,9 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
-from ..api.exchange import ErrorCode, Exchange
+from ..api.exchange import ErrorCode, Exchange, Target
 from ..judge.measured_results import FailureCount
 from .histogram import Histogram, merge_histograms
 
@@ -127,6 +127,35 @@ class TimelineInterval:
             each.response.compact()
 
 
+class _UsualResponses:
+    """
+    The complete, timed responses about one target in the current second.
+
+    A response time belongs to several histograms, and so is recorded once here; `settle` adds all to each of these.
+    """
+
+    __slots__ = ("_shared", "counts", "ends_ns", "receive_delay", "scheduled", "send_delay", "service", "unscheduled")
+
+    def __init__(self, ends_ns: int, counts: TrafficCounts, kinds: Mapping[str, Histogram]) -> None:
+        self.ends_ns = ends_ns
+        """When the second is over."""
+        self.counts = counts
+        self.service, self.send_delay = kinds["service"], kinds["send delay"]
+        self.receive_delay = kinds["receive delay"]
+        self.scheduled, self.unscheduled = Histogram(), Histogram()
+        """Response times by whether there was a schedule; without one they are service times as well."""
+        self._shared = (counts.response, kinds["response"])
+
+    def settle(self) -> None:
+        """Add the times to the histograms."""
+        if self.scheduled.count or self.unscheduled.count:
+            for histogram in self._shared:
+                histogram.merge(self.scheduled)
+                histogram.merge(self.unscheduled)
+            self.service.merge(self.unscheduled)
+            self.scheduled, self.unscheduled = Histogram(), Histogram()
+
+
 class RequestMetrics:
     """
     The counts and times of one process.
@@ -140,8 +169,9 @@ class RequestMetrics:
         self.judged: int = 0
         self.errors: int = 0
         self.abandoned: int = 0
-        self.times: dict[str, dict[str, Histogram]] = {}
-        """The times by operation and kind."""
+        self._times: dict[str, dict[str, Histogram]] = {}
+        self._usual: dict[Target | None, _UsualResponses] = {}
+        """By target."""
         self.ready_user_send_delay: Histogram = Histogram()
         """
         The send delay of requests for which a user was ready: the generator's own, unlike waiting for a free user.
@@ -157,8 +187,9 @@ class RequestMetrics:
         self.timeline: list[TimelineInterval] = []
         self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
         self._interval_s = 1
-        self._began_ns = 0
-        self._began_at_s: float | None = None
+        self.started_ns: int = 0
+        self.began_at_s: float | None = None
+        """When the run began, by the monotonic clock and by the wall clock; None before."""
         self._timed_from_ns = 0
         self._ended_seconds: dict[str, TrafficCounts] = {}
         """The counts by operation for all completed seconds, without times."""
@@ -166,68 +197,101 @@ class RequestMetrics:
     def start(self, now_ns: int, warm_up_ns: int = 0) -> None:
         """Begin the run now; requests before the end of the warm-up are counted and judged, but not timed."""
         self._append_to_timeline()
-        self.times.clear()
+        self._times.clear()
         self.server_errors.clear()
         self.timeline.clear()
         self._recent.clear()
-        self._began_ns = now_ns
-        self._began_at_s = time.time() + (now_ns - time.monotonic_ns()) / 1e9
+        self.started_ns = now_ns
+        self.began_at_s = time.time() + (now_ns - time.monotonic_ns()) / 1e9
         self._timed_from_ns = now_ns + warm_up_ns
 
     def record(self, exchange: Exchange) -> None:
         """Count an exchange that has ended."""
-        error = exchange.error
-        if error is not None and error.code is ErrorCode.ABANDONED:
-            self.abandoned += 1
+        response, sent_ns, received_ns = exchange.response, exchange.sent_ns, exchange.received_ns
+        if exchange.error is not None or response is None:
+            self._record_failure(exchange)
             return
-        received_ns = exchange.received_ns
-        at_s = max(0, received_ns - self._began_ns) // 1_000_000_000
-        recent = self._recent
-        second = recent[-1] if recent and recent[-1].from_s >= at_s else self._interval_at(at_s)
-        response = exchange.response
-        sent_ns = exchange.sent_ns
-        intended_ns = sent_ns if exchange.intended_ns is None else exchange.intended_ns
-        target = exchange.request.target
-        name = target.operation if target is not None else "probe"
-        counts = second.targets.get(name) or second.counts_of(name)
-        if error is not None or response is None:
-            self.errors += 1
-            counts.errors += 1
-            if error is not None:
-                self._add_failures(name, error.code.value, 1, error.detail)
-                if error.code is ErrorCode.LOCAL:
-                    return  # it did not wait for a server
-            counts.response.record(received_ns - intended_ns)
-            if sent_ns >= self._timed_from_ns:
-                self._times_of(name)[FAILED_WAIT].record(received_ns - intended_ns)
-            return
+        is_timed = sent_ns >= self._timed_from_ns
+        usual = self._usual.get(exchange.request.target) if is_timed else None
+        if is_timed and (usual is None or received_ns >= usual.ends_ns):
+            usual = self._begin_second(exchange)
+        counts = self._second_of(exchange).counts_of(_name_of(exchange)) if usual is None else usual.counts
         self.judged += 1
         counts.responses += 1
         counts.bytes += len(response.body)
-        arrived_ns = received_ns if exchange.arrived_ns is None else exchange.arrived_ns
-        response_ns = arrived_ns - intended_ns
-        counts.response.record(response_ns)
         if response.status >= 500:
-            counts.server_errors += 1
-            self._add_failures(name, f"status {response.status}", 1, "a complete response")
-        if sent_ns < self._timed_from_ns:
+            self._add_server_error(exchange, counts, response.status, is_timed=is_timed)
+        arrived_ns, intended_ns = exchange.arrived_ns, exchange.intended_ns
+        if usual is None:
+            waited_from_ns = sent_ns if intended_ns is None else intended_ns
+            counts.response.record((received_ns if arrived_ns is None else arrived_ns) - waited_from_ns)
             return
-        kinds = self._times_of(name)
-        if response.status >= 500:
-            self.server_errors[name] += 1
-        kinds["response"].record(response_ns)
-        if exchange.intended_ns is None:
-            kinds["service"].record(response_ns)
+        if arrived_ns is None:
+            arrived_ns = received_ns
         else:
-            kinds["service"].record(arrived_ns - sent_ns)
-            kinds["send delay"].record(sent_ns - intended_ns)
-        if exchange.arrived_ns is not None:
-            kinds["receive delay"].record(received_ns - arrived_ns)
+            usual.receive_delay.record(received_ns - arrived_ns)
+        if intended_ns is None:
+            usual.unscheduled.record(arrived_ns - sent_ns)
+        else:
+            usual.scheduled.record(arrived_ns - intended_ns)
+            usual.service.record(arrived_ns - sent_ns)
+            usual.send_delay.record(sent_ns - intended_ns)
+
+    def _record_failure(self, exchange: Exchange) -> None:
+        """Count an exchange without a complete response."""
+        error, name = exchange.error, _name_of(exchange)
+        if error is not None and error.code is ErrorCode.ABANDONED:
+            self.abandoned += 1
+            return
+        counts = self._second_of(exchange).counts_of(name)
+        self.errors += 1
+        counts.errors += 1
+        if error is not None:
+            self._add_failures(name, error.code.value, 1, error.detail)
+            if error.code is ErrorCode.LOCAL:
+                return  # it did not wait for a server
+        waited_ns = exchange.received_ns - (exchange.sent_ns if exchange.intended_ns is None else exchange.intended_ns)
+        counts.response.record(waited_ns)
+        if exchange.sent_ns >= self._timed_from_ns:
+            self._times_of(name)[FAILED_WAIT].record(waited_ns)
+
+    def _add_server_error(self, exchange: Exchange, counts: TrafficCounts, status: int, *, is_timed: bool) -> None:
+        name = _name_of(exchange)
+        counts.server_errors += 1
+        self._add_failures(name, f"status {status}", 1, "a complete response")
+        if is_timed:
+            self.server_errors[name] += 1
+
+    def _second_of(self, exchange: Exchange) -> TimelineInterval:
+        """The second in which an exchange ended; exchanges come in order of receipt."""
+        at_s, recent = max(0, exchange.received_ns - self.started_ns) // 1_000_000_000, self._recent
+        if not recent or recent[-1].from_s < at_s:
+            self._append_to_timeline()
+            recent.append(TimelineInterval(at_s))
+        return recent[-1]
+
+    def _begin_second(self, exchange: Exchange) -> _UsualResponses:
+        second, name = self._second_of(exchange), _name_of(exchange)
+        ends_ns = self.started_ns + (second.from_s + 1) * 1_000_000_000
+        usual = _UsualResponses(ends_ns, second.counts_of(name), self._times_of(name))
+        self._usual[exchange.request.target] = usual
+        return usual
+
+    @property
+    def times(self) -> dict[str, dict[str, Histogram]]:
+        """The times by operation and kind."""
+        self._settle()
+        return self._times
+
+    def _settle(self) -> None:
+        """Bring all histograms up to date."""
+        for each in self._usual.values():
+            each.settle()
 
     def _times_of(self, name: str) -> dict[str, Histogram]:
-        kinds = self.times.get(name)
+        kinds = self._times.get(name)
         if kinds is None:
-            kinds = self.times[name] = {kind: Histogram() for kind in TIME_KINDS}
+            kinds = self._times[name] = {kind: Histogram() for kind in TIME_KINDS}
         return kinds
 
     def _add_failures(self, target: str, code: str, count: int, detail: str) -> None:
@@ -236,27 +300,13 @@ class RequestMetrics:
 
     def failure_counts(self) -> list[FailureCount]:
         """The errors and responses of status 500 and above, by target and code, the most frequent first."""
-        rows = [
-            FailureCount(
-                target=target,
-                code=code,
-                count=count,
-                whose="generator" if code == ErrorCode.LOCAL.value else "server",
-                detail=detail,
-            )
-            for (target, code), (count, detail) in self._failures.items()
-        ]
+        rows = [_failure_row(*key, *value) for key, value in self._failures.items()]
         return sorted(rows, key=lambda row: (-row.count, row.target, row.code))
-
-    def _interval_at(self, at_s: int) -> TimelineInterval:
-        """The current second; exchanges come in order of receipt."""
-        if not self._recent or self._recent[-1].from_s < at_s:
-            self._append_to_timeline()
-            self._recent.append(TimelineInterval(at_s))
-        return self._recent[-1]
 
     def _append_to_timeline(self) -> None:
         """Append the completed second to the timeline, and halve that when it has become long."""
+        self._settle()
+        self._usual.clear()
         if not self._recent:
             return
         over = self._recent[-1]
@@ -282,26 +332,18 @@ class RequestMetrics:
             whole.setdefault(name, TrafficCounts()).add_counts(counts)
         return whole
 
-    @property
-    def began_at_s(self) -> float | None:
-        """When the run began, by the wall clock; None before."""
-        return self._began_at_s
-
-    @property
-    def started_ns(self) -> int:
-        """When the run began, by the monotonic clock."""
-        return self._began_ns
-
     def counts(self) -> dict[str, int]:
         """The counts; `sent` is the sum of the others when no request is open."""
         return {name: getattr(self, name) for name in REQUEST_COUNTS}
 
     def intervals(self) -> list[TimelineInterval]:
         """The whole timeline, including the current second."""
+        self._settle()
         return [*self.timeline, *list(self._recent)[-1:]]
 
     def intervals_since(self, from_s: int, *, is_over: bool = False) -> list[TimelineInterval]:
         """The completed ones of the last ten seconds, from `from_s` on; also the current one if the run is over."""
+        self._settle()
         ended = list(self._recent) if is_over else list(self._recent)[:-1]
         return [each for each in ended if each.from_s >= from_s]
 
@@ -316,8 +358,8 @@ class RequestMetrics:
             "turn_delay": self.turn_delay.serialize(),
             "judging_wait": self.judging_wait.serialize(),
             "server_errors": dict(self.server_errors),
-            "began_ns": self._began_ns,
-            "began_at_s": self._began_at_s,
+            "began_ns": self.started_ns,
+            "began_at_s": self.began_at_s,
             "traffic": [
                 [name, each.responses, each.errors, each.server_errors, each.bytes]
                 for name, each in self.traffic_by_target().items()
@@ -353,10 +395,10 @@ class RequestMetrics:
             counts = TrafficCounts()
             counts.responses, counts.errors, counts.server_errors, counts.bytes = map(int, numbers)
             self._ended_seconds.setdefault(str(name), TrafficCounts()).add_counts(counts)
-        if not self._began_ns:
-            self._began_ns = int(state["began_ns"])
-            self._began_at_s = state["began_at_s"]
-        later_s = round((int(state["began_ns"]) - self._began_ns) / 1e9) if same_clock else 0
+        if not self.started_ns:
+            self.started_ns = int(state["began_ns"])
+            self.began_at_s = state["began_at_s"]
+        later_s = round((int(state["began_ns"]) - self.started_ns) / 1e9) if same_clock else 0
         theirs = [TimelineInterval.deserialize(each, later_s=later_s) for each in state["timeline"]]
         self._interval_s = max(self._interval_s, int(state["step_s"]))
         self.timeline = coarsen_timeline(
@@ -398,6 +440,7 @@ class RequestMetrics:
     def _recent_intervals(self) -> list[TimelineInterval]:
         if not self._recent:
             return []
+        self._settle()
         last_s = self._recent[-1].from_s
         return [each for each in self._recent if each.from_s > last_s - RECENT_WINDOW_S]
 
@@ -409,6 +452,17 @@ class RequestMetrics:
             step_s *= 2
             whole = coarsen_timeline(whole, step_s)
         return step_s, whole
+
+
+def _failure_row(target: str, code: str, count: int, detail: str) -> FailureCount:
+    whose: Literal["server", "generator"] = "generator" if code == ErrorCode.LOCAL.value else "server"
+    return FailureCount(target=target, code=code, count=count, whose=whose, detail=detail)
+
+
+def _name_of(exchange: Exchange) -> str:
+    """The name under which an exchange is counted."""
+    target = exchange.request.target
+    return target.operation if target is not None else "probe"
 
 
 def coarsen_timeline(seconds: Sequence[TimelineInterval], step_s: int) -> list[TimelineInterval]:

@@ -23,6 +23,8 @@ class TransportStats:
     """How many requests met a kept-alive connection that the server was closing."""
     unsolicited: int = 0
     """How many idle connections received unrequested bytes."""
+    has_odd_closes: bool = False
+    """Whether this process met any of these two."""
     buffered_body_bytes: int = 0
     """The bytes of all bodies that are being read."""
     receive_buffer: memoryview = field(default_factory=lambda: memoryview(bytearray(RECEIVE_BYTES)))

@@ -96,7 +96,7 @@ class ExchangeEncoder:
             exchange.sent_ns,
             exchange.received_ns,
             b"null" if arrived_ns is None else b"%d" % arrived_ns,
-            _ENCODER.encode(exchange.sent_at),
+            _ENCODER.encode(exchange.sent_at_text),
             known_response[2]
             if known_response is not None and known_response[1] == response.status
             else self._encode_response(response),

@@ -228,7 +228,7 @@ def exchange_to_line(exchange: Exchange, secrets: Secrets) -> RecordedExchange:
         sent_ns=exchange.sent_ns,
         received_ns=exchange.received_ns,
         arrived_ns=exchange.arrived_ns,
-        sent_at=exchange.sent_at,
+        sent_at=exchange.sent_at_text,
         response=_response_to_line(response, secrets, withheld) if response is not None else None,
         error=RecordedError(code=error.code, detail=redact_text(error.detail, secrets)) if error is not None else None,
         faults=tuple(FramingFault(code=each.code, text=redact_text(each.text, secrets)) for each in exchange.faults)

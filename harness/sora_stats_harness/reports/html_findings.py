@@ -217,7 +217,8 @@ def _sample_column_head(exchange: Exchange, place: int, count: int) -> HtmlConte
     took_ms = (exchange.received_ns - exchange.sent_ns) / 1e6
     target = exchange.request.target.operation if exchange.request.target else "a wrong request"
     part = summary.excerpt_text(exchange)
-    text = f"{target}, exchange {exchange.seq}, sent {exchange.sent_at}, took {took_ms:,.1f} ms{part and f', {part}'}"
+    sent_at = exchange.sent_at_text
+    text = f"{target}, exchange {exchange.seq}, sent {sent_at}, took {took_ms:,.1f} ms{part and f', {part}'}"
     return [name, html_element("small", text)]
 
 

@@ -20,9 +20,6 @@ DRILL = ("--window", "300ms", "--scenario", "drill", "--connections", "3")
 LAX = ("--slo", "errors<30%", *DRILL)
 """Where the objective is not the point: without a time in it windows are short, and none is void."""
 
-TRIES = 4
-"""On a busy machine all windows of a run may be void, and then it knows nothing, as it should."""
-
 
 def command(*options: str) -> list[str]:
     return [sys.executable, "-m", "sora_stats_harness", "capacity", *options]
@@ -37,22 +34,10 @@ def verdict(*options: str) -> tuple[int, dict[str, Any]]:  # Any: JSON
 
 def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     """
-    A counter goes back above 41/s only: exit 1, the capacity is below, and the finding is the reason of that step.
+    A counter goes back above 22/s only: exit 1, the capacity is below, and the finding is the reason of that step.
     """
-    for attempt in range(TRIES):
-        code, told = verdict(
-            *LAX,
-            "--start",
-            "39.2",
-            "--max-rate",
-            "42.8",
-            "--fault",
-            "counter-falls:above=41,every=2",
-            "--output",
-            str(tmp_path / str(attempt)),
-        )
-        if code == 1:  # a busy machine may not get to 42.8/s at all
-            break
+    options = ("--start", "20", "--max-rate", "25", "--fault", "counter-falls:above=22,every=2")
+    code, told = verdict(*LAX, *options, "--output", str(tmp_path / "out"))
     found = told["capacity"]
     assert code == 1
     assert told["verdict"] == "fail"
@@ -65,29 +50,26 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
     assert found["limited_by"] == "a finding: counter.monotonic"
     low, high = found["interval"]
-    assert low < 41
-    # the rate is 39.2 if a busy machine sent in bursts; such a machine may fail that step by a backlog as well
+    assert low < 25
+    # on a busy machine a step may fail for other reasons as well
     reasons = {step["reason"] for step in found["steps"] if step["rate"] == high and step["outcome"] == "failed"}
-    assert "a finding: counter.monotonic" in reasons <= {"a finding: counter.monotonic", "backlog"}
+    assert "a finding: counter.monotonic" in reasons
 
 
 def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
     """What was found by then is kept: exit 3, interrupted, and at least what passed."""
-    for attempt in range(TRIES):
-        with forked.start(
-            command(*LAX, "--start", "20", "--max-rate", "40", "--output", str(tmp_path / str(attempt)), "--json"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        ) as process:
-            try:
-                assert process.stderr is not None
-                told_so = any("3 of 3 windows" in line for line in process.stderr)  # the line of the first step
-                process.send_signal(signal.SIGINT)
-                out, _ = process.communicate(timeout=60)
-            finally:
-                process.kill()
-        if told_so:
-            break
+    with forked.start(
+        command(*LAX, "--start", "10", "--max-rate", "40", "--output", str(tmp_path / "out"), "--json"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            assert any(" passed " in line for line in process.stderr)  # the line of a step
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     told = json.loads(out)
     assert (process.returncode, told["verdict"], told["interrupted"]) == (3, "inconclusive", True)
     assert told["capacity"]["at_least"]

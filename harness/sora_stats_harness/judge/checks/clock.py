@@ -130,6 +130,7 @@ class _ServerClocks(dict[str, _ServerClock]):
 
 
 _ORDER_ID: Final = ORDER.id
+_OFFSET_ID: Final = OFFSET.id
 _FROZEN_ID: Final = FROZEN.id
 
 
@@ -147,47 +148,49 @@ class ClockCheck(Check):
         connection, mine, exchange = seen.connection, seen.stamped, seen.exchange
         if mine is None:
             return ()
-        stamp_ns, request = mine.stamp_ns, exchange.request
+        stamp_ns, request, checked = mine.stamp_ns, exchange.request, state.checked
+        server = request.server
         whole = request.target is ALL and not request.asked.local
-        key = (request.server, whole)
-        history = connection.stamp_histories.get(key)
-        found: list[Violation] = []
+        histories = connection.cluster_stamp_histories if whole else connection.stamp_histories
+        history = histories.get(server)
+        found: Sequence[Violation] = ()
         if history is None:
-            connection.stamp_histories[key] = StampHistory(mine)
+            histories[server] = StampHistory(mine)
         else:
-            checked = state.checked
             checked[_FROZEN_ID] += 1
             first = history.first
             if first.stamp_ns == stamp_ns:  # a repeated stamp says nothing about the offset
                 checked[_ORDER_ID] += exchange.sent_ns > first.received_ns
                 return (_frozen(seen, history),) if history.repeat(mine) else ()
             if history.repeats is not None:
-                found += _stale(history, connection, seen.connection_id)
+                found = [*_stale(history, connection, seen.connection_id)]
             preceding = history.add(mine, seen.open_from_ns)
             if preceding is not None:
                 checked[_ORDER_ID] += 1
-                if stamp_ns < preceding.stamp_ns:
-                    back = BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine)
-                    if not whole:  # with local: false the stamps may come from different nodes
-                        found += map(_backward, self._find_wrong(seen, state, back))
-                    return found
-                if stamp_ns == preceding.stamp_ns and is_stale(preceding, mine):
-                    found.append(_repeated(preceding, mine, 2, seen.connection_id))
-        if not whole:
-            clocks: _ServerClocks = state.memory.get(self) or state.recall(self, _ServerClocks)
-            clock = clocks.get(request.server) or clocks.add(exchange, stamp_ns)
-            if clock.steps.pending:
-                found += map(_backward, clock.steps.add_forward(mine))
-            evidence = mine.evidence
-            if clock.evidence is not evidence:  # the first stamp of a response narrows the offset
-                clock.evidence, clock.first_stamp_ns = evidence, stamp_ns
-                jump = clock.offset.add_timestamp(mine, clock.wall_minus_clock_ns)
-                if jump is not None:
-                    found.append(_jumped(seen, jump))
-                if len(state.nodes) > 1:
-                    found += self._compare_nodes(seen, state, clocks)
-            elif stamp_ns != clock.first_stamp_ns and _are_apart(clock.first_stamp_ns, mine):
-                found.append(_apart(seen, clock.first_stamp_ns - stamp_ns, again=clock.note_apart(evidence)))
+                if stamp_ns <= preceding.stamp_ns:
+                    if stamp_ns < preceding.stamp_ns:
+                        back = BackwardStamp(connection_id=seen.connection_id, earlier=preceding, later=mine)
+                        # With local: false the stamps may come from different nodes.
+                        return found if whole else [*found, *map(_backward, self._find_wrong(seen, state, back))]
+                    if is_stale(preceding, mine):
+                        found = [*found, _repeated(preceding, mine, 2, seen.connection_id)]
+        if whole:
+            return found
+        clocks: _ServerClocks = state.memory.get(self) or state.recall(self, _ServerClocks)
+        clock = clocks.get(server) or clocks.add(exchange, stamp_ns)
+        if clock.steps.pending:
+            found = [*found, *map(_backward, clock.steps.add_forward(mine))]
+        evidence = mine.evidence
+        if clock.evidence is not evidence:  # the first stamp of a response narrows the offset
+            checked[_OFFSET_ID] += clock.evidence is not None
+            clock.evidence, clock.first_stamp_ns = evidence, stamp_ns
+            jump = clock.offset.add_timestamp(mine, clock.wall_minus_clock_ns)
+            if jump is not None:
+                found = [*found, _jumped(seen, jump)]
+            if state.is_cluster:
+                found = [*found, *self._compare_nodes(seen, state)]
+        elif stamp_ns != clock.first_stamp_ns and _are_apart(clock.first_stamp_ns, mine):
+            found = [*found, _apart(seen, clock.first_stamp_ns - stamp_ns, again=clock.note_apart(evidence))]
         return found
 
     def _find_wrong(self, seen: Observed, state: State, back: BackwardStamp) -> Sequence[BackwardStamp]:
@@ -203,11 +206,11 @@ class ClockCheck(Check):
     def finish(self, state: State) -> Iterable[Violation]:
         """Report stamps that stood still until the end, but not long enough to count as frozen."""
         for connection_id, connection in state.leaving.items():
-            for history in connection.stamp_histories.values():
+            for history in (*connection.stamp_histories.values(), *connection.cluster_stamp_histories.values()):
                 yield from _stale(history, connection, connection_id)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add how often clocks were compared with ours, and notes about those that differ."""
+        """Add notes about clocks that differ from ours."""
         if result.coverage.forgotten:
             result.forgotten = (*result.forgotten, ORDER.id)
         for state in states:
@@ -217,10 +220,7 @@ class ClockCheck(Check):
                     back = max(each.step_ns for each in clock.steps.pending) / 1e9
                     result.coverage.notes.append(f"the clock of {server} was set back by at least {back:.3f} s")
             for server, clock in clocks.items():
-                offset = clock.offset
-                for target, times in offset.checked.items():
-                    result.count(OFFSET, target, times)
-                bounds = offset.bounds
+                bounds = clock.offset.bounds
                 if bounds is not None and not bounds[0] <= 0 <= bounds[1]:
                     apart = bounds[1] if bounds[1] < 0 else bounds[0]
                     result.coverage.notes.append(
@@ -230,7 +230,8 @@ class ClockCheck(Check):
             if state.is_unusable(("timestamp",)):
                 result.unusable = (*result.unusable, ORDER.id, OFFSET.id, FROZEN.id)
 
-    def _compare_nodes(self, seen: Observed, state: State, clocks: _ServerClocks) -> Iterator[Violation]:
+    def _compare_nodes(self, seen: Observed, state: State) -> Iterator[Violation]:
+        clocks = state.recall(self, _ServerClocks)
         bounds = {
             node: found
             for node, clock in clocks.items()
@@ -262,7 +263,10 @@ def _are_apart(stamp_ns: int, mine: StampedSample) -> bool:
 
 def _stale(history: StampHistory, connection: ConnectionState, connection_id: str) -> Iterator[Violation]:
     found = history.take_stale()
-    if found is not None and not any(each.is_reported for each in connection.stamp_histories.values()):
+    if found is None:
+        return
+    histories = (*connection.stamp_histories.values(), *connection.cluster_stamp_histories.values())
+    if not any(each.is_reported for each in histories):
         yield _repeated(*found, connection_id)
 
 
@@ -351,5 +355,6 @@ def _wall_minus_clock_ns(exchange: Exchange, stamp_ns: int) -> int:
     """Wall-clock time of sending minus the monotonic clock; a recording without it uses the server's time."""
     if not exchange.sent_at:
         return stamp_ns - exchange.received_ns
-    sent_at_ns = parse_timestamp_ns(exchange.sent_at)
+    sent_at = exchange.sent_at
+    sent_at_ns = sent_at if isinstance(sent_at, int) else parse_timestamp_ns(sent_at)
     return 0 if sent_at_ns is None else sent_at_ns - exchange.sent_ns

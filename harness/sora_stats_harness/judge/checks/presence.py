@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import ALL, CONNECTION, Target
@@ -71,29 +71,31 @@ class PresenceCheck(Check):
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Note which connections were found, and which were not."""
-        exchange, request = seen.evidence, seen.exchange.request
+        exchange, body = seen.exchange, seen.body
+        request = exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
-        body, nodes, target = seen.body, memory.nodes, request.target
+        nodes, target, server = memory.nodes, request.target, request.server
         if body is None:
             response = seen.response
             if response is not None and target is not None and is_accepted_not_found(target, response):
-                self._note_absence(nodes, exchange, ())
+                self._note_absence(nodes, seen.evidence, ())
             return ()
         if body.fault is not None:
             return ()
-        presence = nodes.get(request.server)
+        presence = nodes.get(server)
         if presence is None:
-            presence = nodes[request.server] = NodePresence()
+            presence = nodes[server] = NodePresence()
         if target is ALL:
             return self._observe_listing(seen, state, memory, presence)
-        found = memory.found[request.server]
-        gaps: list[ListingGap] = []
-        for connection_id in seen.admitted:
+        found, admitted = memory.found[server], seen.admitted
+        gaps: Sequence[ListingGap] = ()
+        for connection_id in admitted:
             presence.add_sighting(exchange, connection_id)
-            gaps += found.add_sighting(exchange, connection_id)
-        if seen.all_admitted and (target is not CONNECTION or request.asked.connection_id not in seen.admitted):
-            self._note_absence(nodes, exchange, seen.admitted)
-        return [_unlisted(gap, exchange) for gap in gaps] if gaps else ()
+            if found.has_listings or connection_id not in found.first:
+                gaps = (*gaps, *found.add_sighting(seen.evidence, connection_id))
+        if (target is not CONNECTION or request.asked.connection_id not in admitted) and seen.all_admitted:
+            self._note_absence(nodes, seen.evidence, admitted)
+        return [_unlisted(gap, seen.evidence) for gap in gaps] if gaps else ()
 
     def _observe_listing(
         self, seen: Observed, state: State, memory: _Memory, presence: NodePresence
@@ -107,9 +109,9 @@ class PresenceCheck(Check):
                 presence.add_members(exchange, seen.admitted)
             return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
         for connection_id in seen.admitted:
-            presence.add_sighting(exchange, connection_id)
+            presence.add_sighting(seen.exchange, connection_id)
         if seen.all_admitted:
-            for node in memory.nodes.values() if len(state.nodes) > 1 else (presence,):
+            for node in memory.nodes.values() if state.is_cluster else (presence,):
                 node.add_cluster_absences(exchange, seen.admitted)
         return ()
 
@@ -122,7 +124,7 @@ class PresenceCheck(Check):
             servers = [request.server]
             others = [node for server, node in nodes.items() if server != request.server]
         else:
-            servers = [*found] if len(state.nodes) > 1 else [request.server]
+            servers = [*found] if state.is_cluster else [request.server]
             others = [*nodes.values()]
         excused = set[str]().union(*(node.listed for node in others))
         for server in servers:

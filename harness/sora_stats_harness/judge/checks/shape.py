@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition, FieldProvenance
-from ..check import Check, Observed, Place, Stage, Violation
+from ..check import Check, Observed, Stage, Violation
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_BYTES, Level, Requirement
 
 if TYPE_CHECKING:
@@ -140,15 +140,14 @@ class ShapeCheck(Check):
         found: list[Violation] = []
         if body.deviations:
             state.count(TYPE, len(body.deviations))
-            found += [self._violation(each, seen, None, ()) for each in body.deviations]
+            found += [self._violation(each, seen, None, None) for each in body.deviations]
         for sample in body.samples:
             for each in sample.deviations:
                 if each.masks and each.fault != ABSENT:
                     state.unusable.add(each.path)
-                if seen.bare and seen.rewritten and each.requirement == LEXICAL.id:
+                if seen.bare and each.requirement == LEXICAL.id and seen.rewritten:
                     continue
-                place = () if sample.index is None else (sample.index,)
-                found.append(self._violation(each, seen, sample.connection_id, place))
+                found.append(self._violation(each, seen, sample.connection_id, sample.index))
         return found
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
@@ -158,9 +157,9 @@ class ShapeCheck(Check):
                 result.count(row, target, counts.labelled_samples if row is ENUM else counts.samples)
 
     def _violation(
-        self, deviation: ShapeDeviation, seen: Observed, connection_id: str | None, place: Place
+        self, deviation: ShapeDeviation, seen: Observed, connection_id: str | None, index: int | None
     ) -> Violation:
-        requirement, path = SHAPE_REQUIREMENTS[deviation.requirement], deviation.path
+        requirement, path, wire = SHAPE_REQUIREMENTS[deviation.requirement], deviation.path, deviation.wire
         lowered = path in self._carried_over and requirement.level is Level.MUST
         return Violation(  # by place: names take three times as long, and a server may be wrong in every response
             requirement,
@@ -169,7 +168,7 @@ class ShapeCheck(Check):
             deviation.actual,
             deviation.fault,
             path,
-            (*place, *deviation.wire),
+            wire if index is None else (index, *wire),
             connection_id,
             {},
             Level.HABIT if lowered else None,

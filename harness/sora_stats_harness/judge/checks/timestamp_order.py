@@ -60,7 +60,8 @@ class TimestampOrderCheck(Check):
             return ()
         if connection.overlapping_samples:
             compared, pairs = connection.check_timestamp_order(mine, self._tear_ns)
-            state.checked[TIMESTAMP_ORDER.id] += compared
+            if compared:
+                state.count(TIMESTAMP_ORDER, compared)
             for early, late, block, counter in pairs:
                 held = connection.timestamp_violations.setdefault((block, counter), [])
                 held.append(TimestampOrderViolation(early=early, late=late, index=late.index))
