@@ -57,7 +57,7 @@ from .worker_results import WorkerNames, judge_workers, make_worker_result
 DRAIN_MESSAGE: Final = "sora_drain"
 """Master to worker: the test is over."""
 
-GIVE_UP: Final = "give up"
+GIVE_UP: Final = "sora_give_up"
 """What a second such message says: open requests are not waited for any more."""
 
 RESULT_MESSAGE: Final = "sora_final"
