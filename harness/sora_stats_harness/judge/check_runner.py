@@ -60,8 +60,9 @@ class CheckRunner:
             except Exception as error:
                 self._note_crash(self._check_of[observe], error)
                 continue
-            violated = violated or bool(found)
-            self._add_violations(found, state)
+            if found:
+                violated = True
+                self._add_violations(found, state)
         return violated
 
     def mask(self, *groups: Sequence[Observer]) -> None:

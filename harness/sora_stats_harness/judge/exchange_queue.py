@@ -147,7 +147,7 @@ class ExchangeQueue:
         self._soon = soon
         self._open: dict[int, int] = {}
         """When the requests that are not judged yet were sent, by number."""
-        self._waiting: deque[Exchange] = deque()
+        self.waiting: deque[Exchange] = deque()
         """Exchanges that have ended and wait to be judged."""
         self._judging = False
         """Whether some caller is already judging everything that waits."""
@@ -171,18 +171,13 @@ class ExchangeQueue:
         self._next_seq += 1
         return self._next_seq - 1
 
-    @property
-    def pending_count(self) -> int:
-        """Exchanges that have ended and wait to be judged."""
-        return len(self._waiting)
-
     def is_pending(self, exchange: Exchange) -> bool:
         """Whether an exchange that has ended is still to be judged."""
         return exchange.seq in self._open
 
     def add_exchange(self, exchange: Exchange) -> Exchange:
         """Judge an exchange that has ended, at once or soon."""
-        waiting = self._waiting
+        waiting = self.waiting
         if self._judging:
             waiting.append(exchange)
             return exchange
@@ -203,11 +198,14 @@ class ExchangeQueue:
         """Judge everything that waits, in order; does nothing if another caller is already doing so."""
         if self._judging:
             return
-        waiting = self._waiting
+        waiting = self.waiting
         self._judging = True
         try:
+            opened, judge = self._open, self._judge
             while waiting:
-                self._judge_now(waiting.popleft())
+                exchange = waiting.popleft()
+                del opened[exchange.seq]
+                judge(exchange, opened.values())
         finally:
             self._judging = False
             if waiting and self._soon is not None:  # only if judging itself failed
@@ -215,7 +213,7 @@ class ExchangeQueue:
 
     def judge_in_slices(self, exchange: Exchange, pause: Callable[[], None]) -> Exchange:
         """Judge a large response, pausing between slices, and then what ended in the pauses."""
-        waiting = self._waiting
+        waiting = self.waiting
         if self._judging:
             waiting.append(exchange)
             return exchange

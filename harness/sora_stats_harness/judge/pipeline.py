@@ -9,7 +9,7 @@ rule: `stage_walk` takes each exchange through the stages, and the rules are in 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from functools import partial
 
@@ -109,6 +109,8 @@ class Judge:
         self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=options.first_seq, soon=options.soon)
         self.begin_exchange: BeginExchange = self._queue.begin_exchange
         """Announce a request; call this right before its first byte is written."""
+        self.waiting: Sized = self._queue.waiting
+        """What has ended and waits to be judged."""
 
     # Input.
 
@@ -195,7 +197,7 @@ class Judge:
     @property
     def pending_count(self) -> int:
         """How many exchanges have ended and wait to be judged."""
-        return self._queue.pending_count
+        return len(self.waiting)
 
     def is_pending(self, exchange: Exchange) -> bool:
         """Whether an exchange that has ended was not judged yet."""

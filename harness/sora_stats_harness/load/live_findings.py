@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
@@ -19,6 +20,19 @@ MAX_SHOWN_FINDINGS: Final = 50
 
 MAX_TEXT_CHARACTERS: Final = 200
 """The most characters of one text from a server that are passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class _RepeatedFinding:
+    """What there is to count when a finding comes again."""
+
+    finding: Finding
+    """Kept, so that no other one gets its id()."""
+    level: Level
+    rule: tuple[str, str]
+    """The requirement and the name of the level."""
+    fails: bool
+    row: dict[str, Any]  # Any: texts and numbers
 
 
 class LiveFindings:
@@ -35,18 +49,30 @@ class LiveFindings:
         """The number of findings by requirement and level."""
         self._kinds: dict[tuple[str, str | None, str], dict[str, Any]] = {}  # Any: texts and numbers
         self._newest: deque[dict[str, Any]] = deque(maxlen=MAX_SHOWN_FINDINGS)
+        self._repeated: dict[int, _RepeatedFinding] = {}
+        """By the id() of the finding: a server that is wrong in every response repeats itself."""
 
-    def add(self, finding: Finding, level: Level) -> None:
-        """Add a finding: the first one of its kind, and the level of this one."""
-        self.counts[level.name] += 1
-        self.failing += self._severity.fails(level)
+    def add(self, finding: Finding, level: Level) -> bool:
+        """Add a finding: the first one of its kind, and the level of this one. Returns whether it fails the run."""
+        repeated = self._repeated.get(id(finding))
+        if repeated is None or repeated.level is not level:
+            repeated = self._repeated[id(finding)] = self._prepare(finding, level)
+        self.counts[repeated.rule[1]] += 1
+        self.failing += repeated.fails
+        self.requirement_counts[repeated.rule] += 1
+        repeated.row["count"] += 1
+        return repeated.fails
+
+    def _prepare(self, finding: Finding, level: Level) -> _RepeatedFinding:
         rule = finding.requirement, level.name
-        self.requirement_counts[rule] = self.requirement_counts.get(rule, 0) + 1
+        self.requirement_counts.setdefault(rule, 0)
+        return _RepeatedFinding(finding, level, rule, self._severity.fails(level), self._row_of(finding, level))
+
+    def _row_of(self, finding: Finding, level: Level) -> dict[str, Any]:  # Any: texts and numbers
         key = (finding.requirement, finding.target, finding.field)
         row = self._kinds.get(key)
         if row is not None:
-            row["count"] += 1
-            return
+            return row
         row = {
             "at": time.time(),
             "requirement": finding.requirement,
@@ -56,12 +82,13 @@ class LiveFindings:
             "message": finding.message[:MAX_TEXT_CHARACTERS],
             "expected": finding.expected[:MAX_TEXT_CHARACTERS],
             "actual": finding.actual[:MAX_TEXT_CHARACTERS],
-            "count": 1,
+            "count": 0,
         }
         if len(self._kinds) < 1000:
             self._kinds[key] = row
             self.kinds[level.name] += 1
         self._newest.appendleft(row)
+        return row
 
     def serialize(self) -> dict[str, Any]:  # Any: plain values
         """The state as plain values."""

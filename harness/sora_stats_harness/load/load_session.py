@@ -136,8 +136,7 @@ class LoadSession:
         return self.judge.begin_exchange(request, intended_ns)
 
     def _on_violation(self, finding: Finding, level: Level) -> None:
-        self.live_findings.add(finding, level)
-        if self.spec.severity.fails(level):
+        if self.live_findings.add(finding, level):
             self._violated.add(finding.requirement)
 
     def _on_judged(self, exchange: Exchange) -> None:
@@ -148,9 +147,7 @@ class LoadSession:
         is stopped meanwhile its `send` never returns.
         """
         violated = self._violated
-        failed = None
-        if violated or exchange.error is not None:
-            failed = failure_label(exchange, violated)
+        if violated:
             self._violated = set()
         self.metrics.record(exchange)
         if self.observer is not None:
@@ -164,7 +161,7 @@ class LoadSession:
         ):
             self.requests.read_listing(exchange.response)
         if self.on_judged is not None:
-            self.on_judged(exchange, failed)
+            self.on_judged(exchange, failure_label(exchange, violated))
 
     @property
     def outage_text(self) -> str | None:
@@ -308,10 +305,10 @@ class LoadSession:
         which gets judged exchanges, would be as far behind.
         """
         exchange = connection.send(self, prepared, intended_ns)
-        judge, response = self.judge, exchange.response
+        waiting, response = self.judge.waiting, exchange.response
         is_large = response is not None and len(response.body) > MAX_UNSLICED_BODY_BYTES
-        if judge.pending_count > MAX_RESPONSES_BEHIND or is_large:
-            while judge.pending_count > MAX_RESPONSES_BEHIND or (is_large and judge.is_pending(exchange)):
+        if is_large or len(waiting) > MAX_RESPONSES_BEHIND:
+            while len(waiting) > MAX_RESPONSES_BEHIND or (is_large and self.judge.is_pending(exchange)):
                 gevent.sleep(BEHIND_POLL_S)
             self.metrics.judging_wait.record(time.monotonic_ns() - exchange.received_ns)
         return exchange

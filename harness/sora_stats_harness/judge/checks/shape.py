@@ -140,14 +140,16 @@ class ShapeCheck(Check):
         found: list[Violation] = []
         if body.deviations:
             state.count(TYPE, len(body.deviations))
-            found += [self._violation(each, seen, None, None) for each in body.deviations]
+            self._add(found, seen, body.deviations, None, None)
         for sample in body.samples:
-            for each in sample.deviations:
-                if each.masks and each.fault != ABSENT:
-                    state.unusable.add(each.path)
-                if seen.bare and each.requirement == LEXICAL.id and seen.rewritten:
-                    continue
-                found.append(self._violation(each, seen, sample.connection_id, sample.index))
+            deviations = sample.deviations
+            if deviations:
+                for each in deviations:
+                    if each.masks and each.fault != ABSENT:
+                        state.unusable.add(each.path)
+                if seen.bare and seen.rewritten:
+                    deviations = [each for each in deviations if each.requirement != LEXICAL.id]
+                self._add(found, seen, deviations, sample.connection_id, sample.index)
         return found
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
@@ -156,23 +158,31 @@ class ShapeCheck(Check):
             for row in self.requirements:
                 result.count(row, target, counts.labelled_samples if row is ENUM else counts.samples)
 
-    def _violation(
-        self, deviation: ShapeDeviation, seen: Observed, connection_id: str | None, index: int | None
-    ) -> Violation:
-        requirement, path, wire = SHAPE_REQUIREMENTS[deviation.requirement], deviation.path, deviation.wire
-        lowered = path in self._carried_over and requirement.level is Level.MUST
-        return Violation(  # by place: names take three times as long, and a server may be wrong in every response
-            requirement,
-            seen.exchange,
-            deviation.expected,
-            deviation.actual,
-            deviation.fault,
-            path,
-            wire if index is None else (index, *wire),
-            connection_id,
-            {},
-            Level.HABIT if lowered else None,
-        )
+    def _add(
+        self,
+        found: list[Violation],
+        seen: Observed,
+        deviations: Iterable[ShapeDeviation],
+        connection_id: str | None,
+        index: int | None,
+    ) -> None:
+        exchange, carried_over = seen.exchange, self._carried_over
+        for each in deviations:
+            requirement, path, wire = SHAPE_REQUIREMENTS[each.requirement], each.path, each.wire
+            found.append(
+                Violation(  # by place: names take three times as long, and a server may be wrong in every response
+                    requirement,
+                    exchange,
+                    each.expected,
+                    each.actual,
+                    each.fault,
+                    path,
+                    wire if index is None else (index, *wire),
+                    connection_id,
+                    {},
+                    Level.HABIT if path in carried_over and requirement.level is Level.MUST else None,
+                )
+            )
 
 
 def _find_carried_over_fields(edition: Edition) -> frozenset[tuple[str, ...]]:
