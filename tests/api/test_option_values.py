@@ -49,7 +49,7 @@ def test_anything_else_is_refused(read: Callable[[str], float], text: str) -> No
 def test_an_interval_may_be_nothing() -> None:
     """However many digits it has; an empty text is no interval."""
     assert [parse_interval(text) for text in ("0", "0.0", "0s", "00ms", "2s")] == [0, 0, 0, 0, 2]
-    with pytest.raises(UsageError):
+    with pytest.raises(UsageError, match="must be 0, or a time"):
         parse_interval("")
 
 

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tests import forked
 from tests.hostile import closed_port
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -48,7 +47,8 @@ class Started:
         self._log = log
         with log.open("wb") as file:
             command = [sys.executable, "-m", "sora_stats_harness", *words]
-            self._process = forked.start(command, stdout=file, stderr=file, start_new_session=True)
+            # as in life: what forks processes for tests would get the signals as well
+            self._process = subprocess.Popen(command, stdout=file, stderr=file, start_new_session=True)
 
     @property
     def said(self) -> str:

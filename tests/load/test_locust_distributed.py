@@ -16,7 +16,7 @@ from typing import Any, Final
 import pytest
 
 from sora_stats_harness.simulator.server import Simulator
-from tests import forked
+from tests import forked, hostile
 from tests.hostile import closed_port
 
 from .build import Customized, OnOtherMachines, SlowAtTheEnd, count_listings
@@ -38,6 +38,11 @@ def interrupt_workers(process: subprocess.Popen[str]) -> None:
 def terminate(process: subprocess.Popen[str]) -> None:
     """As a supervisor does: the master alone gets it."""
     process.terminate()
+
+
+def hang_up(process: subprocess.Popen[str]) -> None:
+    """As where a terminal is gone: the master gets it, and its workers must not go on."""
+    process.send_signal(signal.SIGHUP)
 
 
 def let_go(process: subprocess.Popen[str]) -> None:
@@ -149,7 +154,8 @@ def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("end", "processes"), [(let_go, 1), (interrupt, 1), (terminate, 2), (interrupt, 2), (interrupt_workers, 2)]
+    ("end", "processes"),
+    [(let_go, 1), (interrupt, 1), (terminate, 2), (hang_up, 2), (interrupt, 2), (interrupt_workers, 2)],
 )
 def test_nothing_is_lost_at_the_end(
     end: Callable[[subprocess.Popen[str]], None], processes: int, tmp_path: Path
@@ -166,6 +172,36 @@ def test_nothing_is_lost_at_the_end(
     assert (told["findings"], told["interrupted"]) == ([], end is not let_go)
     assert code == told["exit_code"]
     assert {each["reason"] for each in told["requirements"]} <= {None, "not_observed", "no_traffic"}
+
+
+def test_a_second_signal_gives_up_what_is_open(tmp_path: Path) -> None:
+    """A server that responds once and then never again would be waited for; the verdict is printed once, and is whole."""
+
+    def respond_once(talk: hostile.Talk) -> None:
+        hostile.says(hostile.response(b"[]"))(talk) if len(server.seen) == 1 else hostile.hang(talk)
+
+    command = [sys.executable, "-m", "locust", "-f", str(ROOT / "locustfiles" / "mixed.py"), "--headless", "-u", "2"]
+    command += ["--only-summary", "--sora-timeout", "10m", "--sora-output", str(tmp_path)]
+    with hostile.serve(respond_once) as server:
+        process = forked.start(
+            [*command, "--host", server.url], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        try:
+            while len(server.seen) < 3:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.send_signal(signal.SIGINT)
+            while process.poll() is None:  # a second one that comes at once counts as the same
+                process.send_signal(signal.SIGHUP)
+                time.sleep(0.2)
+            _, said = process.communicate(timeout=50)
+        finally:
+            process.kill()
+            process.wait()
+    told = json.loads((tmp_path / "verdict.json").read_text())
+    assert (process.returncode, told["interrupted"], told["findings"]) == (3, True, []), said
+    assert counts(told) == [3, 1, 0, 2]
+    assert "Traceback" not in said and said.count("(exit 3)") == 1, said
 
 
 def test_a_worker_that_dies_is_named_and_what_it_had_spooled_is_kept(tmp_path: Path) -> None:

@@ -37,7 +37,12 @@ def parse_duration(text: str) -> float:
 
 def parse_interval(text: str) -> float:
     """Read a time in seconds that may be 0."""
-    return 0.0 if re.fullmatch(r"0+(\.0+)?(us|ms|[smh]?)", text) else parse_duration(text)
+    if re.fullmatch(r"0+(\.0+)?(us|ms|[smh]?)", text):
+        return 0.0
+    try:
+        return parse_duration(text)
+    except UsageError:
+        raise UsageError(f"{text!r} must be 0, or a time: seconds, or a number with us, ms, s, m or h") from None
 
 
 def parse_choice(text: str, choices: Sequence[str]) -> str:

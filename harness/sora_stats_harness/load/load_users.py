@@ -51,4 +51,6 @@ def drain_users(
     until_s = time.monotonic() + session.timeout_s + 1
     while len(runner.user_greenlets) and (time.monotonic() < until_s or session.in_flight) and not give_up():
         gevent.sleep(POLL_S)
+    if give_up():
+        runner.user_greenlets.kill()  # their open requests end as abandoned
     session.judge.judge_pending()

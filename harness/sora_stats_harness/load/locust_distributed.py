@@ -28,6 +28,7 @@ from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRun
 from ..api.errors import HarnessError, describe_break
 from ..api.exchange import monotonic_clock_id
 from ..judge.verdict_decision import RunEnding, join_reasons
+from ..probe.interrupt import SIGNALS, handle_signals, ignore_signals
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
@@ -56,6 +57,9 @@ from .worker_results import WorkerNames, judge_workers, make_worker_result
 DRAIN_MESSAGE: Final = "sora_drain"
 """Master to worker: the test is over."""
 
+GIVE_UP: Final = "sora_give_up"
+"""What a second such message says: open requests are not waited for any more."""
+
 RESULT_MESSAGE: Final = "sora_final"
 """Worker to master: its counts, and its judge's result if it is on another machine."""
 
@@ -76,8 +80,7 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
     """Set up the role of this process."""
     # Otherwise Locust's run time would begin when its loop last updated its clock, which was before all imports.
     gevent.get_hub().loop.update_now()
-    # Python raises KeyboardInterrupt in whichever greenlet is running; Locust ends in the same way at SIGTERM.
-    gevent.signal_handler(signal.SIGINT, os.kill, os.getpid(), signal.SIGTERM)
+    environment.sora_signals = _LocustSignals(environment)
     if not isinstance(runner, WorkerRunner):
         try:
             check_locust_options(environment)
@@ -92,6 +95,47 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
         environment.sora_worker = _LocustWorker(environment, runner)
     else:
         add_web_page(environment, StandalonePageSource(environment))
+
+
+class _LocustSignals:
+    """
+    Signals to a process of Locust: the first one ends the run, and the second gives up open requests.
+
+    At SIGTERM Locust ends in order. At SIGINT Python would raise KeyboardInterrupt in whichever greenlet is running, and
+    at SIGHUP end the process, so that workers would go on. At each further SIGTERM Locust would begin to end once more.
+    """
+
+    def __init__(self, environment: Any) -> None:
+        self._environment = environment
+        self._is_first = True
+        self._gives_up = False
+        self.ended_run = False
+        """Whether the first one came while a test was running."""
+        environment.events.quit.add_listener(lambda **_: ignore_signals())  # the verdict is decided
+        for number in SIGNALS:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                gevent.signal_handler(number, self._obey_first, number)
+
+    def gives_up(self) -> bool:
+        """Whether open requests are given up."""
+        return self._gives_up
+
+    def give_up(self) -> None:
+        """Give up open requests."""
+        self._gives_up = True
+
+    def _obey_first(self, number: int) -> None:
+        if not self._is_first:
+            return
+        self._is_first = False
+        self.ended_run = is_test_running(self._environment)
+        if number != signal.SIGTERM:
+            os.kill(os.getpid(), signal.SIGTERM)
+            gevent.sleep(0)  # Locust's own handler comes first
+        handle_signals(self._obey_next)
+
+    def _obey_next(self, number: int, frame: object) -> None:
+        self.give_up()
 
 
 def start_spool(environment: Any) -> None:  # Any: locust.env.Environment
@@ -155,13 +199,16 @@ class _LocustWorker:
         self._spool = WorkerSpool(Path(folder), session.share.index, self._tests)
         session.observer = self._spool.open(session, secrets=begin_with_settings(self._environment).looked_up[1])
 
-    def _on_drain(self, **_: Any) -> None:
+    def _on_drain(self, msg: Any = None, **_: Any) -> None:
+        if msg is not None and msg.data == GIVE_UP:
+            self._environment.sora_signals.give_up()
+            return
         session = self._session
         self._stopwatch.stop()
         if session is None:
             self._runner.send_message(RESULT_MESSAGE, None)
             return
-        drain_or_break(self._runner, session)
+        drain_or_break(self._environment, session)
         session.observer = None
         trail = self._trail or SampleTrail(session.judge)
         report: WorkerResult | FailedReport
@@ -210,6 +257,7 @@ class _LocustMaster:
         self._is_interrupted = False
         self._is_over = False
         """Whether a test was stopped, and no other one has begun."""
+        self._is_ending = self._is_quitting = False
         self._send_on = runner.server.send_to_client
         runner.server.send_to_client = self._send_message
         self._go = runner.start
@@ -258,7 +306,13 @@ class _LocustMaster:
             self._send_on(msg)
 
     def _start_runner(self, *arguments: Any, **options: Any) -> Any:
-        """As `MasterRunner.start`, which considers a test running if its ramp ends after the stop."""
+        """
+        As `MasterRunner.start`, which considers a test running if its ramp ends after the stop.
+
+        No test starts while one is ending: Locust calls this to give the users of a worker that left to the others.
+        """
+        if self._is_ending:
+            return None
         if self._is_over:
             self._runner.update_state(STATE_STOPPED)
         return self._go(*arguments, **options)
@@ -274,7 +328,7 @@ class _LocustMaster:
 
     def _wait_for_workers(self, **_: Any) -> None:
         """Wait until each worker that is alive has reported."""
-        self._is_over = True
+        self._is_over = self._is_ending = True
         clients = self._runner.clients
         if self._running:
             self._is_deserted = bool(self._asked) and not any(id in clients for id in self._asked)
@@ -284,18 +338,25 @@ class _LocustMaster:
             self._runner.send_message(DRAIN_MESSAGE, None, client_id)
         heard_s = time.monotonic()
         until_s = heard_s + WORKER_RESULT_TIMEOUT_S
+        gave_up = False
         while self._awaited and (now_s := time.monotonic()) < until_s:
+            if self._environment.sora_signals.gives_up() and not gave_up:
+                gave_up = True
+                for client_id in self._awaited:
+                    self._runner.send_message(DRAIN_MESSAGE, GIVE_UP, client_id)
             if any(id in clients and clients[id].state != STATE_MISSING for id in self._awaited):
                 heard_s = now_s
             elif now_s > heard_s + MISSING_WORKER_GRACE_S:
                 break
             gevent.sleep(0.05)
-        self._running = False
+        self._running, self._is_ending = False, self._is_quitting
 
     def _on_test_stop(self, **_: Any) -> None:
+        self._is_quitting = True
         if not self._asked or self._spool is None:
             return
-        self._is_interrupted = is_test_running(self._environment) or self._is_deserted or self._asked <= self._left
+        is_ended = is_test_running(self._environment) or self._environment.sora_signals.ended_run
+        self._is_interrupted = is_ended or self._is_deserted or self._asked <= self._left
         if self._running:
             self._wait_for_workers()
         with saying_breaks(self._environment):

@@ -107,10 +107,10 @@ def saying_breaks(environment: Any) -> Iterator[None]:  # Any: as above
         add_exit_code(environment, ExitCode.BROKEN)
 
 
-def drain_or_break(runner: Any, session: LoadSession) -> None:  # Any: a Locust runner
-    """Drain the users; if that fails, what was seen is reported all the same."""
+def drain_or_break(environment: Any, session: LoadSession) -> None:  # Any: as above
+    """Drain the users, or give up at a second signal; if that fails, what was seen is reported all the same."""
     try:
-        drain_users(runner, session)
+        drain_users(environment.runner, session, environment.sora_signals.gives_up)
     except Exception as error:
         session.note_break(describe_break(error))
 
@@ -184,7 +184,7 @@ class _StandaloneRun:
 
     def _on_test_stopping(self, environment: Any, **_: Any) -> None:
         self._stopwatch.stop()
-        drain_or_break(environment.runner, self._session)
+        drain_or_break(environment, self._session)
 
     def _on_quitting(self, environment: Any, **_: Any) -> None:
         self._is_interrupted = is_test_running(environment)
