@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -55,15 +56,29 @@ settings.load_profile("fast")  # pytest loads the one of --hypothesis-profile la
 gc.disable()  # until all tests are collected, none of which is garbage
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest.Collector]]:
+    """Look for no doctests here: they are in the package."""
+    found = yield
+    return [each for each in found if type(each).__name__ != "DoctestModule"]
+
+
 def pytest_collection_finish() -> None:
     """Spare the collector what stays until the end: a look through all tests and modules takes a tenth of a second."""
     gc.freeze()
     gc.enable()
 
 
-APART: Final = (
+LAST: Final = (
     "tests/cli/test_broken_outputs.py",
     "tests/cli/test_first_contact.py",
+    "tests/project/test_docs.py",
+    "tests/simulator/test_faults_tripped.py",
+)
+"""What comes last, so that all processes are done at about the same time: many tests of a second."""
+
+APART: Final = (
+    *LAST,
     "tests/cli/test_recognise.py",
     "tests/foreign/",
     "tests/load/capacity/test_command.py",
@@ -78,9 +93,8 @@ APART: Final = (
     "tests/load/test_workers.py",
     "tests/probe/test_conform_hostile.py",
     "tests/probe/test_proxies.py",
-    "tests/project/test_docs.py",
     "tests/project/test_packaging.py",
-    "tests/simulator/test_faults_tripped.py",
+    "tests/simulator/test_strategies.py",
     "tests/testing/test_gate_file.py",
     "tests/testing/test_gate_run.py",
 )
@@ -116,4 +130,4 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for unit, folder in folders.items():
         places[unit] = seen[folder] / sizes[folder]
         seen[folder] += 1
-    items.sort(key=lambda item: places[_unit_of(item.nodeid)])
+    items.sort(key=lambda item: (item.nodeid.startswith(LAST), places[_unit_of(item.nodeid)]))

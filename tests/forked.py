@@ -36,6 +36,9 @@ from sora_stats_harness.cli import COMMANDS_ON_LOCUST
 OF_PYTHON: Final = ("PYTHON", "LC_", "LANG", "SORA_HARNESS_PURE")
 """How environment variables begin that are read while Python starts or imports."""
 
+CUSTOMIZED_BY: Final = "SORA_TESTS_CUSTOMIZED_BY"
+"""The environment variable with the file that a process runs first; on its PYTHONPATH, Python runs it by itself."""
+
 FORK, WAITPID, CLOSE, SLEEP = os.fork, os.waitpid, os.close, time.sleep
 """As they are before gevent replaces them."""
 
@@ -186,7 +189,9 @@ def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> st
     if (
         sys.platform != "linux"
         or list(command[:2]) != [sys.executable, "-m"]
-        or any(name.startswith(OF_PYTHON) for name in changed)
+        or any(
+            name.startswith(OF_PYTHON) for name in changed.keys() - ({"PYTHONPATH"} if CUSTOMIZED_BY in changed else ())
+        )
     ):
         return None
     module, word = command[2], command[3] if len(command) > 3 else ""
@@ -318,4 +323,6 @@ if __name__ == "__main__":
     if module is not None:
         if not hasattr(sys.modules[module], "__path__"):
             del sys.modules[module]  # it is run, not imported
+        if CUSTOMIZED_BY in os.environ:
+            runpy.run_path(os.environ[CUSTOMIZED_BY])
         runpy.run_module(module, run_name="__main__", alter_sys=True)

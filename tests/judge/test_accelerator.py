@@ -200,7 +200,7 @@ def test_samples_of_a_world_are_the_same(name: str) -> None:
 def test_bodies_with_edits_are_read_the_same(fresh: bool) -> None:
     """Legal, nearly legal and no JSON at all: the bodies by which the judge is held to its reference."""
     pair = Pair(DOC)
-    for seed in range(some_of(60) if fresh else 60):
+    for seed in range(some_of(60) if fresh else some_of(240)):
         made = documents.document(seed, DOC)
         if fresh:
             pair = Pair(DOC, pair.counted)
@@ -732,7 +732,7 @@ def test_cases_that_once_differed_are_read_the_same(name: str) -> None:
     fuzzing.check(fuzzing.corpus()[name], Counter())
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(some_of(240)))
 def test_drawn_cases_are_read_the_same(seed: int) -> None:
     """A little of what `make fuzz` does for long, and with sanitizers."""
     counted: Counter[str] = Counter()

@@ -93,6 +93,7 @@ def connection(server: str, *, timeout_s: float = 5.0, **settings: object) -> Ht
 
 
 _SLOWING: Final = """
+import sys
 import time
 from pathlib import Path
 
@@ -100,7 +101,8 @@ from sora_stats_harness.judge.exchange_queue import PendingExchange
 from sora_stats_harness.judge.pipeline import Judge
 
 since = Path({since!r})
-sleep = time.sleep  # before gevent replaces it by one that lets others go on
+monkey = sys.modules.get("gevent.monkey")
+sleep = monkey.get_original("time", "sleep") if monkey else time.sleep  # that of gevent lets others go on
 init, complete_in_slices = Judge.__init__, PendingExchange.complete_in_slices
 
 
@@ -120,6 +122,8 @@ def slowly(self, edition, run=None, observer=None, **options):
 def slowly_in_slices(self, response, pause, *arguments):
     def longer():
         pause()
+        if since.exists():
+            since.with_name("judging").touch()
         while since.exists() and time.time() < since.stat().st_mtime + 5.0:
             time.sleep(0.1)
 
@@ -144,7 +148,9 @@ def moved():
     return f"another machine's, for {os.getpid()}" if is_worker or os.getpid() != first else clock_id()
 
 
-exchange.monotonic_clock_id = moved
+for module in list(sys.modules.values()):
+    if getattr(module, "monotonic_clock_id", None) is clock_id:
+        module.monotonic_clock_id = moved
 """
 
 
@@ -158,9 +164,10 @@ class Customized:
     """
 
     def __init__(self, folder: Path, text: str) -> None:
-        (folder / "sitecustomize.py").write_text(text)
+        file = folder / "sitecustomize.py"
+        file.write_text(text)
         path = os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])
-        self.environment = os.environ | {"PYTHONPATH": path}
+        self.environment = os.environ | {"PYTHONPATH": path, forked.CUSTOMIZED_BY: str(file)}
         """To start them with."""
         command = [sys.executable, "-c", ""]  # Python goes on where that fails
         tried = subprocess.run(command, env=self.environment, capture_output=True, text=True, check=True)
@@ -193,6 +200,12 @@ class SlowAtTheEnd(Customized):
 
     def begin(self) -> None:
         self._since.touch()
+
+    def wait_until_judging(self, process: subprocess.Popen[str]) -> None:
+        """Until a response is judged in slices, slowly."""
+        while not self._since.with_name("judging").exists():
+            assert process.poll() is None
+            time.sleep(0.02)
 
 
 class Halved:

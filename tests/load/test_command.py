@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -22,6 +22,10 @@ from .build import SlowAtTheEnd, UntilSeen
 ROOT = Path(__file__).parents[2]
 DRILLING = ("--scenario", "drill", "--users", "2", "--interval", "0", "--duration", "3s")
 SEARCHING = ("--scenario", "drill", "--slo", "p99<50ms", "--max-rate", "100")
+
+
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Commands count them alike, and of these two that come at one moment are still two."""
 
 
 def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -455,9 +459,8 @@ def test_the_first_interrupt_waits_and_the_second_gives_up(signals: int, abandon
             while len(simulator.requests) < 3:  # one who asks who is there, and the two users
                 assert process.poll() is None
                 time.sleep(0.02)
-            for _ in range(signals):
-                process.send_signal(signal.SIGINT)
-                time.sleep(0.3)  # two signals at one moment would be one
+            for number in SIGNALS[:signals]:
+                process.send_signal(number)
             out, _ = process.communicate(timeout=30)
         finally:
             process.kill()
@@ -502,9 +505,8 @@ def test_a_server_that_never_responds_holds_nobody_up(words: tuple[str, ...], si
             while not server.seen:
                 assert process.poll() is None, process.communicate()
                 time.sleep(0.02)
-            for _ in range(signals):
-                process.send_signal(signal.SIGINT)
-                time.sleep(0.3)  # two signals at one moment would be one
+            for number in SIGNALS[:signals]:
+                process.send_signal(number)
             out, said = process.communicate(timeout=120)
         finally:
             process.kill()
@@ -536,9 +538,9 @@ def test_a_last_response_that_takes_long_to_judge_is_judged(tmp_path: Path) -> N
                     assert process.poll() is None, process.communicate()
                     time.sleep(0.02)
                 slow.begin()
-            for _ in range(2):
-                process.send_signal(signal.SIGINT)
-                time.sleep(1.5)  # by now it is being judged; and two signals at one moment would be one
+            process.send_signal(SIGNALS[0])
+            slow.wait_until_judging(process)
+            process.send_signal(SIGNALS[1])
             out, said = process.communicate(timeout=50)
         finally:
             process.kill()

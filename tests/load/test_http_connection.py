@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import select
 import socket
 import threading
 import time
@@ -137,8 +138,11 @@ REQUEST_TIMEOUT = b"HTTP/1.0 408 Request Timeout\r\nConnection: close\r\n\r\n"
     ],
     ids=["a response", "a byte", "a blank line", "a time-out", "the end"],
 )
-def test_what_comes_between_two_requests_is_never_taken_for_a_response(stray: bytes, faults: list[str]) -> None:
+def test_what_comes_between_two_requests_is_never_taken_for_a_response(
+    stray: bytes, faults: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever a server says unasked, or if it closes: the next request goes over another connection, and gets a response there."""
+    monkeypatch.setattr("sora_stats_harness.load.http_connection.MIN_IDLE_BEFORE_CHECK_NS", 0)
     numbers = itertools.count(1)
     read, strayed = threading.Event(), threading.Event()
 
@@ -156,7 +160,6 @@ def test_what_comes_between_two_requests_is_never_taken_for_a_response(stray: by
         first = client.send(clerk, listing(server.url))
         read.set()
         assert strayed.wait(10)
-        time.sleep(0.001)  # at once after a response nobody looks
         second = client.send(clerk, listing(server.url))
         client.close()
     assert [each.response.body for each in (first, second) if each.response is not None] == [b"[1]", b"[2]"]
@@ -183,7 +186,8 @@ def test_a_server_that_was_seen_to_close_unasked_is_looked_at_each_time(monkeypa
         client, traffic, clerk = counted(server.url)
         for _ in range(4):
             client.send(clerk, listing(server.url))
-            time.sleep(0.05)  # until it has closed
+            if client._socket is not None:
+                select.select([client._socket.fileno()], [], [])  # until the server has closed
         client.close()
     met = [each.error is not None and each.error.code is ErrorCode.RESET for each in clerk.ended]
     assert [[fault.code for fault in each.faults] for each in clerk.ended] == [[], ["closed_unannounced"], [], []]

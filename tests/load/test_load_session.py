@@ -59,9 +59,9 @@ def test_whoever_has_a_large_response_waits_for_its_turn_to_be_judged(session: L
 
     assert len(LARGE) > MAX_UNSLICED_BODY_BYTES
     first = gevent.spawn(sending(LARGE))
-    gevent.sleep(0.01)
+    gevent.sleep(0)  # it goes on until it waits
     second, small = gevent.spawn(sending(LARGE)), gevent.spawn(sending(SMALL))
-    gevent.sleep(0.01)
+    small.join()  # which begins last
     assert session.judge.pending_count == 2
     assert small.ready()
     assert not first.ready() and not second.ready()

@@ -52,7 +52,6 @@ def let_go(process: subprocess.Popen[str]) -> None:
 def kill_a_worker(process: subprocess.Popen[str]) -> None:
     """One of the workers is gone at once; then the run is ended."""
     os.kill(forked.workers(process)[0], signal.SIGKILL)
-    time.sleep(0.5)
     process.terminate()
 
 

@@ -17,6 +17,7 @@ from sora_stats_harness.simulator.counter_model import CounterModel
 from sora_stats_harness.simulator.field_index import FieldIndex
 from sora_stats_harness.simulator.world import SimulatedConnection, SimulatedWorld, add_connection_events
 
+from ..examples import some_of
 from .relations import Sample, broken, leaves
 
 EDITION = edition.load_edition()
@@ -47,7 +48,7 @@ def samples(
             yield connection, now_ns, connection.read_sample(now_ns, STAMP, tear_ns)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(some_of(24)))
 def test_all_relations_hold_at_random_times(seed: int) -> None:
     """Those that a server is judged by, and those that are merely true of real responses, in every sample."""
     for connection, now_ns, sample in samples(SimulatedWorld(EDITION, seed=seed), moments(seed, 25)):

@@ -181,10 +181,9 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
         give_up_s = time.monotonic() + 30
         while len(simulator.requests) < 20 and time.monotonic() < give_up_s:
             time.sleep(0.02)
-    began_s = time.monotonic()
     out, said = process.communicate(timeout=120)
-    assert time.monotonic() - began_s < 60
     told = json.loads(out)
     assert (process.returncode, told["verdict"]) == (1, "fail"), said
     assert told["reason"].startswith("http.complete is violated"), said
+    assert told["capacity"]["steps"] == []
     assert "spawn rate" not in said
