@@ -72,6 +72,8 @@ class Row:
     name: str
     replies: Sequence[Reply]
     findings: Findings
+    when_slow: Findings | None = None
+    """What is said where 100 ms went by between the requests, if that differs."""
 
 
 def body(reply: Reply, before: bytes) -> bytes:
@@ -181,7 +183,7 @@ ROWS: Final = (
     ),
     Row("a label that closes and opens again", [label(7), Reply(), label(1, 1)], set()),
     Row("a label whose counters begin again together", [label(7), label(1, 1)], set()),
-    Row("one counter of a label falls and another goes on, as if it had opened again", [label(7), label(1, 10)], set()),
+    Row("one counter of a label falls and another goes on", [label(7), label(1, 10)], MUST_FALL, when_slow=set()),
     Row(
         "101 levels",
         [Reply(edit=lambda data: data[:-1] + b', "x": ' + 101 * b"[" + 101 * b"]" + b"}")],
@@ -289,5 +291,6 @@ def test_every_way_finds_the_same(row: Row, way: Way) -> None:
     judge = Judge(DOC)
     with hostile.serve(behave) as server:
         exchanges = way(server.url, row, judge)
-    assert findings(judge) == row.findings
-    assert recorded(exchanges) == row.findings
+    found = findings(judge)
+    assert found == row.findings or found == row.when_slow
+    assert recorded(exchanges) == found

@@ -85,7 +85,7 @@ same_as = "data_channel.notify"
 
 SERVERS: Final = ("http://127.0.0.1:3001", "http://127.0.0.1:3002")
 LABELS: Final = ("notify", "#a", "#b/~")
-UNITS: Final = (1, 1_000_000, 7_000_000_000)
+UNITS: Final = (1, 1_000_000, 20_000_000, 7_000_000_000)
 """Nanoseconds in a step of time; with the last a connection is often silent for minutes."""
 
 

@@ -531,9 +531,14 @@ class _Order:
         for label in sorted(label for label in whole.labels if label.startswith("#")):
             largest = _largest(label, before, known)
             lower = [path for path in largest if path in whole.counters and whole.counters[path] < largest[path]]
-            if not lower or any(self.went_on(key, label, path, whole, before, known) for path in largest):
+            if not lower:
                 continue
             if not all(self.begins_again(path, largest[path], whole) for path in largest if largest[path] > 0):
+                sent_ns = max(_first(path, largest[path], before, known).seen.sent_ns for path in lower)
+                if whole.seen.received_ns - sent_ns < 100_000_000:
+                    continue
+                if any(self.went_on(key, label, path, whole, before, known) for path in largest):
+                    continue
                 self.doubtful[key, label] = (largest, self.open[key, label])
                 told = [self.fall(path, whole.counters[path], whole, before, known, certain=False) for path in lower]
                 self.falls |= {fall for fall in told if fall is not None}

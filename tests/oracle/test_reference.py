@@ -152,7 +152,7 @@ def test_a_label_starts_afresh_where_it_was_seen_to_be_gone(
     ]
     found = reference.falls(histories.SMALL, history)
     assert sorted((f.earlier[1], f.later[1]) for f in found) == expected
-    assert {(f.field, f.certain) for f in found} <= {("/data_channel/#*/total_one", False)}
+    assert {(f.field, f.certain) for f in found} <= {("/data_channel/#*/total_one", True)}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 import msgspec
 
 from .accelerator import find_first_holders, merge_risen_blocks
-from .messaging_channels import MESSAGING_PREFIX, MIN_BUSY_MESSAGES, LabelStart
+from .messaging_channels import MESSAGING_PREFIX, MIN_BUSY_MESSAGES, MIN_REOPENING_NS, LabelStart
 
 Counters = Sequence[int]
 """One block of a sample: counters in a fixed order, -1 for one that is absent or unusable."""
@@ -368,16 +368,17 @@ class CounterHistory(Generic[EvidenceT]):
             if most is not None and not all(map(le, most, mine)):
                 if base is not None and base.known_ns > floor and (before := base.labels.get(label)) is not None:
                     lower = _find_decreases(label, before, mine, base)
-                    if lower and not all_fall and self._may_be_reopened(label, mine, received_ns, base):
-                        if self._has_restarted(before, mine):
-                            self.reopened += 1
-                        else:
-                            falls += [replace(each, is_certain=False) for each in lower]
-                            self._doubtful_labels[label] = (before, self.label_starts[label])
-                        floors[label] = self._last_absence_ns = received_ns
-                        self._close_label(label, most)
-                        top = {other: counters for other, counters in top.items() if other != label}
-                        continue
+                    if lower and not all_fall and label.startswith(MESSAGING_PREFIX):
+                        has_restarted = self._has_restarted(before, mine)
+                        self.reopened += has_restarted
+                        if has_restarted or not self._was_open(mine, received_ns, base, lower):
+                            if not has_restarted:
+                                falls += [replace(each, is_certain=False) for each in lower]
+                                self._doubtful_labels[label] = (before, self.label_starts[label])
+                            floors[label] = self._last_absence_ns = received_ns
+                            self._close_label(label, most)
+                            top = {other: counters for other, counters in top.items() if other != label}
+                            continue
                     falls += lower
                 mine = tuple(map(max, most, mine))
                 if mine == most:
@@ -392,10 +393,18 @@ class CounterHistory(Generic[EvidenceT]):
                     self.label_starts[label] = doubt[1] if doubt and carries_on else LabelStart(received_ns, mine)
         return top
 
-    def _may_be_reopened(self, label: str, mine: Counters, received_ns: int, base: CounterMaxima[EvidenceT]) -> bool:
-        """Whether a sample, some of whose counters are smaller, may show a channel that was closed and reopened."""
+    def _was_open(
+        self,
+        mine: Counters,
+        received_ns: int,
+        base: CounterMaxima[EvidenceT],
+        lower: Sequence[CounterDecrease[EvidenceT]],
+    ) -> bool:
+        """Whether a channel, some of whose counters are smaller, can't have been closed and reopened."""
+        label = str(lower[0].block)
         start, before = self.label_starts[label], base.labels[label]
-        return label.startswith(MESSAGING_PREFIX) and not any(
+        lately = received_ns - max(each.holder.sent_ns for each in lower) < MIN_REOPENING_NS
+        return lately or any(
             start.excludes_reopening(
                 place, before[place], base.first_evidence(label, place, before[place]).sent_ns, received_ns
             )

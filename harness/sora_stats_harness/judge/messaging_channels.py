@@ -13,6 +13,9 @@ MIN_BUSY_MESSAGES: Final = 20
 
 BUSY_TIME_RATIO: Final = 10
 
+MIN_REOPENING_NS: Final = 100_000_000
+"""In less time no application closes a channel, opens it, and has used it as much as before."""
+
 
 class LabelStart(NamedTuple):
     """The first sample of a data channel that shows the channel as it still is."""

@@ -25,8 +25,8 @@ MONOTONIC: Final = Requirement(
     reason="Totals are cumulative; only responses that do not overlap in time are compared.",
     grounds="The page documents totals and counts, and those cannot fall. The application's own data channels may be closed and "
     "reopened between two responses. If all of a channel's counters began again, that is noted. If only some are smaller, "
-    "it is a MUST where the channel would have had to count at least 20 messages, and more than ever before, in a tenth of the "
-    "time; else it is INFO.",
+    "it is a MUST where less than 100 ms went by, or where the channel would have had to count at least 20 messages, and more "
+    "than ever before, in a tenth of the time; else it is INFO.",
     source=f"{DOCUMENTATION_SOURCE}: totals and counts; Herlihy and Wing 1990",
     needs=NEEDS_TIMES,
     message="{field} fell by {difference}",
