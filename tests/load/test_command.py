@@ -155,7 +155,7 @@ def test_an_slo_that_is_violated_fails_the_run(tmp_path: Path) -> None:
         (("--rate", "10", "--duration", "2s", "--scenario", "drill", "--slo", "GetStatsClient:p99<1s"), "never sends"),
         (("--rate", "10", "--duration", "5s", "--scenario", "spike", "--ramp", "2s"), "at most a fifth of the run"),
         (("--rate", "\uff11\uff10", "--duration", "2s"), "must be a rate"),
-        (("--users", "2", "--interval", "", "--duration", "2s"), "--interval: '' must be a time"),
+        (("--users", "2", "--interval", "", "--duration", "2s"), "--interval: '' must be 0, or a time"),
         (("--rate", "10", "--duration", "2s", "--seed", "2"), "for the embedded simulator"),
         (("--rate", "10", "--duration", "2s", "--weights", "everything=1"), "connection=N"),
         (("--rate", "10", "--duration", "2s", "--weights", "all=0"), "greater than 0"),
