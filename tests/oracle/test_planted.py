@@ -30,6 +30,11 @@ def test_modules_that_are_left_alone_are_there() -> None:
     assert all((code_mutants.PACKAGE / path).is_file() for path in code_mutants.LEFT_ALONE)
 
 
+def test_bugs_that_change_nothing_are_there() -> None:
+    """An entry about code that has gone explains nothing."""
+    assert planted.stale_equivalents() == []
+
+
 def test_a_few_planted_bugs_are_noticed() -> None:
     """Twelve of those about the server's clock, by the tests of clocks alone; in a process of its own."""
     files = [f"tests/judge/test_{name}.py" for name in ("server_clock", "stamp_order", "clock_checks")]
