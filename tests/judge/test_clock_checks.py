@@ -55,6 +55,21 @@ def test_a_stamp_that_overlaps_a_later_one_is_not_held_against_it() -> None:
     assert talk.findings == []
 
 
+def test_a_second_that_two_responses_have_is_not_stale() -> None:
+    """Stamps of whole seconds; a third response with the next one overlaps the later of the two."""
+    talk = Talk()
+    for sent, received, second in (
+        (10_100, 10_200, 10),
+        (10_150, 11_300, 11),
+        (10_250, 11_400, 10),
+        (11_500, 11_600, 11),
+    ):
+        whole = connection() | {"timestamp": f"{stamp(second * SECOND)[:19]}Z"}
+        talk.add(ask(), sent * MS, received * MS, whole)
+    talk.end()
+    assert talk.findings == []
+
+
 def test_a_stamp_that_is_none_is_held_against_nothing() -> None:
     """The ones before and after it still are against each other, and the checks say that they did not see all."""
     talk = polled((0, 10, 5))
