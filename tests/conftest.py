@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 from collections import Counter
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +43,10 @@ OF_THE_SHELL: Final = (
 for name in OF_THE_SHELL:
     os.environ.pop(name, None)
 os.environ["LC_ALL"] = "C.UTF-8"  # English
+
+for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    if signal.getsignal(number) is signal.SIG_IGN:  # of a shell that runs the tests in the background
+        signal.signal(number, signal.default_int_handler if number is signal.SIGINT else signal.SIG_DFL)
 
 UNEXPLAINED: Final = [each for each in Phase if each is not Phase.explain]
 """Which lines a failure depends on is traced line by line, and a test that plants a bug knows it."""
