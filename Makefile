@@ -12,7 +12,7 @@ export PYTHONDONTWRITEBYTECODE :=
 run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
 
-test: $(READY)  ## an eighth of the examples, more processes than cores: many tests wait
+test: $(READY)  ## a quarter of the examples, more processes than cores: many tests wait
 	$(BIN)/python -m pytest -n 6 --dist loadscope -q
 
 pure: $(READY)  ## the judge's tests again, without the accelerator; planted bugs are about Python either way

@@ -3,7 +3,7 @@ What holds for all tests: nobody's shell and no machine's speed decides on them.
 
 Hypothesis gives each example 200 ms unless told otherwise, which is a limit on the wall clock, and draws other examples
 each time; so here it has neither, and a run that fails is failed by what was changed. `make test` uses the profile
-`fast`, `make proof` the profile `full`, with eight times the examples.
+`fast`, `make proof` the profile `full`, with four times the examples.
 """
 
 from __future__ import annotations
@@ -52,10 +52,8 @@ UNEXPLAINED: Final = [each for each in Phase if each is not Phase.explain]
 """Which lines a failure depends on is traced line by line, and a test that plants a bug knows it."""
 
 settings.register_profile("full", deadline=None, derandomize=True, database=None, phases=UNEXPLAINED)
-settings.register_profile("fast", settings.get_profile("full"), max_examples=12)
-settings.register_profile(
-    "planted", settings.get_profile("full"), max_examples=25, phases=[Phase.explicit, Phase.generate]
-)
+settings.register_profile("fast", settings.get_profile("full"), max_examples=25)
+settings.register_profile("planted", settings.get_profile("fast"), phases=[Phase.explicit, Phase.generate])
 settings.load_profile("fast")  # pytest loads the one of --hypothesis-profile later
 
 gc.disable()  # until all tests are collected, none of which is garbage

@@ -1,4 +1,4 @@
-"""How many examples a test tries: all of them in `make proof`, an eighth in `make test`."""
+"""How many examples a test tries: all of them in `make proof`, a quarter in `make test`."""
 
 from __future__ import annotations
 

@@ -84,8 +84,8 @@ def test_a_counter_that_fell_once_is_not_rerun_away(
 WAYS_OUT: Final = {
     "skip": ("", "pytest.skip('not today')"),
     "xfail": ("", "pytest.xfail('known')"),
-    "the mark xfail": ("@pytest.mark.xfail(reason='known')", ""),
-    "the strict mark xfail": ("@pytest.mark.xfail(reason='known', strict=True)", ""),
+    "the mark xfail": ("@pytest.mark.xfail(reason='known')", ""),  # text of a test that is run to see what it does
+    "the strict mark xfail": ("@pytest.mark.xfail(reason='known', strict=True)", ""),  # and of another one
     "unittest's skip": ("", "raise __import__('unittest').SkipTest('not today')"),
 }
 

@@ -50,10 +50,10 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
     assert found["limited_by"] == "a finding: counter.monotonic"
     low, high = found["interval"]
-    assert low < 25
-    # on a busy machine a step may fail for other reasons as well
+    assert low < 22.5  # halfway between 20 and 25 a step may pass, which is sent at 22.4/s on average
+    # a busy machine may fail that step by a backlog as well
     reasons = {step["reason"] for step in found["steps"] if step["rate"] == high and step["outcome"] == "failed"}
-    assert "a finding: counter.monotonic" in reasons
+    assert "a finding: counter.monotonic" in reasons <= {"a finding: counter.monotonic", "backlog"}
 
 
 def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
