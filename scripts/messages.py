@@ -60,7 +60,7 @@ _MESSAGE: Final = re.compile(r"[A-Za-z}%)\]'\"…>][,;:.]? +(?=\S)")
 _SOURCED: Final = re.compile(r"\{(\w+)(:n|:count)?\0([0-9a-f]*)\}")
 _WORDS: Final = re.compile(r"[A-Za-z]{2}")
 _CODE: Final = re.compile(
-    r"^sora-harness [a-z-]+( |$)|^RFC [\dRFCand ,.;]+$|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|^[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$"
+    r"^sora-harness [a-z-]+( |$)|^RFC [\dRFCand ,.;]+$|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|^[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$|_WAY|[\w}*] (==|<=) \w+\.|\.total_\w+ \+ "
 )
 
 

@@ -18,7 +18,7 @@ import msgspec
 
 from ..edition_decoder import CounterBlock, Counters
 from ..requirement import Requirement
-from .relation_table import RELATION_TEMPLATES, Operator
+from .relation_table import RELATION_TEMPLATES, RelationTerm
 
 Blocks = Sequence[Counters | None]
 Path = tuple[str, ...]
@@ -31,7 +31,7 @@ class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison, resolved against an edition."""
 
     requirement: Requirement
-    operator: Operator
+    operator: str
     left: tuple[WeightedCounter, ...]
     right: tuple[WeightedCounter, ...]
     unless: tuple[WeightedCounter, ...]
@@ -118,38 +118,41 @@ def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation,
     }
     rows: list[ResolvedRelation] = []
     for relation in RELATION_TEMPLATES:
-        lefts = [_expand_path(path, places, relation.but) for path in relation.left]
-        right = [place for path in relation.right for place in _expand_path(path, places, ())]
-        unless = [place for path in relation.unless for place in _expand_path(path, places, ())]
-        if not all(lefts) or not all(_expand_path(path, places, ()) for path in relation.right + relation.unless):
+        left, right, unless = (
+            [(term.factor, _expand_term(term, places)) for term in side]
+            for side in (relation.left, relation.right, relation.unless)
+        )
+        if not all(found for _, found in (*left, *right, *unless)):
             continue
-        scales = relation.scale or (1,) * len(lefts)
-        terms = [(scale, place) for scale, found in zip(scales, lefts, strict=True) for place in found]
+        terms, others, excuses = (
+            [(factor, place) for factor, found in side for place in found] for side in (left, right, unless)
+        )
         rows += [
             ResolvedRelation(
                 requirement=relation.requirement,
                 operator=relation.operator,
-                left=tuple((scale, *places[place]) for scale, place in group),
-                right=tuple((1, *places[place]) for place in right),
-                unless=tuple((1, *places[place]) for place in unless),
+                left=tuple((factor, *places[place]) for factor, place in group),
+                right=tuple((factor, *places[place]) for factor, place in others),
+                unless=tuple((factor, *places[place]) for factor, place in excuses),
                 field=group[0][1],
-                counters=(*(place for _, place in group), *right, *unless),
-                text=f"{_describe_terms(group)} {relation.operator} {_describe_terms([(1, place) for place in right])}",
+                counters=tuple(place for _, place in (*group, *others, *excuses)),
+                text=f"{_describe_terms(group)} {relation.operator} {_describe_terms(others)}",
             )
             for group in ([[term] for term in terms] if relation.each else [terms])
         ]
     return tuple(rows)
 
 
-def _expand_path(path: str, places: dict[Path, tuple[int, int]], but: tuple[str, ...]) -> list[Path]:
-    parts = tuple(path.split("."))
-    if not path.endswith("*"):
-        return [parts] if parts in places else []
-    stem = parts[-1][:-1]
+def _expand_term(term: RelationTerm, places: Collection[Path]) -> list[Path]:
+    """The counters that a term stands for, in the edition's order."""
+    group, name = term.path[:-1], term.path[-1]
+    if not name.endswith("*"):
+        return [term.path] if term.path in places else []
+    stem = name[:-1]
     return [
         place
         for place in places
-        if place[:-1] == parts[:-1] and place[-1].startswith(stem) and ".".join(place) not in but
+        if place[:-1] == group and place[-1].startswith(stem) and place[-1] != f"{stem}{term.but}"
     ]
 
 
