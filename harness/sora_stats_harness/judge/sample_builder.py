@@ -192,10 +192,7 @@ class SampleBuilder:
             bundle_id=bundle_id,
             connection_id=connection_id,
             blocks=blocks,
-            labels={},
-            configuration={},
             level=level,
-            deviations=[],
         )
         if self._relaxed or self._partial or self._extra(value):
             self._judge_lenient_places(value, sample)
@@ -270,19 +267,7 @@ class SampleBuilder:
 
     def _take_partial_struct(self, value: Json, index: int | None) -> Sample:
         """As `from_struct`, for a connection without some group."""
-        sample = Sample(
-            index=index,
-            timestamp=None,
-            channel_id=None,
-            client_id=None,
-            bundle_id=None,
-            connection_id=None,
-            blocks=[None] * len(self.codec.blocks),
-            labels={},
-            configuration={},
-            level=None,
-            deviations=[],
-        )
+        sample = Sample(index=index, blocks=[None] * len(self.codec.blocks))
         for name, text in zip(CONNECTION_TEXTS, self._root(value), strict=False):
             setattr(sample, name, text if isinstance(text, str) else None)
         self._take_group(self.codec.plan, value, sample)

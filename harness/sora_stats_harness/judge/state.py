@@ -9,6 +9,7 @@ from ..api.exchange import Target
 from .availability import ServerAvailability
 from .check import MemoryT
 from .connection_state import ConnectionState
+from .counter_history import CounterHistory
 from .requirement import Requirement
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class State:
     def add_connection(self, connection_id: str) -> ConnectionState:
         """Add a connection."""
         made = self.connections[connection_id] = ConnectionState(
-            len(self._decoder.blocks), self._decoder.label_messages
+            CounterHistory(len(self._decoder.blocks), self._decoder.label_messages)
         )
         return made
 

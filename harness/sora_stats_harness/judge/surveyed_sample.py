@@ -37,9 +37,6 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
             else tuple(sound.counter(group, (*block.path, field.name)) for field in block.counters)
             for block in codec.blocks
         ],
-        labels={},
-        configuration={},
-        level=None,
         deviations=deviations,
         absent=frozenset(_find_absent(codec, sound, deviations)),
     )
