@@ -9,6 +9,9 @@ from enum import Enum
 ANY_LABEL = "#*"
 """Stands for every messaging label: in paths, tables and schemas."""
 
+FieldPath = tuple[str, ...]
+"""Keys from the connection to a field or group; an edition's own paths have `#*` for any messaging label."""
+
 
 class FieldKind(Enum):
     """How a field's value may change from one sample to the next."""

@@ -9,15 +9,13 @@ from typing import Any
 
 from msgspec import UNSET
 
-from ..api.edition import Edition, FieldKind, FieldPresence
+from ..api.edition import Edition, FieldKind, FieldPath, FieldPresence
 from ..api.edition_rules import LABELS_GROUP
 from .connection_state import ConnectionState
 from .edition_decoder import EditionDecoder
 from .sample import Sample
 from .state import State
 from .verdict import CoverageSummary
-
-Path = tuple[str, ...]
 
 
 class CoverageTracker:
@@ -31,9 +29,9 @@ class CoverageTracker:
             for field in edition.fields
             if field.path[:1] != (LABELS_GROUP,) and field.presence is not FieldPresence.CONDITIONAL
         ]
-        self._fields: set[Path] = set()
-        self._grown: set[Path] = set()
-        self.known_absences: set[frozenset[Path]] = set()
+        self._fields: set[FieldPath] = set()
+        self._grown: set[FieldPath] = set()
+        self.known_absences: set[frozenset[FieldPath]] = set()
         """The sets of absent paths that were noted already."""
 
     def add_labels(self, sample: Sample, connection: ConnectionState) -> None:
@@ -53,7 +51,7 @@ class CoverageTracker:
             path for path in self._plain if not any(path[:depth] in absent for depth in range(1, len(path) + 1))
         )
 
-    def add_label(self, path: Path, others: Sequence[Any]) -> None:  # Any: leaves of any type
+    def add_label(self, path: FieldPath, others: Sequence[Any]) -> None:  # Any: leaves of any type
         """Take in a label: its counters, and those of its other leaves that are there."""
         self._fields.update((*path, field.name) for field in self._codec.label_counters)
         self._fields.update(
@@ -66,9 +64,9 @@ class CoverageTracker:
         """Add the connection's counters that are larger than when they were first seen."""
         self._grown |= self._find_grown_counters(subject)
 
-    def _find_grown_counters(self, subject: ConnectionState) -> set[Path]:
+    def _find_grown_counters(self, subject: ConnectionState) -> set[FieldPath]:
         lineage = subject.counter_history
-        grown: set[Path] = set()
+        grown: set[FieldPath] = set()
         for block, first, last in zip(self._codec.blocks, lineage.first, lineage.current_maxima.blocks, strict=True):
             if first is None or last is None or first is last:
                 continue
@@ -84,7 +82,7 @@ class CoverageTracker:
             self._add_grown_label(grown, label, grew)
         return grown
 
-    def _add_grown_label(self, grown: set[Path], label: str, grew: Sequence[bool]) -> None:
+    def _add_grown_label(self, grown: set[FieldPath], label: str, grew: Sequence[bool]) -> None:
         path = self._codec.path_of_known_label(label)
         grown.update(
             (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved

@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
+from ..api.edition import FieldPath
 from ..api.exchange import Excerpt
 from .edition_decoder import Counters
 from .shape_deviations import ShapeDeviation
-
-Path = tuple[str, ...]
 
 
 class Sample(msgspec.Struct, gc=False):
@@ -38,7 +37,7 @@ class Sample(msgspec.Struct, gc=False):
     stamp_ns: int | None = None
     index: int | None = None
     deviations: list[ShapeDeviation] = []
-    absent: frozenset[Path] = frozenset()
+    absent: frozenset[FieldPath] = frozenset()
     """Paths of absent documented groups and leaves, except labels."""
 
 

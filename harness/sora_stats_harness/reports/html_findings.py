@@ -7,8 +7,7 @@ from typing import Final
 
 from ..api.exchange import Exchange
 from ..api.language import translate
-from ..judge.incident import Incident
-from ..judge.verdict import FindingEntry, Verdict
+from ..judge.verdict import FindingEntry, Incident, Verdict
 from . import incident_summary, summary
 from .html_components import breakable_text, code_text, data_table, folded_details, small_note, status_badge, table_row
 from .html_elements import HtmlContent, SafeHtml, html_element

@@ -13,6 +13,7 @@ from ..edition import (
     FieldDefinition,
     FieldGroup,
     FieldKind,
+    FieldPath,
     FieldPresence,
     FieldType,
     load_edition,
@@ -20,7 +21,7 @@ from ..edition import (
 )
 from .example_response import ExampleComparison
 from .field_inference import DATA_CHANNEL, infer_field
-from .field_tree import ListedField, Path
+from .field_tree import ListedField
 
 INFERRED_NOTE: Final = "kind and unit inferred from the name"
 GUESSED_NOTE: Final = "type, kind and unit guessed, since the name says nothing about them"
@@ -54,7 +55,7 @@ def write_edition(listed: ListedField, comparison: ExampleComparison | None, *, 
     return "\n".join(lines) + "\n"
 
 
-def _write_group(group: ListedField, types: Mapping[Path, FieldType]) -> Iterator[str]:
+def _write_group(group: ListedField, types: Mapping[FieldPath, FieldType]) -> Iterator[str]:
     table = ".".join(f"groups.{_toml_key(part)}" for part in group.path)
     known = _known_groups().get(group.path)
     keys = []
@@ -76,7 +77,7 @@ def _write_group(group: ListedField, types: Mapping[Path, FieldType]) -> Iterato
             yield from _write_group(child, types)
 
 
-def _field_entries(path: Path, types: Mapping[Path, FieldType]) -> Iterator[str]:
+def _field_entries(path: FieldPath, types: Mapping[FieldPath, FieldType]) -> Iterator[str]:
     """The keys and values of one field, from a known edition or inferred."""
     rule = known_fields().get(path)
     guess = rule if rule is not None else infer_field(path, types.get(path))
@@ -99,12 +100,12 @@ def _field_entries(path: Path, types: Mapping[Path, FieldType]) -> Iterator[str]
     yield f"description = {_toml_string(description)}"
 
 
-def _field_description(path: Path, *, by_name: bool) -> str:
+def _field_description(path: FieldPath, *, by_name: bool) -> str:
     words = path[-1].replace("_", " ").strip() or path[-1]
     return f"{words[:1].upper()}{words[1:]} ({INFERRED_NOTE if by_name else GUESSED_NOTE})."
 
 
-def _write_undocumented(path: Path, type_: FieldType, origin: str) -> Iterator[str]:
+def _write_undocumented(path: FieldPath, type_: FieldType, origin: str) -> Iterator[str]:
     """The entry of a field that only the example has; nothing if its path cannot be written with dots."""
     if any("." in part or not part.strip() or not part.isprintable() for part in path):
         return
@@ -128,13 +129,13 @@ def _shipped_editions() -> tuple[Edition, ...]:
 
 
 @cache
-def known_fields() -> dict[Path, FieldDefinition]:
+def known_fields() -> dict[FieldPath, FieldDefinition]:
     """The fields that an edition of this package has, each as in the newest."""
     return {field.path: field for edition in _shipped_editions() for field in edition.fields}
 
 
 @cache
-def _known_groups() -> dict[Path, FieldGroup]:
+def _known_groups() -> dict[FieldPath, FieldGroup]:
     return {group.path: group for edition in _shipped_editions() for group in edition.root.walk_groups()}
 
 

@@ -11,9 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ..edition import FieldKind, FieldType, FieldUnit
-
-Path = tuple[str, ...]
+from ..edition import FieldKind, FieldPath, FieldType, FieldUnit
 
 DATA_CHANNEL: Final = "data_channel"
 CONGESTION_CONTROL: Final = "cc"
@@ -64,7 +62,7 @@ _FIELDS_BY_NAME: Final = {
 }
 
 
-def infer_field(path: Path, seen: FieldType | None = None) -> InferredField:
+def infer_field(path: FieldPath, seen: FieldType | None = None) -> InferredField:
     """
     Infer a field's rules from its path.
 

@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition
+from ...api.edition_rules import edition_path
 from ..check import Check, Observed, Stage, Violation
-from ..field_paths import edition_path
 from ..requirement import NEEDS_BYTES, Level, Requirement
 from ..value_text import format_value
 from .framing import describe_body_fault, has_fault

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import ALL, CONNECTION, Target
 from ..check import Check, Observed, Stage, Violation
-from ..incident import ListingChanges
 from ..node_presence import ConnectionAbsence, NodePresence
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 from ..unlisted_connections import FoundConnections
+from ..verdict import JudgeResult, ListingChanges
 from .cluster import UNION
 from .not_found import describe_refusal, is_accepted_not_found
 
 if TYPE_CHECKING:
     from ..evidence import EvidenceExchange
     from ..state import State
-    from ..verdict import JudgeResult
 
 PRESENT: Final = Requirement(
     id="identity.present",

@@ -16,13 +16,12 @@ from functools import lru_cache
 
 import msgspec
 
+from ...api.edition import FieldPath
 from ..edition_decoder import CounterBlock, Counters
 from ..requirement import Requirement
 from .relation_table import RELATION_TEMPLATES, RelationTerm
 
 Blocks = Sequence[Counters | None]
-Path = tuple[str, ...]
-
 WeightedCounter = tuple[int, int, int]
 """Factor, block, counter."""
 
@@ -35,9 +34,9 @@ class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     left: tuple[WeightedCounter, ...]
     right: tuple[WeightedCounter, ...]
     unless: tuple[WeightedCounter, ...]
-    field: Path
+    field: FieldPath
     text: str
-    counters: tuple[Path, ...]
+    counters: tuple[FieldPath, ...]
     """Every counter in it."""
 
     def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
@@ -143,7 +142,7 @@ def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation,
     return tuple(rows)
 
 
-def _expand_term(term: RelationTerm, places: Collection[Path]) -> list[Path]:
+def _expand_term(term: RelationTerm, places: Collection[FieldPath]) -> list[FieldPath]:
     """The counters that a term stands for, in the edition's order."""
     group, name = term.path[:-1], term.path[-1]
     if not name.endswith("*"):
@@ -156,7 +155,7 @@ def _expand_term(term: RelationTerm, places: Collection[Path]) -> list[Path]:
     ]
 
 
-def _describe_terms(terms: Sequence[tuple[int, Path]]) -> str:
+def _describe_terms(terms: Sequence[tuple[int, FieldPath]]) -> str:
     shown = [f"{scale} x {'.'.join(path)}" if scale != 1 else ".".join(path) for scale, path in terms[:3]]
     more = [f"{len(terms) - 3} more"] if len(terms) > 3 else []
     return " + ".join(shown + more)
