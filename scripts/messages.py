@@ -40,6 +40,7 @@ WORDED: Final = {"title", "columns", "label", "note", "warning", "summary", "adv
 
 IN_ENGLISH: Final = {
     "api/edition_import/edition_writer.py",  # an edition's file
+    "api/edition_import/field_inference.py",
     "api/edition_schemas.py",
     "load/locust_web_page.py",  # Locust's page is in English
     "load/prometheus_metrics.py",
