@@ -48,6 +48,21 @@ class TargetCounts:
         """How many bodies were read."""
         return self.accepted - self.withheld
 
+    @property
+    def bodies_by_http(self) -> int:
+        """Those of them that came by HTTP, or from a file."""
+        return self.bodies - self.without_http
+
+    @property
+    def searched_bodies(self) -> int:
+        """Those that were searched for repeated keys."""
+        return self.bodies - self.unsearched_bodies
+
+    @property
+    def comparable_channels(self) -> int:
+        """How many samples with data channels had one before to compare with, at most."""
+        return min(self.comparable_samples, self.labelled_samples)
+
 
 class ExchangeCounts:
     """Counts for the verdict's coverage, and what kind of subject the responses come from."""

@@ -94,7 +94,7 @@ class Judge:
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
         context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)
-        self._runner = CheckRunner((*make_standard_checks(context), *checks), self._findings)
+        self._runner = CheckRunner((*make_standard_checks(context), *checks), self._findings, self._counts)
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(

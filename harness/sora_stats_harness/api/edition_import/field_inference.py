@@ -8,6 +8,7 @@ edition demands as little of it as it can.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from ..edition import FieldDefinition, FieldKind, FieldPath, FieldPresence, FieldType, FieldUnit
@@ -52,8 +53,8 @@ def infer_field(path: FieldPath, seen: FieldType | None = None) -> FieldDefiniti
         return _field(path, FieldType.INTEGER, FieldKind.COUNTER, unit or FieldUnit.COUNT, minimum=0)
     if in_channel and name.startswith("max_"):
         unit = FieldUnit.MS if name.endswith("_time") else FieldUnit.COUNT
-        limits = {"minimum": 0, "maximum": _MAX_INFERRED_VALUE, "presence": FieldPresence.CONDITIONAL}
-        return _field(path, FieldType.INTEGER, FieldKind.CONFIGURATION, unit, **limits)
+        made = _field(path, FieldType.INTEGER, FieldKind.CONFIGURATION, unit, minimum=0, maximum=_MAX_INFERRED_VALUE)
+        return replace(made, presence=FieldPresence.CONDITIONAL)
     if in_channel and name in _CHANNEL_TYPES:
         values = _DIRECTIONS if name == "direction" else None
         return _field(path, _CHANNEL_TYPES[name], FieldKind.CONFIGURATION, values=values)
@@ -69,7 +70,7 @@ def infer_field(path: FieldPath, seen: FieldType | None = None) -> FieldDefiniti
         return _field(path, FieldType.INTEGER, FieldKind.GAUGE, unit or FieldUnit.NONE)
     kind = FieldKind.CONFIGURATION if in_channel else FieldKind.GAUGE
     likely = FieldType.STRING if in_channel or len(path) == 1 else FieldType.INTEGER
-    return _field(path, seen or likely, kind, description=describe_inferred(path, GUESSED_NOTE))
+    return replace(_field(path, seen or likely, kind), description=describe_inferred(path, GUESSED_NOTE))
 
 
 def describe_inferred(path: FieldPath, note: str) -> str:
@@ -83,10 +84,13 @@ def _field(
     type_: FieldType,
     kind: FieldKind,
     unit: FieldUnit = FieldUnit.NONE,
-    **more: Any,  # Any: values of a FieldDefinition
+    **limits: Any,  # Any: values of a FieldDefinition
 ) -> FieldDefinition:
-    given = {"presence": FieldPresence.ALWAYS, "description": describe_inferred(path, INFERRED_NOTE)} | more
-    return FieldDefinition(path=path, type=type_, kind=kind, unit=unit, **given)
+    description = describe_inferred(path, INFERRED_NOTE)
+    presence = FieldPresence.ALWAYS
+    return FieldDefinition(
+        path=path, type=type_, kind=kind, unit=unit, presence=presence, description=description, **limits
+    )
 
 
 def _infer_unit(name: str) -> FieldUnit | None:

@@ -49,7 +49,6 @@ class ClusterCheck(Check):
     stage = Stage.CLUSTER
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a listing with those of the other nodes."""
         exchange, body = seen.evidence, seen.body
         request = exchange.request
         if body is None or body.fault is not None or request.target is not Target.ALL:

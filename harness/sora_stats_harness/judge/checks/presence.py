@@ -69,7 +69,6 @@ class PresenceCheck(Check):
     stage = Stage.PRESENCE
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Note which connections were found, and which were not."""
         exchange, body = seen.exchange, seen.body
         request = exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)

@@ -210,7 +210,6 @@ class WrongRequestCheck(Check):
     stage = Stage.WRONG_REQUESTS
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge a response to a wrong request."""
         checked, found = check_probe_response(seen.exchange)
         for requirement in checked:
             state.count(requirement)
