@@ -28,7 +28,6 @@ from .field_definitions import (
     FieldProvenance,
     FieldType,
     FieldUnit,
-    escape_json_pointer,
     make_json_pointer,
     split_json_pointer,
 )
@@ -47,7 +46,6 @@ __all__ = [
     "FieldProvenance",
     "FieldType",
     "FieldUnit",
-    "escape_json_pointer",
     "load_edition",
     "make_json_pointer",
     "parse_edition",

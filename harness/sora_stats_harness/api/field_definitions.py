@@ -165,14 +165,9 @@ class Edition:
         return tuple(field for field in self.fields if field.kind is FieldKind.COUNTER)
 
 
-def escape_json_pointer(key: str) -> str:
-    """Escape one key for a JSON Pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
 def make_json_pointer(path: tuple[str | int, ...]) -> str:
     """Join keys and indices into a JSON Pointer (RFC 6901); the empty path is the whole document."""
-    return "".join("/" + escape_json_pointer(str(key)) for key in path)
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)
 
 
 def split_json_pointer(pointer: str) -> tuple[str, ...]:

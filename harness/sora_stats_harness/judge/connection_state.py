@@ -40,8 +40,6 @@ class TimestampOrderViolation(msgspec.Struct, frozen=True, kw_only=True, gc=Fals
 
     early: StampedSample
     late: StampedSample
-    index: int | None
-    """The index of the sample with the later stamp in its response."""
 
 
 @dataclass(slots=True, eq=False)  # setting an attribute of one of msgspec's takes ten times as long

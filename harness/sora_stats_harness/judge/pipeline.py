@@ -27,7 +27,7 @@ from .findings import FindingAggregator
 from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .sample_reader import SampleReader
 from .stage_walk import StageTools, StageWalk
-from .standard_checks import CheckContext, make_standard_checks
+from .standard_checks import STANDARD_CHECKS, CheckContext
 from .state import LastSample, State
 from .verdict import JudgeResult, SubjectKind
 
@@ -94,7 +94,9 @@ class Judge:
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
         context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)
-        self._runner = CheckRunner((*make_standard_checks(context), *checks), self._findings, self._counts)
+        self._runner = CheckRunner(
+            (*(make(context) for make in STANDARD_CHECKS.values()), *checks), self._findings, self._counts
+        )
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(

@@ -195,7 +195,8 @@ class SampleBuilder:
             level=level,
         )
         if self._relaxed or self._partial or self._extra(value):
-            self._judge_lenient_places(value, sample)
+            for leeway in self._leeways:
+                self._judge_lenient_place(leeway, bytes(leeway.loose.get(value)), sample)
             self._check_strings(sample)
         else:
             stamp_ns = sample.stamp_ns = stamp.parse_timestamp_ns(timestamp)
@@ -215,10 +216,6 @@ class SampleBuilder:
             else:
                 take_labels(self.codec, self._usual_labels, labels, sample)
         return sample
-
-    def _judge_lenient_places(self, value: Json, sample: Sample) -> None:
-        for leeway in self._leeways:
-            self._judge_lenient_place(leeway, bytes(leeway.loose.get(value)), sample)
 
     def _judge_lenient_place(self, leeway: LenientPlace, text: bytes, sample: Sample) -> None:
         """Judge one raw value, and put it where it belongs if it is valid."""

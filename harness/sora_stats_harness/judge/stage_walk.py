@@ -265,7 +265,8 @@ class StageWalk:
         sent_ns = exchange.sent_ns
         connection = state.connections.get(seen.connection_id)
         if connection is None:
-            connection = self._begin_connection(seen.connection_id, state)
+            self._counts.add_connection(seen.connection_id, returned=seen.connection_id in state.expired)
+            connection = state.add_connection(seen.connection_id)
         seen.connection = connection
         history = connection.counter_history
         newest = history.versions[-1]
@@ -303,10 +304,6 @@ class StageWalk:
         self._coverage.add_labels(sample, seen.connection)
         self._ask(self._new_connection, seen, state)
         self._ask(self._timeless, seen, state)
-
-    def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
-        self._counts.add_connection(connection_id, returned=connection_id in state.expired)
-        return state.add_connection(connection_id)
 
     def settle_leaving(self, state: State) -> None:
         """Decide what is pending for connections that have left."""

@@ -59,8 +59,3 @@ STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
     ClusterCheck: lambda context: ClusterCheck(),
 }
 """Each check with the function that makes it for a judge."""
-
-
-def make_standard_checks(context: CheckContext) -> tuple[Check, ...]:
-    """Make a set of checks for one judge."""
-    return tuple(make(context) for make in STANDARD_CHECKS.values())

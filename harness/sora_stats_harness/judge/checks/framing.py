@@ -79,7 +79,7 @@ UNUSUAL: Final = Requirement(
     checked_in="complete",
 )
 
-MINUNANNOUNCED_CLOSES: Final = 3
+MIN_UNANNOUNCED_CLOSES: Final = 3
 """Up to so many connections may be closed without notice: a request may meet an idle time-out by chance."""
 
 MIN_UNANNOUNCED_SHARE: Final = 0.01
@@ -159,7 +159,7 @@ class FramingCheck(Check):
         """Whether connections are closed without notice too often for chance."""
         self._unannounced_closes += 1
         share = self._counts.complete * MIN_UNANNOUNCED_SHARE
-        return self._unannounced_closes >= max(MINUNANNOUNCED_CLOSES, share)
+        return self._unannounced_closes >= max(MIN_UNANNOUNCED_CLOSES, share)
 
 
 def requirement_of_fault(code: str) -> tuple[Requirement, Level] | None:

@@ -135,8 +135,15 @@ class HeadCheck(Check):
         if length is not None and not _is_right_length(response, length):
             found.append(make_length_violation(seen.exchange, str(response.body_length), length[:40]))
         if not _is_json_label(label):
-            actual = label[:200] if label is not None else "no Content-Type"
-            found.append(_wrong_type(seen.exchange, actual))
+            found.append(
+                Violation(
+                    requirement=CONTENT_TYPE,
+                    exchange=seen.exchange,
+                    expected="application/json",
+                    actual=label[:200] if label is not None else "no Content-Type",
+                    fault="content type",
+                )
+            )
         return found
 
     def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
@@ -153,16 +160,6 @@ class HeadCheck(Check):
                 facts={"status": str(status)},
             ),
         )
-
-
-def _wrong_type(exchange: Exchange, actual: str) -> Violation:
-    return Violation(
-        requirement=CONTENT_TYPE,
-        exchange=exchange,
-        expected="application/json",
-        actual=actual,
-        fault="content type",
-    )
 
 
 def _is_right_length(response: Response, length: str) -> bool:

@@ -12,7 +12,6 @@ The relations themselves are data, in `relation_table`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import lru_cache
 
 import msgspec
 
@@ -202,14 +201,11 @@ class RelationFilter:
                             return True
                         break
         except TypeError:
-            return any(True for _ in self._evaluate_all(blocks))
+            return any(True for _ in self.violated_relations(blocks))
         return False
 
-    def violated_relations(self, blocks: Blocks) -> list[ResolvedRelation]:
+    def violated_relations(self, blocks: Blocks) -> Iterator[ResolvedRelation]:
         """The rows that do not hold in a sample by itself."""
-        return list(self._evaluate_all(blocks))
-
-    def _evaluate_all(self, blocks: Blocks) -> Iterator[ResolvedRelation]:
         for look, rows in self._parts:
             try:
                 if not look(blocks):
@@ -217,12 +213,6 @@ class RelationFilter:
             except TypeError:  # a block is absent: the relation doesn't apply
                 continue
             yield from (row for row in rows if row.is_violated(blocks))
-
-
-@lru_cache(8)
-def compile_relations(rows: tuple[ResolvedRelation, ...]) -> RelationFilter:
-    """The filter of some rows, cached: each test makes a judge, and compiling takes as long as one request."""
-    return RelationFilter(rows)
 
 
 def _needed_counters(rows: Sequence[ResolvedRelation]) -> tuple[int, ...]:
