@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from random import Random
 from typing import Any, Final, Literal
 
@@ -52,6 +52,9 @@ _ALWAYS_ZERO_COUNTERS: Final = {"rtp.total_received_srtp_invalid"} | {
     f"packet_loss_simulator.total_dropped_{way}_rtp" for way in ("received", "sent")
 }
 """Counters that are 0 in every base, so that packets are exactly the sum of their kinds."""
+
+MAX_KEPT_IDS: Final = 4096
+"""How many ids of `make_connection_id` are kept."""
 
 LEGAL_TEXTS: Final = (
     *("sora", "", " ", "日本語", '"quoted"', "back\\slash", "a/b~c", "<script>alert(1)</script>", "=cmd()"),
@@ -110,6 +113,7 @@ def make_connection(
     return GeneratedConnection(base, changes or {}, nest_leaves(leaves), without)
 
 
+@lru_cache(MAX_KEPT_IDS)
 def make_connection_id(number: int) -> str:
     """A connection_id that belongs to a number."""
     return draw_connection_id(Random(number))
