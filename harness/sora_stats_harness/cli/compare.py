@@ -35,7 +35,7 @@ def run(arguments: Arguments) -> int:
     """
     from ..api.project_config import read_config
     from ..probe.run_settings import resolve_setting
-    from ..reports.comparison_page import COMPARISON_RENDERERS
+    from ..reports.comparison_formats import COMPARISON_RENDERERS
     from ..reports.comparison_result import ComparisonPolicy
     from ..reports.run_comparison import compare_runs
     from ..reports.verdict_files import read_runs

@@ -50,15 +50,15 @@ def schema_files(editions: list[Edition]) -> dict[str, str]:
     from ..api import project_config as config
     from ..judge.requirements import REQUIREMENTS
     from ..recording import format as lines
-    from ..reports import comparison_schema, verdict_schema
+    from ..reports import report_schemas
 
     texts = {
         f"{edition.name}/{name}": schemas.render_schema(schema)
         for edition in editions
         for name, schema in schemas.all_schemas(edition).items()
     }
-    texts["verdict.json"] = schemas.render_schema(verdict_schema.verdict_schema())
-    texts["comparison.json"] = schemas.render_schema(comparison_schema.comparison_schema())
+    texts["verdict.json"] = schemas.render_schema(report_schemas.verdict_schema())
+    texts["comparison.json"] = schemas.render_schema(report_schemas.comparison_schema())
     texts["config.json"] = schemas.render_schema(config.config_schema(REQUIREMENTS))
     texts["recording.json"] = schemas.render_schema(lines.recording_schema())
     return texts

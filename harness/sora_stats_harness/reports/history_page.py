@@ -11,17 +11,20 @@ from urllib.parse import quote
 
 from . import charts, summary
 from .comparison_result import FindingChange
-from .html_components import (
+from .html_elements import (
+    HtmlContent,
     PageSection,
+    SafeHtml,
     code_text,
     data_table,
+    html_document,
+    html_element,
     page_sections,
     page_style,
     small_note,
     status_badge,
     table_row,
 )
-from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import NO_CHARTS_NOTE
 from .latency_comparison import describe_load
 from .load_tables import response_times

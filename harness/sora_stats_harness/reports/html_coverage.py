@@ -10,8 +10,17 @@ from ..api import edition as editions
 from ..api.edition import Edition, FieldDefinition, FieldKind
 from ..judge.verdict import Verdict
 from . import summary
-from .html_components import code_text, data_table, definition_list, folded_details, small_note, table_row
-from .html_elements import HtmlContent, SafeHtml, html_element
+from .html_elements import (
+    HtmlContent,
+    SafeHtml,
+    code_text,
+    data_table,
+    definition_list,
+    folded_details,
+    html_element,
+    small_note,
+    table_row,
+)
 
 FIELD_STATES: Final = ("grew", "constant", "other, seen", "not seen")
 """The states of a field: counters that moved or did not, other fields that were seen, and fields that were not."""

@@ -10,8 +10,18 @@ from ..api.language import translate
 from ..judge.incident import Incident
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
-from .html_components import breakable_text, code_text, data_table, folded_details, small_note, status_badge, table_row
-from .html_elements import HtmlContent, SafeHtml, html_element
+from .html_elements import (
+    HtmlContent,
+    SafeHtml,
+    breakable_text,
+    code_text,
+    data_table,
+    folded_details,
+    html_element,
+    small_note,
+    status_badge,
+    table_row,
+)
 from .picture_svg import render_picture
 from .report import VerdictReport
 from .sample_table import SampleTable, SampleTableRow, make_sample_table

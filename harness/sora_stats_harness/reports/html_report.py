@@ -15,19 +15,22 @@ from ..judge.verdict import RequirementStatus, Verdict
 from . import html_baseline as html_gate
 from . import html_coverage, html_findings, incident_summary, summary
 from .headline import HeadlineFigure, conformance_figures, headline_figures, leads_with_measurements
-from .html_components import (
+from .html_elements import (
     STATUS_SIGNS,
+    HtmlContent,
     PageSection,
+    SafeHtml,
     breakable_text,
     code_text,
     data_table,
     definition_list,
+    html_document,
+    html_element,
     page_sections,
     page_style,
     status_badge,
     table_row,
 )
-from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import measurement_content
 from .measurement_tables import measurement_sections
 from .report import VerdictReport
