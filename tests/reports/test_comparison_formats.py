@@ -13,8 +13,8 @@ import pytest
 from sora_stats_harness.cli import main
 from sora_stats_harness.judge.verdict import CoverageSummary, Verdict
 from sora_stats_harness.reports import comparison_formats as comparison
-from sora_stats_harness.reports import report_schemas
 from sora_stats_harness.reports import report_folder as files
+from sora_stats_harness.reports import report_schemas
 from sora_stats_harness.reports.comparison_formats import COMPARISON_RENDERERS, render_page
 from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
 from sora_stats_harness.reports.escaping import replace_surrogates

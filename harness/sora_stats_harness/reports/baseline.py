@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final
 
 from ..api.edition import split_json_pointer
-from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.checks.body import DUPLICATE_KEY, JSON, JSON_LIMITS
 from ..judge.checks.framing import LENGTH
 from ..judge.checks.http import COMPLETE, STATUS
@@ -29,8 +28,8 @@ from ..judge.verdict import (
     JudgeResult,
     SubjectKind,
     Verdict,
-    decode_verdict,
 )
+from .verdict_files import read_verdict
 
 _REQUIRES_GROWING_COUNTER: Final = (MONOTONIC.id, TIMESTAMP_ORDER.id)
 """Requirements about which a counter that never moved shows nothing."""
@@ -66,9 +65,7 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         UsageError: The file cannot be read, or is not a verdict.
     """
-    name = f"the baseline {path}"
-    data = read_small_file(path, limit=MAX_VERDICT_BYTES, name=name)
-    return Baseline(source=str(path), verdict=decode_verdict(data, name))
+    return Baseline(source=str(path), verdict=read_verdict(path, f"the baseline {path}"))
 
 
 def baseline_mismatch(

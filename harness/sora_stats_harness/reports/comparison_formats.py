@@ -36,6 +36,7 @@ from .html_elements import (
     definition_list,
     html_document,
     html_element,
+    html_list,
     page_sections,
     page_style,
     small_note,
@@ -302,9 +303,11 @@ _LIST_COLUMNS: Final = {
 
 def render_page(comparison: RunComparison) -> str:
     """The comparison as one HTML file without scripts or external resources."""
-    notes = [html_element("li", note, limit=MAX_LINE_CHARACTERS) for note in comparison_notes(comparison)]
+    notes = comparison_notes(comparison)
     sections = [_page_section(table) for table in comparison_tables(comparison)]
-    sections.append(PageSection("notes", "Notes", "Notes", html_element("ul", notes) if notes else None))
+    sections.append(
+        PageSection("notes", "Notes", "Notes", html_list(notes, limit=MAX_LINE_CHARACTERS) if notes else None)
+    )
     title = f"{verdict_word(comparison)} {translate(comparison_headline(comparison))}"
     return html_document(title, page_style(), [_page_head(comparison), *page_sections(sections)])
 
@@ -321,7 +324,7 @@ def _page_head(comparison: RunComparison) -> SafeHtml:
         html_element("h1", status_badge(word, style), " ", "Comparison of runs"),
         html_element("p", comparison_headline(comparison), class_="headline", limit=MAX_LINE_CHARACTERS),
         definition_list(sides),
-        html_element("ul", [html_element("li", fact) for fact in facts], class_="facts"),
+        html_list(facts, class_="facts"),
         class_=f"verdict {style}",
     )
 

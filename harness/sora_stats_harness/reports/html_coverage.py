@@ -18,6 +18,7 @@ from .html_elements import (
     definition_list,
     folded_details,
     html_element,
+    html_list,
     small_note,
     table_row,
 )
@@ -72,13 +73,7 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
         for field in edition.fields
     ]
     columns = ("Group", "Share", "Fields", "Grew", "Constant", "Other, seen", "Not seen")
-    key = html_element(
-        "ul",
-        [
-            html_element("li", html_element("span", "", class_=f"swatch {_state_class(state)}"), state)
-            for state in FIELD_STATES
-        ],
-    )
+    key = html_list([html_element("span", "", class_=f"swatch {_state_class(each)}"), each] for each in FIELD_STATES)
     return [
         html_element("div", key, class_="key", aria_hidden="true"),
         data_table("The field list, group by group", columns, rows, right=range(2, 7)),

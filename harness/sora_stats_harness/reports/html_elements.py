@@ -152,6 +152,22 @@ def definition_list(rows: Iterable[tuple[str, HtmlContent]]) -> SafeHtml:
     return html_element("dl", [(html_element("dt", name), html_element("dd", content)) for name, content in rows])
 
 
+def html_list(
+    items: Iterable[HtmlContent], *, class_: str | None = None, limit: int = DEFAULT_LIMIT_CHARACTERS
+) -> SafeHtml:
+    """A list without numbers."""
+    return html_element("ul", [html_element("li", item, limit=limit) for item in items], class_=class_)
+
+
+def figure_tiles(figures: Iterable[tuple[str, str, str]]) -> SafeHtml:
+    """Headline figures: a number, what it means, and a style or an empty text."""
+    tiles = [
+        html_element("li", html_element("strong", number), " ", html_element("span", text), class_=style or None)
+        for number, text, style in figures
+    ]
+    return html_element("ul", tiles, class_="tiles")
+
+
 def data_table(
     caption: str, columns: Sequence[HtmlContent], rows: Sequence[SafeHtml], right: Sequence[int] = ()
 ) -> SafeHtml:
@@ -186,12 +202,12 @@ def table_row(
 def page_sections(sections: Sequence[PageSection]) -> list[SafeHtml]:
     """The index and the main part of a page; sections without content are left out."""
     shown = [section for section in sections if section.content]
-    links = [html_element("li", html_element("a", each.link, href=f"#{each.name}")) for each in shown]
+    links = html_list(html_element("a", each.link, href=f"#{each.name}") for each in shown)
     parts = [
         html_element("section", html_element("h2", each.title, id=each.name), each.content, aria_labelledby=each.name)
         for each in shown
     ]
-    return [html_element("nav", html_element("ul", links), aria_label="Sections"), html_element("main", parts)]
+    return [html_element("nav", links, aria_label="Sections"), html_element("main", parts)]
 
 
 def folded_details(title: str, *content: HtmlContent, shown: bool = False) -> SafeHtml:

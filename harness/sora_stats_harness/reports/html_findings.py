@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
@@ -16,6 +16,7 @@ from .html_elements import (
     breakable_text,
     code_text,
     data_table,
+    definition_list,
     folded_details,
     html_element,
     small_note,
@@ -49,16 +50,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
             html_element("h3", code_text(incident.id)),
             html_element("p", html_element("strong", incident.summary)),
             _incident_picture(report, incident),
-            html_element(
-                "dl",
-                [
-                    (
-                        html_element("dt", label),
-                        html_element("dd", _fact(label, text)),
-                    )
-                    for label, text in incident_summary.incident_facts(verdict, incident)
-                ],
-            ),
+            _facts(incident_summary.incident_facts(verdict, incident)),
             _explained_findings(report, incident),
             class_=f"finding {_incident_style(report, incident)}",
         )
@@ -66,9 +58,12 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
     ]
 
 
-def _fact(label: str, text: str) -> SafeHtml:
-    """A fact of a finding; a command line is shown in full, to be copied."""
-    return code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label))
+def _facts(rows: Iterable[tuple[str, str]]) -> SafeHtml:
+    """The facts of a finding; a command line is shown in full, to be copied."""
+    return definition_list(
+        (label, code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label)))
+        for label, text in rows
+    )
 
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
@@ -161,10 +156,6 @@ def _index(report: VerdictReport) -> HtmlContent:
 
 def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:
     style = summary.finding_style(report, entry)
-    rows = [
-        (html_element("dt", label), html_element("dd", _fact(label, text)))
-        for label, text in summary.finding_facts(report, entry)
-    ]
     return html_element(
         "article",
         html_element(
@@ -177,7 +168,7 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml
         ),
         html_element("p", entry.message),
         _picture(report, entry, f"finding-{place}") if place <= MAX_PICTURES else None,
-        html_element("dl", rows),
+        _facts(summary.finding_facts(report, entry)),
         _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
         class_=f"finding {style}",
         id=f"finding-{place}",

@@ -80,7 +80,7 @@ def _head(verdict: Verdict) -> str:
 def _families(verdict: Verdict) -> str:
     lines = ["| family | requirements | checked | violations |", "| --- | --- | ---: | ---: |"]
     lines += [
-        f"| {escape_inline(row.name)} | {row.status_counts()} | {row.checked:,} | {row.violations:,} |"
+        f"| {escape_inline(row.name)} | {summary.status_counts(row.members)} | {row.checked:,} | {row.violations:,} |"
         for row in summary.family_summaries(verdict)
     ]
     return "\n".join(lines)

@@ -60,18 +60,20 @@ _PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilySummary:
-    """All requirements of one family: how many have each status, and how often they were checked and violated."""
+    """All requirements of one family, and how often they were checked and violated."""
 
     name: str
-    statuses: Counter[str]
+    members: Sequence[RequirementStatus]
     worst: RequirementStatus
     """The requirement that needs attention most."""
     checked: int
     violations: int
 
-    def status_counts(self) -> str:
-        """`1 MUST violated, 7 met`, in the order of urgency."""
-        return ", ".join(f"{self.statuses[text]} {text}" for text in STATUS_ORDER if self.statuses[text])
+
+def status_counts(rows: Iterable[RequirementStatus]) -> str:
+    """`1 MUST violated, 7 met`, in the order of urgency."""
+    counts = Counter(map(status_text, rows))
+    return ", ".join(f"{counts[text]} {text}" for text in STATUS_ORDER if counts[text])
 
 
 def is_self_test(verdict: Verdict) -> bool:
@@ -136,7 +138,7 @@ def family_summaries(verdict: Verdict) -> list[FamilySummary]:
     return [
         FamilySummary(
             name=name,
-            statuses=Counter(status_text(row) for row in members),
+            members=members,
             worst=min(members, key=lambda row: STATUS_ORDER.index(status_text(row))),
             checked=sum(row.checked for row in members),
             violations=sum(row.violations for row in members),

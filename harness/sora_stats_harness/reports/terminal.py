@@ -22,12 +22,11 @@ from ..api.language import translate
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
-from .figure_cells import MeasurementSection, MeasurementTable
+from .figure_cells import STRENGTH_NOTE, MeasurementSection, MeasurementTable, strength_text
 from .headline import headline_figures, leads_with_measurements
 from .measurement_tables import measurement_sections
 from .picture_text import picture_lines
 from .report import VerdictReport
-from .strength_text import STRENGTH_NOTE, strength_text
 from .text_wrapping import break_points, columns, longest_word, pad
 from .violation_picture import make_violation_picture
 
@@ -257,7 +256,7 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
     rows = [
         (
             Text(f"  {_clean(row.name)}"),
-            Text(translate(row.status_counts()), style=_STYLES.get(summary.status_style(row.worst), "")),
+            Text(translate(summary.status_counts(row.members)), style=_STYLES.get(summary.status_style(row.worst), "")),
             Text(translate(f"{row.checked:>12,} checked")),
         )
         for row in families
@@ -268,7 +267,7 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
     if not page.grid(rows, wrapped=1):
         wide = max(len(row.name) for row in families)
         for row in families:
-            text = f"{row.status_counts()} {row.checked:,} checked"
+            text = f"{summary.status_counts(row.members)} {row.checked:,} checked"
             page.pair(_clean(row.name), text, indent=2, label_width=wide)
 
 

@@ -31,6 +31,7 @@ from ..reports.baseline import baseline_mismatch
 from ..reports.pass_policy import PassPolicy, withhold_pass
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now, verdict_subject_kind
+from ..reports.verdict_files import VERDICT_FILE
 from ..simulator.faults import parse_fault
 from ..simulator.server import start_simulator_process
 from .options import PluginSettings, check_baseline
@@ -130,7 +131,7 @@ def _write_reports(report: VerdictReport, folder: Path) -> None:
 
 def read_finished_report(shared: Path) -> VerdictReport | None:
     """The report of a finished gate; None if it has not finished."""
-    path = shared / REPORT_FOLDER_NAME / report_folder.VERDICT_FILE
+    path = shared / REPORT_FOLDER_NAME / VERDICT_FILE
     return report_folder.read_report(path) if path.is_file() else None
 
 
