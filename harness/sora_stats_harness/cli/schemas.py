@@ -21,16 +21,7 @@ examples:
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Write every schema, or compare them with the existing files.
-
-    Returns:
-        1 if `--check` found a missing or stale file, else 0.
-
-    Raises:
-        EditionError: There is no such edition.
-        UsageError: A file cannot be read or written.
-    """
+    """Write every schema, or compare them with the existing files: 1 if one is missing or stale."""
     from ..api.edition import load_edition, shipped_edition_names
 
     wanted = schema_files([load_edition(name) for name in arguments.edition or shipped_edition_names()])

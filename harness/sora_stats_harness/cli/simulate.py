@@ -63,15 +63,7 @@ _MADE_UP_OPTIONS: Final = {"connections": None, "no_churn": False, "restart_afte
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Listen, print the URLs, and wait.
-
-    Returns:
-        0 after an interrupt, or the command's own status.
-
-    Raises:
-        UsageError: An option that cannot be used, or a port that is in use.
-    """
+    """Listen, print the URLs, and wait; 0 after an interrupt, or the command's own status."""
     if arguments.list_faults:
         return _list_faults(as_json=arguments.json)
     if arguments.host not in _LOOPBACK_HOSTS:

@@ -190,8 +190,8 @@ def _colour(line: ChartLine, place: int) -> str:
 
 
 def _line_key(line: ChartLine, place: int) -> list[HtmlContent]:
-    dots = "dots " if line.dots else ""
-    return [html_element("span", "", class_=f"swatch {dots}{_colour(line, place)}", aria_hidden="true"), line.name]
+    style = f"swatch {'dots ' if line.dots else ''}{_colour(line, place)}"
+    return [html_element("span", "", class_=style, aria_hidden="true"), line.name]
 
 
 def _number(value: float) -> str:

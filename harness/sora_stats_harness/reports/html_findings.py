@@ -140,7 +140,7 @@ def _index(report: VerdictReport) -> HtmlContent:
         return None
     rows = [
         table_row(
-            finding_link(group.place, group.requirement),
+            finding_link(group.place, group.first.requirement),
             group.first.level if group.first.status == "new" else group.first.status,
             f"{group.count:,}",
             group.first.message,

@@ -320,7 +320,7 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
         page.gap()
         page.line("Further findings, all of them in the reports:", indent=2, hanging=2)
     for group in groups[:MAX_INDEX_LINES]:
-        name = (_clean(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
+        name = (_clean(group.first.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
         text = f"  {group.count:,} more, from number {group.place}: {_clean(group.first.message)}"
         page.line(name, text, indent=2, hanging=5)
     if len(groups) > MAX_INDEX_LINES:
