@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..judge.measured_results import LatencyDistribution
@@ -84,16 +84,12 @@ def without_empty_columns(table: MeasurementTable) -> MeasurementTable:
         if place < table.keys or any(row[place] not in ("", NO_FIGURE) for row in table.rows)
     ]
     places = {before: after for after, before in enumerate(kept)}
-    return MeasurementTable(
-        name=table.name,
-        title=table.title,
+    return replace(
+        table,
         columns=[table.columns[place] for place in kept],
         rows=[[row[place] for place in kept] for row in table.rows],
-        keys=table.keys,
         texts=[places[place] for place in table.texts if place in places],
         optional=[places[place] for place in table.optional if place in places],
-        folded=table.folded,
-        note=table.note,
     )
 
 

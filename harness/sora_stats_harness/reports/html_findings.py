@@ -226,19 +226,12 @@ def _sample_column_head(exchange: Exchange, place: int, count: int) -> HtmlConte
 def _sample_row(row: SampleTableRow) -> SafeHtml:
     words = [word for word, holds in (("this field", row.culprit), ("falls", row.falls and row.culprit)) if holds]
     classes = [name for name, holds in (("culprit", row.culprit), ("differs", row.differs)) if holds]
-    last = len(row.values) - 1
-    return html_element(
-        "tr",
-        html_element(
-            "th",
-            code_text(row.field),
-            html_element("small", ", ".join(words)) if words else None,
-            scope="row",
-        ),
-        [
-            html_element("td", html_element("mark" if row.differs and i == last else "samp", value), class_="number")
-            for i, value in enumerate(row.values)
-        ],
+    *earlier, last = row.values
+    return table_row(
+        [code_text(row.field), html_element("small", ", ".join(words)) if words else None],
+        *(html_element("samp", value) for value in earlier),
+        html_element("mark" if row.differs else "samp", last),
+        right=range(1, len(row.values) + 1),
         class_=" ".join(classes) or None,
     )
 
