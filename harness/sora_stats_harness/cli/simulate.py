@@ -213,7 +213,7 @@ def _stop_on_end_of_input(ended: threading.Event) -> None:
 
 def _list_faults(*, as_json: bool) -> int:
     from ..simulator.faults import FAULT_KINDS
-    from ..simulator.faults.conditions import CONDITION_DEFAULTS
+    from ..simulator.faults.parameters import CONDITION_DEFAULTS
 
     if as_json:
         listed = [

@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from ..api.edition import split_json_pointer
+from ..api.edition import load_edition, split_json_pointer
+from ..api.errors import UsageError
 from ..judge.checks.body import DUPLICATE_KEY, JSON, JSON_LIMITS
 from ..judge.checks.framing import LENGTH
 from ..judge.checks.http import COMPLETE, STATUS
@@ -78,6 +79,25 @@ def baseline_mismatch(
     if subject_kind is not None and subject_kind != earlier.subject_kind:
         return f"the baseline {baseline.source} is about a {earlier.subject_kind}, this run about a {subject_kind}"
     return None
+
+
+def check_baseline(
+    baseline: Baseline | None, *, edition: str | None = None, subject_kind: SubjectKind | None = None
+) -> None:
+    """
+    Refuse a baseline to which a run cannot be compared.
+
+    Args:
+        edition: The name or the file of the run's edition; None if it is not known yet.
+        subject_kind: What the run is about; None if it is not known yet.
+
+    Raises:
+        UsageError: The baseline doesn't fit, or there is no such edition.
+    """
+    if baseline is not None:
+        name = None if edition is None else load_edition(edition).name
+        if mismatch := baseline_mismatch(baseline, edition=name, subject_kind=subject_kind):
+            raise UsageError(mismatch)
 
 
 def compare_with_baseline(
