@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Final
+
 import pytest
 
 pytest_plugins = ["pytester"]
+
+ROOT: Final = Path(__file__).parents[2]
+PLUGINS: Final = ("-p", "tests.processes")
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the plugins of this environment, which take long to be imported."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
 
 
 def test_processes_share_the_tests(pytester: pytest.Pytester) -> None:
@@ -25,7 +38,7 @@ def test_processes_share_the_tests(pytester: pytest.Pytester) -> None:
         test_c="import os\ndef test_dies(): os._exit(3)\ndef test_is_lost(): pass",
         test_d="import pytest\ndef test_ends_it_all(): pytest.exit('enough')",
     )
-    done = pytester.runpytest_inprocess("-p", "tests.processes", "--processes", "3")
+    done = pytester.runpytest_subprocess(*PLUGINS, "--processes", "3")
     assert done.ret == pytest.ExitCode.TESTS_FAILED
     outcomes = done.parseoutcomes()
     assert (outcomes["passed"], outcomes["skipped"], outcomes["failed"]) == (3, 1, 4)
@@ -35,10 +48,8 @@ def test_processes_share_the_tests(pytester: pytest.Pytester) -> None:
 
 
 def test_what_was_not_run_is_said(pytester: pytest.Pytester) -> None:
-    """After `-x`, or when no process is left."""
+    """Where no process is left that could."""
     pytester.makepyfile(test_a="import os\ndef test_dies(): os._exit(3)", test_b="def test_passes(): pass")
-    options = ("-p", "tests.processes", "--processes", "1")
-    done = pytester.runpytest_inprocess(*options)
+    done = pytester.runpytest_subprocess(*PLUGINS, "--processes", "1")
     assert done.ret == pytest.ExitCode.INTERRUPTED
     done.stdout.fnmatch_lines(["*test_a.py::test_dies*", "*1 of 2 units were not run*"])
-    assert pytester.runpytest_inprocess(*options, "-x").ret == pytest.ExitCode.TESTS_FAILED
