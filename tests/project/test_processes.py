@@ -25,18 +25,21 @@ def test_processes_share_the_tests(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_a="""
         import os, pytest
-        @pytest.fixture(scope="session")
-        def number(tmp_path_factory):
-            yield tmp_path_factory.getbasetemp().name
-            raise OSError("the end of the session")
         def test_passes(): pass
         def test_fails(): assert os.write(1, b"told on the way") == 0
         def test_is_skipped(): pytest.skip("not today")
-        def test_has_a_folder_of_its_process(number): assert number.startswith("process-")
         """,
         test_b="def test_passes(): pass",
         test_c="import os\ndef test_dies(): os._exit(3)\ndef test_is_lost(): pass",
         test_d="import pytest\ndef test_ends_it_all(): pytest.exit('enough')",
+        test_e="""
+        import pytest
+        @pytest.fixture(scope="session")
+        def number(tmp_path_factory):
+            yield tmp_path_factory.getbasetemp().name
+            raise OSError("the end of the session")
+        def test_has_a_folder_of_its_process(number): assert number.startswith("process-")
+        """,
     )
     done = pytester.runpytest_subprocess(*PLUGINS, "--processes", "3")
     assert done.ret == pytest.ExitCode.TESTS_FAILED
