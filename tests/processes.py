@@ -72,6 +72,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     if not count or session.testsfailed or session.config.option.collectonly:
         return None
     units = _units(session.items)
+    session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # one folder, with one in it for each
     queue, feed = os.pipe()
     os.write(feed, b"".join(number.to_bytes(NUMBER_BYTES, "big") for number in range(len(units))))
     os.close(feed)
