@@ -151,7 +151,7 @@ class EditionDecoder:
         """
         Whether msgspec accepts all names. If not, there are no decoders or plans, and each connection is surveyed.
         """
-        self._plans: dict[Path, GroupPlan] = {}
+        self._plans: dict[FieldPath, GroupPlan] = {}
         """The plans of groups as they are, by path."""
         if self.is_usable:
             self._build_decoders()
@@ -209,7 +209,7 @@ class EditionDecoder:
             yield CounterBlock(index=index, path=group.path, counters=counters)
             index += 1
 
-    def _build_decoders_again(self, learned: Path) -> None:
+    def _build_decoders_again(self, learned: FieldPath) -> None:
         """Plan the groups again that hold what was learned."""
         for depth in range(len(learned) + 1):
             self._plans.pop(learned[:depth], None)
