@@ -33,7 +33,7 @@ from .capacity.stepped_session import SteppedSession
 from .http_connection import resolve_server
 from .interruptible_request import note_greenlet_breaks
 from .load_session import LoadSession
-from .load_users import drain_users
+from .load_users import drain_users, forgo_caller_lookup
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .scenario_users import SCENARIO_USERS
@@ -116,6 +116,7 @@ class LoadWorker:
         # in a greenlet of its own: Locust would only log an exception
         self._runner.register_message(ORDER_MESSAGE, self._on_order, concurrent=True)
         note_greenlet_breaks(self.note_break)
+        forgo_caller_lookup()
         self._report(HelloReport.of_this_process())
 
     @property
