@@ -316,6 +316,26 @@ def _become(request: Mapping[str, Any], streams: Sequence[int], kept: socket) ->
     signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
 
 
+def _run(module: str) -> None:
+    """Run a module as `python -m` does, and leave out of its end that Python takes everything apart."""
+    code: object = None
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        code = ending.code
+    if code is not None and not isinstance(code, int):
+        raise SystemExit(code)
+    threading._shutdown()  # type: ignore[attr-defined]  # as Python calls it
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:  # what a command has made of them
+                stream.flush()
+    except (OSError, ValueError):
+        raise SystemExit(code) from None  # Python says what of its streams it could not write
+    os._exit((code or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for who asks
     _import_commands(sys.argv[1])
@@ -325,4 +345,4 @@ if __name__ == "__main__":
             del sys.modules[module]  # it is run, not imported
         if CUSTOMIZED_BY in os.environ:
             runpy.run_path(os.environ[CUSTOMIZED_BY])
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        _run(module)
