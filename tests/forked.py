@@ -49,6 +49,9 @@ NAME_OF_COPY: Final = "copy"
 
 LENGTH_BYTES: Final = 4
 
+IMPORTED_LATE: Final = ("encodings.utf_8_sig", "importlib.resources.readers", "uvicorn.protocols.http.httptools_impl")
+"""What commands import when they need it."""
+
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:  # Any: those of subprocess.Popen
     """A process of `[sys.executable, "-m", module, …]`, as `subprocess.Popen` starts one."""
@@ -229,6 +232,15 @@ def _import_commands(kind: str) -> None:
     for found in pkgutil.walk_packages(sora_stats_harness.__path__, "sora_stats_harness."):
         if found.name.split(".")[1] not in left_out:
             import_module(found.name)
+    for name in IMPORTED_LATE:
+        import_module(name)
+    from sora_stats_harness.api import edition
+    from sora_stats_harness.judge.pipeline import Judge
+    from sora_stats_harness.reports import charts
+
+    for name in edition.shipped_edition_names():
+        Judge(edition.load_edition(name))  # what it reads and makes of it is kept, and nobody changes it
+    charts._import_pygal()
     if is_locust:
         import_module("gevent").get_hub().destroy(destroy_loop=True)  # urllib3 makes a socket when it is imported
     gc.collect()
@@ -266,7 +278,9 @@ def _serve(connection: socket, kind: str | None) -> str | None:
                     _prctl(PR_SET_NAME, NAME_OF_COPY.encode())
                     for descriptor in (ours.detach(), connection.detach(), reading, writing, *streams):
                         CLOSE(descriptor)
-                    return _serve(theirs, None)
+                    if (module := _serve(theirs, None)) is None:
+                        os._exit(0)
+                    return module
                 connection.detach()
                 theirs.close()
                 _become(request, streams, ours)
