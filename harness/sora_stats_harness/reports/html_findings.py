@@ -43,19 +43,22 @@ MAX_PICTURES: Final = 20
 
 def incidents_section(report: VerdictReport) -> HtmlContent:
     """The incidents, each with the findings that it explains folded below it."""
-    verdict = report.verdict
-    return [
-        html_element(
-            "article",
-            html_element("h3", code_text(incident.id)),
-            html_element("p", html_element("strong", incident.summary)),
-            _incident_picture(report, incident),
-            _facts(incident_summary.incident_facts(verdict, incident)),
-            _explained_findings(report, incident),
-            class_=f"finding {_incident_style(report, incident)}",
-        )
-        for incident in incident_summary.incidents_by_weight(verdict)
-    ]
+    return [_incident(each, report) for each in incident_summary.incidents_by_weight(report.verdict)]
+
+
+def _incident(incident: Incident, report: VerdictReport) -> SafeHtml:
+    members = incident_summary.incident_findings(report.verdict, incident)
+    style = summary.finding_style(report, members[0][1]) if members else "info"
+    pictures = (_picture(report, entry, f"incident-{incident.id}-{place}") for place, entry in members)
+    return html_element(
+        "article",
+        html_element("h3", code_text(incident.id)),
+        html_element("p", html_element("strong", incident.summary)),
+        next((picture for picture in pictures if picture is not None), None),
+        _facts(incident_summary.incident_facts(report.verdict, incident)),
+        _explained_findings(report, members),
+        class_=f"finding {style}",
+    )
 
 
 def _facts(rows: Iterable[tuple[str, str]]) -> SafeHtml:
@@ -66,14 +69,7 @@ def _facts(rows: Iterable[tuple[str, str]]) -> SafeHtml:
     )
 
 
-def _incident_style(report: VerdictReport, incident: Incident) -> str:
-    """The style of the finding with the highest level that it explains."""
-    members = incident_summary.incident_findings(report.verdict, incident)
-    return summary.finding_style(report, members[0][1]) if members else "info"
-
-
-def _explained_findings(report: VerdictReport, incident: Incident) -> HtmlContent:
-    members = incident_summary.incident_findings(report.verdict, incident)
+def _explained_findings(report: VerdictReport, members: Sequence[tuple[int, FindingEntry]]) -> HtmlContent:
     if not members:
         return None
     shown = [_finding(place, entry, report) for place, entry in members if place <= MAX_FINDINGS]
@@ -178,13 +174,6 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml
 def _picture(report: VerdictReport, entry: FindingEntry, name: str) -> HtmlContent:
     picture = make_violation_picture(entry, report.evidence_of(entry))
     return None if picture is None else render_picture(picture, name)
-
-
-def _incident_picture(report: VerdictReport, incident: Incident) -> HtmlContent:
-    """The picture of the first finding that has one."""
-    members = incident_summary.incident_findings(report.verdict, incident)
-    pictures = (_picture(report, entry, f"incident-{incident.id}-{place}") for place, entry in members)
-    return next((picture for picture in pictures if picture is not None), None)
 
 
 def _sample_table(entry: FindingEntry, exchanges: Sequence[Exchange], place: int) -> HtmlContent:

@@ -56,10 +56,14 @@ def _sections(report: VerdictReport) -> list[PageSection]:
         PageSection(each.name, each.name.capitalize(), each.title, measurement_content(each, verdict))
         for each in measurement_sections(verdict)
     ]
-    rules = PageSection("requirements", "Requirements", _requirements_title(verdict), _requirements(verdict))
+    counts = f"Requirements: {summary.status_counts(verdict.requirements)}"
+    rules = PageSection("requirements", "Requirements", counts, _requirements(verdict))
     details = PageSection("details", "Findings in detail", "Findings in detail", html_findings.details_section(report))
     parts = [*measured, rules, details] if leads_with_measurements(verdict) else [details, rules, *measured]
     drift = 0 if verdict.drift is None else len(verdict.drift.entries)
+    earlier, seen = verdict.baseline, verdict.coverage
+    since = "" if earlier is None else f"Since the earlier run: {earlier.new:,} new, {len(earlier.fixed):,} fixed"
+    fields = f"Coverage: {seen.fields_seen:,} of {seen.fields_documented:,} documented fields seen"
     diagnosis = definition_list(verdict.diagnosis.items()) if verdict.diagnosis else None
     return [
         PageSection("diagnosis", "Diagnosis", "What is at the URL", diagnosis),
@@ -76,7 +80,7 @@ def _sections(report: VerdictReport) -> list[PageSection]:
             html_findings.findings_section(report),
         ),
         *parts,
-        PageSection("baseline", "Baseline", _baseline_title(verdict), html_gate.baseline_section(verdict.baseline)),
+        PageSection("baseline", "Baseline", since, html_gate.baseline_section(earlier)),
         PageSection(
             "waivers",
             f"Waivers ({len(verdict.waivers)})",
@@ -89,7 +93,7 @@ def _sections(report: VerdictReport) -> list[PageSection]:
             f"Server and documentation: {summary.count_with_noun(drift, 'difference')}",
             html_gate.drift_section(verdict.drift, verdict),
         ),
-        PageSection("coverage", "Coverage", _coverage_title(verdict), html_coverage.coverage_section(verdict)),
+        PageSection("coverage", "Coverage", fields, html_coverage.coverage_section(verdict)),
         PageSection("unobserved", "Not observed", "Not observed", _unobserved(verdict)),
         PageSection("rules", "Every requirement", f"All {len(verdict.requirements)} requirements", _rules(verdict)),
         PageSection("notes", "Notes", "Notes", _notes(verdict)),
@@ -113,21 +117,6 @@ def _head(verdict: Verdict) -> SafeHtml:
         figure_tiles(headline_figures(verdict)),
         html_list(facts, class_="facts"),
         class_=f"verdict {verdict.verdict}",
-    )
-
-
-def _baseline_title(verdict: Verdict) -> str:
-    report = verdict.baseline
-    return "" if report is None else f"Since the earlier run: {report.new:,} new, {len(report.fixed):,} fixed"
-
-
-def _requirements_title(verdict: Verdict) -> str:
-    return f"Requirements: {summary.status_counts(verdict.requirements)}"
-
-
-def _coverage_title(verdict: Verdict) -> str:
-    return (
-        f"Coverage: {verdict.coverage.fields_seen:,} of {verdict.coverage.fields_documented:,} documented fields seen"
     )
 
 

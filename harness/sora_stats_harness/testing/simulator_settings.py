@@ -31,7 +31,8 @@ class RunningSimulators:
 
     def __init__(self, edition: str) -> None:
         self._edition = load_edition(DEFAULT_EDITION if edition == AUTO_EDITION else edition)
-        self._urls: set[str] = set()
+        self.urls: set[str] = set()
+        """Where they listen."""
         self._shared: dict[str, Simulator] = {}
 
     def reset_shared(self, fixture_names: list[str]) -> None:
@@ -39,10 +40,6 @@ class RunningSimulators:
         for name in fixture_names:
             if name in self._shared:
                 self._shared[name].reset()
-
-    def has_url(self, url: str) -> bool:
-        """Whether a simulator of this session listens there."""
-        return url in self._urls
 
     def run_for(self, request: pytest.FixtureRequest, settings: Settings) -> AbstractContextManager[Simulator]:
         """
@@ -72,13 +69,13 @@ class RunningSimulators:
     @contextmanager
     def _listen(self, simulator: Simulator, shared_as: str | None) -> Iterator[Simulator]:
         with simulator:
-            self._urls.update(simulator.urls)
+            self.urls.update(simulator.urls)
             if shared_as is not None:
                 self._shared[shared_as] = simulator
             try:
                 yield simulator
             finally:
-                self._urls.difference_update(simulator.urls)
+                self.urls.difference_update(simulator.urls)
                 if shared_as is not None:
                     del self._shared[shared_as]
 
