@@ -43,12 +43,7 @@ SELF_TEST_MEDIA_RATE: Final = 100.0
 
 
 def check_polling_arguments(arguments: Arguments, url: str | None, plan: WorkerPlan | None, *, by_size: bool) -> None:
-    """
-    Refuse arguments that cannot be carried out, before anything heavy is imported.
-
-    Raises:
-        UsageError: A run without bounds, or an SLO or workers that it cannot use.
-    """
+    """Refuse arguments that cannot be carried out, before anything heavy is imported."""
     if not by_size:
         if url is not None and arguments.max_rate is None:
             raise UsageError("state the rate of the polled phases: --max-rate R (requests per second)")

@@ -72,9 +72,6 @@ class ConformanceGate:
 
         Args:
             names_server: Whether options, environment or configuration name the server, not a fixture.
-
-        Raises:
-            UsageError: No server is named, or a value can't be used.
         """
         self._names_server = names_server
         run = self.settings.server if names_server else self.settings.no_server
