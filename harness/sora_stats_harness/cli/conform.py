@@ -230,11 +230,7 @@ command: _ConformCommand = _ConformCommand(
         *options.server_options(),
         *group(
             "requests",
-            with_value(
-                "--duration",
-                "TIME",
-                "how long to probe at least: 10, 90s, 5m (default: 10)",
-            ),
+            with_value("--duration", "TIME", "how long to probe at least: 10, 90s, 5m (default: 10)"),
             with_value(
                 "--max-duration",
                 "TIME",
@@ -242,9 +238,7 @@ command: _ConformCommand = _ConformCommand(
                 "(default: 60, or --duration if that is longer)",
             ),
             with_value(
-                "--rate",
-                "N",
-                "send at most this many requests per second (default: 50; to the embedded simulator 400)",
+                "--rate", "N", "send at most this many requests per second (default: 50; to the embedded simulator 400)"
             ),
             with_value(
                 "--until",
@@ -280,11 +274,7 @@ command: _ConformCommand = _ConformCommand(
                 "repeats them",
                 type=options.integer(1, MAX_FUZZ_DOCUMENTS),
             ),
-            with_value(
-                "--concurrency",
-                "N",
-                "requests that may overlap, 1 to 32 (default: 8)",
-            ),
+            with_value("--concurrency", "N", "requests that may overlap, 1 to 32 (default: 8)"),
             options.wait_option(),
             flag("--dry-run", "print the plan and send nothing"),
         ),

@@ -100,14 +100,7 @@ def _import_pygal() -> Any:  # Any: it has no types
     return pygal
 
 
-def line_chart(
-    name: str,
-    lines: Sequence[ChartLine],
-    *,
-    title: str,
-    about: str,
-    axes: Axes,
-) -> SafeHtml:
+def line_chart(name: str, lines: Sequence[ChartLine], *, title: str, about: str, axes: Axes) -> SafeHtml:
     """
     Draw lines on a common pair of axes.
 

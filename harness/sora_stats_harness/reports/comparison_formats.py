@@ -16,14 +16,7 @@ import msgspec
 
 from ..api.language import translate
 from . import summary
-from .comparison_result import (
-    CapacityChange,
-    ComparedRuns,
-    FindingChange,
-    LatencyBound,
-    LatencyChange,
-    RunComparison,
-)
+from .comparison_result import CapacityChange, ComparedRuns, FindingChange, LatencyBound, LatencyChange, RunComparison
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
 from .html_elements import (
@@ -52,11 +45,7 @@ MAX_FINDINGS: Final = 50
 MAX_FIELDS: Final = 30
 MAX_LINE_CHARACTERS: Final = 1000
 
-_CHANGE_TEXTS: Final = {
-    "new": "new",
-    "fixed": "fixed",
-    "not_seen": "not seen, and NEW did not look",
-}
+_CHANGE_TEXTS: Final = {"new": "new", "fixed": "fixed", "not_seen": "not seen, and NEW did not look"}
 _COVERAGE_TEXTS: Final = {"fields_seen": "fields seen", "counters_grew": "counters that grew", "slow_path": "slow path"}
 
 TextTable = tuple[str, Sequence[str], Sequence[Sequence[str]], str]
@@ -336,10 +325,7 @@ def _page_section(table: TextTable) -> PageSection:
     shown = [table_row(*(row if columns else map(_list_cell, row)), right=right) for row in rows]
     content: list[HtmlContent] = [data_table(f"{title} of BASE and NEW", heads, shown, right=right)] if shown else []
     return PageSection(
-        title.lower().replace(" ", "-"),
-        f"{title} ({len(rows)})",
-        title,
-        [*content, small_note(note) if note else None],
+        title.lower().replace(" ", "-"), f"{title} ({len(rows)})", title, [*content, small_note(note) if note else None]
     )
 
 

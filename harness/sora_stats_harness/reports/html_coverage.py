@@ -56,19 +56,12 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
         numbers = [f"{counts[state]:,}" if counts[state] else "" for state in FIELD_STATES]
         rows.append(
             table_row(
-                code_text(name),
-                _coverage_bar(counts, len(members)),
-                f"{len(members):,}",
-                *numbers,
-                right=range(2, 7),
+                code_text(name), _coverage_bar(counts, len(members)), f"{len(members):,}", *numbers, right=range(2, 7)
             )
         )
     every = [
         table_row(
-            code_text(field.dotted),
-            field.kind.value,
-            states[field.dotted],
-            class_=_state_class(states[field.dotted]),
+            code_text(field.dotted), field.kind.value, states[field.dotted], class_=_state_class(states[field.dotted])
         )
         for field in edition.fields
     ]

@@ -119,8 +119,7 @@ def _top_findings(verdict: Verdict) -> HtmlContent:
             html_element("span", entry.level if entry.status == "new" else entry.status, class_="level"),
             f" {entry.message} ",
             html_element(
-                "small",
-                breakable_text(f"{summary.finding_location(entry)}; {summary.occurrence_text(entry)}"),
+                "small", breakable_text(f"{summary.finding_location(entry)}; {summary.occurrence_text(entry)}")
             ),
             value=str(place),
         )

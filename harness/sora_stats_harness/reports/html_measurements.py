@@ -12,14 +12,7 @@ from ..judge.measured_results import CapacityResult, LatencyDistribution, Listin
 from ..judge.verdict import Verdict
 from . import charts
 from .charts import ChartLine, percentile_position
-from .figure_cells import (
-    NO_FIGURE,
-    MeasurementSection,
-    MeasurementTable,
-    format_ms,
-    format_number,
-    percentile_ms,
-)
+from .figure_cells import NO_FIGURE, MeasurementSection, MeasurementTable, format_ms, format_number, percentile_ms
 from .html_elements import HtmlContent, SafeHtml, data_table, folded_details, html_element, small_note, table_row
 from .load_tables import clock_time
 from .measurement_tables import step_times

@@ -167,14 +167,7 @@ def failure_table(failures: Sequence[FailureCount], sent: int) -> MeasurementTab
         title=title + (f", {failing:,} responses of status 5xx" if failing else ""),
         columns=("target", "error", "count", "share", "whose", "the first one"),
         rows=[
-            (
-                each.target,
-                each.code,
-                format_number(each.count),
-                percentage(each.count, sent),
-                each.whose,
-                each.detail,
-            )
+            (each.target, each.code, format_number(each.count), percentage(each.count, sent), each.whose, each.detail)
             for each in failures
         ],
         keys=2,

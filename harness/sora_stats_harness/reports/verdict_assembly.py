@@ -158,11 +158,7 @@ def _saw_nothing(verdict: VerdictName, ending: RunEnding, result: JudgeResult) -
 
 
 def _attach_evidence(
-    findings: Sequence[FindingEntry],
-    proof: Mapping[str, Sequence[Exchange]],
-    facts: RunFacts,
-    *,
-    name_evidence: bool,
+    findings: Sequence[FindingEntry], proof: Mapping[str, Sequence[Exchange]], facts: RunFacts, *, name_evidence: bool
 ) -> dict[str, Sequence[Exchange]]:
     """Set the evidence files and command lines of findings; returns the exchanges by fingerprint."""
     files.name_evidence_files(findings, proof)

@@ -20,13 +20,7 @@ import pytest
 from ..api.errors import UsageError
 from ..api.language import translate
 from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFIXED_OPTIONS
-from ..api.server_url import (
-    SIMULATOR_URL,
-    URL_VARIABLE,
-    NamedUrl,
-    environment_url,
-    normalize_server_url,
-)
+from ..api.server_url import SIMULATOR_URL, URL_VARIABLE, NamedUrl, environment_url, normalize_server_url
 
 if TYPE_CHECKING:
     from ..probe.run_settings import RunSettings, SettingSources
@@ -57,10 +51,7 @@ _SHARED_OPTIONS: Final = (
     ("rate", "N", "the gate sends at most this many requests per second (default: 50; to the simulator 400)"),
     ("targets", "NAMES", "the gate sends only these, separated by commas (default: all three)"),
 )
-_SHARED_FLAGS: Final = (
-    *PREFIXED_FLAGS,
-    ("valid-only", "the gate sends no request that is wrong on purpose"),
-)
+_SHARED_FLAGS: Final = (*PREFIXED_FLAGS, ("valid-only", "the gate sends no request that is wrong on purpose"))
 _SHARED_LISTS: Final = (
     *PREFIXED_LISTS,
     ("node", "URL", "another node of the server's cluster (repeatable)"),
