@@ -321,8 +321,6 @@ def report_and_exit_code(
     Finish the judge, write the reports, print the summary (and what the CI server reads), and return the exit code.
 
     Args:
-        judge: Is finished here.
-        facts: What else is known of the run.
         write: Whether to write files even without --output.
 
     Returns:

@@ -108,7 +108,6 @@ def line_chart(name: str, lines: Sequence[ChartLine], *, title: str, about: str,
         name: A unique prefix for ids in the page.
         lines: The lines, in the order of their colours.
         title, about: A title and a description, for screen readers.
-        axes: The axes.
 
     Returns:
         A `<figure>`; its SVG contains no script or style, and fetches nothing.

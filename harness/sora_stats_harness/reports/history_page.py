@@ -66,13 +66,7 @@ def moment_text(moment: str) -> str:
 
 
 def render_history(history: RunHistory, *, beside: Path) -> str:
-    """
-    Write the page.
-
-    Args:
-        history: All runs.
-        beside: The folder of the page; links to the runs' own reports are relative to it.
-    """
+    """Write the page; links to the runs' own reports are relative to its folder, `beside`."""
     sections = [
         html.PageSection("runs", f"Runs ({len(history.runs)})", "Runs", _runs(history, beside)),
         html.PageSection("trends", "Trends", "Trends", _trends(history.runs)),

@@ -64,13 +64,7 @@ def _layouts(picture: ViolationPicture) -> list[_PictureLayout]:
 
 
 def render_picture(picture: ViolationPicture, name: str) -> html.SafeHtml:
-    """
-    Draw a picture.
-
-    Args:
-        picture: What it shows.
-        name: A unique prefix for ids in the page.
-    """
+    """Draw a picture; `name` is a unique prefix for ids in the page."""
     return html.element(
         "figure",
         html.element("figcaption", picture.sentence, limit=1000),

@@ -85,7 +85,6 @@ def read_history(folder: Path, *, label: str | None = None) -> RunHistory:
     Read every verdict.json below a folder.
 
     Args:
-        folder: Where to look.
         label: The label that names the release; None for the first of `RELEASE_LABELS` that any run has.
 
     Raises:

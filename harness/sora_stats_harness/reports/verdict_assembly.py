@@ -93,7 +93,6 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
     Finish the judge, and assemble the report.
 
     Args:
-        judge: The judge; it is finished here.
         name_evidence: Whether findings name their evidence files; False if none will be written.
         measure_drift: Whether to compare the server with the documentation.
 
