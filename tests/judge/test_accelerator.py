@@ -708,8 +708,9 @@ def test_first_holders_takes_two_lists_and_a_block(wrong: tuple[Any, ...]) -> No
     for known in (["c"], None):
         assert accelerator.find_first_holders([[one], [as_array((2,))]], 0, ["a", "b"], known) == ["b"]
         assert accelerator.find_first_holders([[one], [one]], 0, ["a", "b"], known) == (known or ["a"])
-    for known in ([], ["c", "d"], ("c",), 1):
-        assert accelerator.find_first_holders([[one]], 0, ["a"], known) is None
+    odd: Any  # Any: as above
+    for odd in ([], ["c", "d"], ("c",), 1):
+        assert accelerator.find_first_holders([[one]], 0, ["a"], odd) is None
     assert accelerator.find_first_holders([[one], [as_array((1,))]] * 40, 0, [*range(80)], None) is None
     assert _find_first_holders([[(1,)], [(2,)]], 0, ["a", "b"], ["c"]) == ["b"]
 
