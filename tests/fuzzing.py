@@ -828,7 +828,7 @@ def check_entries(seed: int) -> None:
     for _ in range(LAYOUTS_PER_CASE):
         _check_layout(module.Scanner, source)
     odd: Sequence[Any] = (None, 1, "a", [], (1,), (1, 2), [None], [(1,)], {}, b"", msgspec.UNSET)  # Any: whatever
-    for function in (module.merge_risen_blocks, module.find_first_holders):
+    for function in (module.merge_risen_blocks, module.merge_risen_labels, module.find_first_holders):
         with contextlib.suppress(TypeError):
             function(*source.choices(odd, k=source.randrange(4)))
 

@@ -628,6 +628,12 @@ def test_rising_is_what_the_loop_in_python_comes_to(
     known = [as_array(block) if (False, place) in arrays else block for place, block in enumerate(known)]
     blocks = [as_array(block) if (True, place) in arrays else block for place, block in enumerate(blocks)]
     before, mine, theirs = list(known), list(blocks), list(blocks)
+    if None not in known and None not in blocks:
+        labels: list[dict[str, Any]] = [dict(zip("abc", each, strict=True)) for each in (known, blocks)]  # Any: blocks
+        merged, plain = accelerator.merge_risen_labels(*labels), accelerator._merge_risen_labels(*labels)
+        assert merged is plain or merged is None
+        all_arrays = all(type(block) is Counters for each in labels for block in each.values())
+        assert merged is not None or plain is None or not all_arrays
     top, left = accelerator.merge_risen_blocks(known, mine)
     plain_top, plain_left = accelerator._merge_risen_blocks(known, theirs)
     assert known == before
@@ -651,6 +657,32 @@ def test_rising_takes_two_lists(wrong: tuple[Any, ...]) -> None:  # Any: all tha
     for one, two in itertools.product(odd, odd):
         top, left = accelerator.merge_risen_blocks([one], [two])
         assert (top, [*left]) == ([one], [] if one is two else [0])
+
+
+def test_labels_are_merged_only_where_they_are_the_same() -> None:
+    """In their order; the same text in another object is the same label."""
+    merge, one, two = accelerator.merge_risen_labels, as_array((1,)), as_array((2,))
+    known = {"".join(("la", "bel")): one, "b": one}
+    labels: Any  # Any: whatever a caller may have
+    for labels, expected in (
+        ({"label": one, "b": as_array((1,))}, known),
+        ({"label": two, "b": one}, {"label": two, "b": one}),
+        ({"b": one, "label": one}, None),
+        ({"label": one, "c": one}, None),
+        ({"label": one}, None),
+        ({"label": one, "b": one, "c": one}, None),
+        ({"label": one, "b": as_array((0,))}, None),
+        ({"label": one, "b": as_array((1, 1))}, None),
+        ({"label": one, "b": (1,)}, None),
+        ({"label": one, 1: one}, None),
+    ):
+        merged = merge(known, labels)
+        assert merged == expected
+        assert merged in (None, known) or merged is labels
+    wrong: Any  # Any: as above
+    for wrong in ((), ([], {}), ({}, []), ({},), ({}, {}, {})):
+        with pytest.raises(TypeError):
+            merge(*wrong)
 
 
 @given(

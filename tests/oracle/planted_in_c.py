@@ -75,8 +75,8 @@ BUGS: Final = tuple(
         ("leaves of labels never change", "PyObject_RichCompareBool(leaves, before, Py_EQ);", "1;"),
         (
             "a label that has come is not told",
-            "labels != NULL && PyTuple_GET_SIZE(labels) == PyList_GET_SIZE(self->labels_read);",
-            "labels != NULL && PyTuple_GET_SIZE(labels) <= PyList_GET_SIZE(self->labels_read);",
+            "LABELS_KEPT)) == PyList_GET_SIZE(self->labels_read)) {",
+            "LABELS_KEPT)) <= PyList_GET_SIZE(self->labels_read)) {",
         ),
         ("a fall is none", "return fell ? FALLEN : grew ? GROWN : SAME;", "return grew ? GROWN : SAME;"),
         (
@@ -98,6 +98,12 @@ BUGS: Final = tuple(
         ("an excuse for all", "left > right && excuses != 0", "left > right"),
         ("what is not there excuses nothing", "left > right && excuses != 0", "left > right && excuses + 1 > 1"),
         ("sums may overflow", "if (bits < LARGE) {", "if (1) {"),
+        ("other labels are the same", "PyUnicode_Compare(label, other) == 0", "PyUnicode_Compare(label, other) != 2"),
+        (
+            "a label more is none",
+            "PyDict_GET_SIZE(known) == PyDict_GET_SIZE(labels)",
+            "PyDict_GET_SIZE(known) <= PyDict_GET_SIZE(labels)",
+        ),
         (
             "the latest holder, not the first",
             "while (step + 1 < length && steps",
@@ -111,8 +117,8 @@ BUGS: Final = tuple(
         ),
         (
             "what is missing is the largest",
-            "grew |= after->values[at] + 1 > before->values[at] + 1;",
-            "grew |= after->values[at] > before->values[at];",
+            "grew |= new[at] + 1 > old[at] + 1;",
+            "grew |= new[at] > old[at];",
         ),
         ("keys of labels that are unknown", "p = node == self->label ? NULL : read_plain", "p = read_plain"),
         (

@@ -7,10 +7,9 @@
  * Python judges the body from its first byte. So a mistake in here can cost time. It must never cost a finding: tests
  * and `make fuzz` compare the two readers for that.
  *
- * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
- * else of a sample is as large, and as integers of Python's they would take five times the memory. Where Python
- * compares them with those before, judging takes half as long again, so merge_risen_blocks() does. What is as it was in
- * the connection's sample before is handed out as the same object: whoever compares sees it at a glance.
+ * Counters are handed out as objects of a type of their own, an array that acts as a tuple of integers: as integers of
+ * Python's they would take five times the memory. Comparing them in Python would make judging half as long again, so
+ * merge_risen_blocks() does. What is as it was in the connection's sample before is handed out as the same object.
  *
  * Three conventions hold for all functions that read:
  *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
@@ -27,7 +26,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define INTERFACE_VERSION 10 /* what is handed over, in which order; accelerator.py has the same number */
+#define INTERFACE_VERSION 11 /* what is handed over, in which order; accelerator.py has the same number */
 
 /* What stands behind a key, in accelerator.py's order. CHOICE is one of some words, and LOOSE anything at all. */
 enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
@@ -149,6 +148,7 @@ typedef struct {
     PyObject *labels, *configuration;
     PyObject *labels_read; /* each label, and its leaves behind it */
     PyObject *before;      /* what is kept of the connection's sample before, if that is known */
+    int same_labels;       /* whether the labels read so far, and their leaves, are the objects of that sample */
 } Scanner;
 
 /* Where the leaves of an object go. */
@@ -565,22 +565,13 @@ static int recall(Scanner *self)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Whether the labels, and their leaves, are the very objects that the sample before has. */
-static int has_same_labels(const Scanner *self)
-{
-    PyObject *labels = self->before == NULL ? NULL : PyTuple_GET_ITEM(self->before, LABELS_KEPT);
-    int same = labels != NULL && PyTuple_GET_SIZE(labels) == PyList_GET_SIZE(self->labels_read);
-    for (Py_ssize_t at = 0; same && at < PyTuple_GET_SIZE(labels); at++) {
-        same = PyTuple_GET_ITEM(labels, at) == PyList_GET_ITEM(self->labels_read, at);
-    }
-    return same;
-}
-
 /* The leaves of all labels as they are handed out, by label: the same object as before where they are the same. */
 static PyObject *configuration_of(const Scanner *self)
 {
-    if (has_same_labels(self)) {
-        return Py_NewRef(PyTuple_GET_ITEM(self->before, CONFIGURATION_KEPT));
+    PyObject *before = self->before;
+    if (before != NULL && self->same_labels &&
+        PyTuple_GET_SIZE(PyTuple_GET_ITEM(before, LABELS_KEPT)) == PyList_GET_SIZE(self->labels_read)) {
+        return Py_NewRef(PyTuple_GET_ITEM(before, CONFIGURATION_KEPT));
     }
     return PyDictProxy_New(self->configuration);
 }
@@ -714,6 +705,7 @@ static int add_label(Scanner *self, PyObject *label, PyObject *leaves_before)
     int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
                  PyDict_SetItem(self->configuration, label, leaves) < 0 ||
                  PyList_Append(self->labels_read, label) < 0 || PyList_Append(self->labels_read, leaves) < 0;
+    self->same_labels &= leaves == leaves_before;
     Py_XDECREF(counters);
     Py_XDECREF(leaves);
     return failed ? -1 : 0;
@@ -943,6 +935,7 @@ static PyObject *read_connection(Scanner *self, const char **at)
     memset(self->values, 0xff, (size_t)self->slots * sizeof(uint64_t)); /* MISSING */
     self->absent = PyList_New(0);
     self->unknown = PyList_New(0);
+    self->same_labels = 1;
     self->labels = PyDict_New();
     self->configuration = PyDict_New();
     self->labels_read = PyList_New(0);
@@ -1320,70 +1313,79 @@ static PyType_Spec scanner_spec = {
 
 /* -- order --------------------------------------------------------------------------------------------------------- */
 
-/* How a block of counters compares with the same block of an earlier sample. */
+/* How a block of counters compares with the same block of an earlier sample; FALLEN also where one is no Counters. */
 enum Change { SAME, GROWN, FALLEN };
 
-static enum Change compare(const Counters *before, const Counters *after)
+static enum Change compare(PyObject *module, PyObject *before, PyObject *after)
 {
-    int grew = 0, fell = 0;
-    for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) { /* without a way out: a compiler takes several at once */
-        grew |= after->values[at] + 1 > before->values[at] + 1;
-        fell |= after->values[at] + 1 < before->values[at] + 1;
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    int grew = 0, fell = !Py_IS_TYPE(before, type) || !Py_IS_TYPE(after, type) || Py_SIZE(before) != Py_SIZE(after);
+    const uint64_t *old = ((Counters *)before)->values, *new = ((Counters *)after)->values;
+    for (Py_ssize_t at = 0, size = fell ? 0 : Py_SIZE(before); at < size; at++) {
+        grew |= new[at] + 1 > old[at] + 1; /* without a way out: a compiler takes several at once */
+        fell |= new[at] + 1 < old[at] + 1;
     }
     return fell ? FALLEN : grew ? GROWN : SAME;
 }
 
-PyDoc_STRVAR(merge_risen_blocks_doc,
-"merge_risen_blocks(known, blocks)\n--\n\n"
-"Takes the blocks that are larger in the second list over into a copy of the first. Gives that, or the first list where\n"
-"none is larger, and the places that are left to Python: a counter fell, or one of the two blocks is no Counters.\n"
-"In the second list, blocks that are the same as in the first become those very objects.");
+/* What these functions give is told in accelerator.py, beside those in Python that give the same. */
+
+PyDoc_STRVAR(merge_risen_blocks_doc, "merge_risen_blocks(known, blocks)\n--\n\nA copy of the first list with what rose.");
 
 static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
-    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
     if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1])) {
         PyErr_SetString(PyExc_TypeError, "merge_risen_blocks() takes two lists");
         return NULL;
     }
-    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = NULL;
-    int failed = 0;
+    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = PyTuple_New(0);
+    int failed = left == NULL;
     for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(known) && at < PyList_GET_SIZE(blocks); at++) {
-        PyObject *most = PyList_GET_ITEM(known, at), *mine = Py_NewRef(PyList_GET_ITEM(blocks, at));
-        enum Change change = FALLEN;
+        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
         if (most == mine) {
-            Py_DECREF(mine);
             continue;
         }
-        if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
-            change = compare((Counters *)most, (Counters *)mine);
-        }
+        Py_INCREF(mine);
+        enum Change change = compare(module, most, mine);
         if (change == GROWN && top == known) {
             Py_SETREF(top, PyList_GetSlice(known, 0, PyList_GET_SIZE(known)));
         }
-        if (change == FALLEN && left == NULL) {
-            left = PyList_New(0);
+        if (change == FALLEN && PyTuple_CheckExact(left)) {
+            Py_SETREF(left, PyList_New(0));
         }
-        failed = top == NULL || (change == FALLEN && left == NULL) ||
+        failed = top == NULL || left == NULL ||
                  (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
                   : change == GROWN ? PyList_SetItem(top, at, Py_NewRef(mine))
                                     : append_number(left, at)) < 0;
         Py_DECREF(mine);
     }
-    if (!failed && left == NULL) {
-        left = PyTuple_New(0);
-    }
-    PyObject *result = failed || left == NULL ? NULL : PyTuple_Pack(2, top, left);
+    PyObject *result = failed ? NULL : PyTuple_Pack(2, top, left);
     Py_XDECREF(top);
     Py_XDECREF(left);
     return result;
 }
 
-PyDoc_STRVAR(find_first_holders_doc,
-"find_first_holders(steps, block, owners, known)\n--\n\n"
-"Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what\n"
-"`known` says, if it is no None, where that is the very first step. Steps are lists of blocks. Only those count since\n"
-"which the block was there. None where it is no Counters in one of these, or there are too many.");
+PyDoc_STRVAR(merge_risen_labels_doc, "merge_risen_labels(known, labels)\n--\n\nOne of the two dicts, or None.");
+
+static PyObject *merge_risen_labels(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2 || !PyDict_CheckExact(arguments[0]) || !PyDict_CheckExact(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "merge_risen_labels() takes two dicts");
+        return NULL;
+    }
+    PyObject *known = arguments[0], *labels = arguments[1], *top = known, *label, *other, *most, *mine;
+    int fits = PyDict_GET_SIZE(known) == PyDict_GET_SIZE(labels);
+    for (Py_ssize_t at = 0, to = 0; fits && PyDict_Next(known, &at, &label, &most);) {
+        PyDict_Next(labels, &to, &other, &mine);
+        enum Change change = compare(module, most, mine);
+        fits = change != FALLEN && (label == other || (PyUnicode_CheckExact(label) && PyUnicode_CheckExact(other) &&
+                                                       PyUnicode_Compare(label, other) == 0));
+        top = change == GROWN ? labels : top;
+    }
+    return Py_NewRef(fits ? top : Py_None);
+}
+
+PyDoc_STRVAR(find_first_holders_doc, "find_first_holders(steps, block, owners, known)\n--\n\nWho had each value first.");
 
 static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
@@ -1429,6 +1431,7 @@ static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments
 
 static PyMethodDef functions[] = {
     {"merge_risen_blocks", (PyCFunction)(void (*)(void))merge_risen_blocks, METH_FASTCALL, merge_risen_blocks_doc},
+    {"merge_risen_labels", (PyCFunction)(void (*)(void))merge_risen_labels, METH_FASTCALL, merge_risen_labels_doc},
     {"find_first_holders", (PyCFunction)(void (*)(void))find_first_holders, METH_FASTCALL, find_first_holders_doc},
     {NULL, NULL, 0, NULL},
 };

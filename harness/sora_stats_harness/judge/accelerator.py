@@ -21,7 +21,7 @@ from ..api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType
 from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
 from .edition_decoder import LARGEST_LIMIT, MAX_UNCHECKED_CHARACTERS, Counters, EditionDecoder, GroupPlan, LenientLeaf
 
-INTERFACE_VERSION: Final = 10
+INTERFACE_VERSION: Final = 11
 """The version of the interface between the C module and Python; a module with another version is not used."""
 
 HANDED_OVER: Final = (*((name,) for name in CONNECTION_TEXTS), UNSTABLE_LEVEL)
@@ -35,6 +35,9 @@ REPEATED_KEY: Final = 1
 
 Blocks = list[Counters | None]
 """A sample's counters."""
+
+Labels = dict[str, Counters]
+"""The counters of its data channels."""
 
 Terms = Sequence[tuple[int, int, int]]
 """A term of a relation: factor, block and counter."""
@@ -116,6 +119,26 @@ Returns:
     The copy, or the first list itself if no block is larger; and the indexes of blocks that need a closer look: a
     counter fell, or only one list has the block. In the second list, blocks that are equal to the first's are replaced
     by these very objects.
+"""
+
+
+def _merge_risen_labels(known: Labels, labels: Labels) -> Labels | None:
+    if [*known] != [*labels]:
+        return None
+    before: Blocks = [*known.values()]
+    top, undecided = _merge_risen_blocks(before, [*labels.values()])
+    return None if undecided else known if top is before else labels
+
+
+merge_risen_labels: Final[Callable[[Labels, Labels], Labels | None]] = getattr(
+    MODULE, "merge_risen_labels", _merge_risen_labels
+)
+"""
+Merge labels of which no counter fell.
+
+Returns:
+    The second dict if a block in it is larger, the first one if all are the same. None where that needs a closer look: a
+    counter fell, the labels or their order differ, or the accelerator has not read one of the blocks.
 """
 
 FindFirstHolders = Callable[[list[Blocks], int, list[Any], list[Any] | None], list[Any] | None]

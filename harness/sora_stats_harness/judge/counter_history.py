@@ -30,7 +30,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from .accelerator import find_first_holders, merge_risen_blocks
+from .accelerator import find_first_holders, merge_risen_blocks, merge_risen_labels
 from .messaging_channels import MESSAGING_PREFIX, MIN_BUSY_MESSAGES, MIN_REOPENING_NS, LabelStart
 
 Counters = Sequence[int]
@@ -178,12 +178,12 @@ class CounterHistory(Generic[EvidenceT]):
         "_doubtful_labels",
         "_last_absence_ns",
         "_messages",
-        "_prune_threshold",
         "first",
         "gaps",
         "grown_labels",
         "label_starts",
         "last_received_ns",
+        "prune_threshold",
         "reopened",
         "versions",
         "waiting_gaps",
@@ -207,7 +207,8 @@ class CounterHistory(Generic[EvidenceT]):
         self._doubtful_labels: dict[str, tuple[Counters, LabelStart]] = {}
         """Labels of which the last sample shows only some counters smaller: what they had counted, and since when."""
         self._messages = messages
-        self._prune_threshold = 8
+        self.prune_threshold: int = 8
+        """With more versions than this, `drop_unneeded_maxima` is due."""
         self.waiting_gaps: dict[str, LabelGap[EvidenceT]] = {}
         """Labels that are absent since they were last seen, with the first response without each."""
         self.gaps: list[LabelGap[EvidenceT]] = []
@@ -257,8 +258,10 @@ class CounterHistory(Generic[EvidenceT]):
                 top[index] = merged
             elif top is not known:
                 top[index] = known[index]
-        top_labels = self._merge_labels_quickly(sent_ns, labels, latest.labels)
-        if top_labels is None:
+        top_labels = None
+        if sent_ns > self._last_absence_ns and len(labels) == len(self._absent_since_ns):
+            top_labels = merge_risen_labels(latest.labels, labels)
+        if top_labels is None:  # some label came, went or fell lately
             top_labels = self._merge_labels(sent_ns, received_ns, labels, base, falls)
             self._find_gaps(sent_ns, labels, base, holder)
         elif self.gaps:
@@ -298,18 +301,6 @@ class CounterHistory(Generic[EvidenceT]):
             if mine == most:
                 return None
         return mine
-
-    def _merge_labels_quickly(
-        self, sent_ns: int, labels: dict[str, Counters], known: dict[str, Counters]
-    ) -> dict[str, Counters] | None:
-        """
-        The merged labels, if none appeared or disappeared lately and no counter fell; else None, for a closer look.
-        """
-        if len(labels) != len(self._absent_since_ns) or sent_ns <= self._last_absence_ns or [*labels] != [*known]:
-            return None
-        before: list[Counters | None] = [*known.values()]
-        top, undecided = merge_risen_blocks(before, [*labels.values()])
-        return None if undecided else known if top is before else labels
 
     def _merge_labels(
         self,
@@ -434,15 +425,13 @@ class CounterHistory(Generic[EvidenceT]):
 
     def drop_unneeded_maxima(self, opened: Collection[int], horizon_ns: int | None = None) -> None:
         """
-        Drop versions that no open request can need, once there are many.
+        Drop versions that no open request can need.
 
         Args:
             opened: When the requests that are still open were sent, ascending.
             horizon_ns: If the open requests are not known one by one: no response to come was requested before this.
         """
         versions = self.versions
-        if len(versions) <= self._prune_threshold:
-            return
         open_sent_ns = tuple(opened)
         oldest_ns = min((each for each in (*open_sent_ns[:1], horizon_ns) if each is not None), default=None)
         kept = [versions[-1]]
@@ -454,7 +443,7 @@ class CounterHistory(Generic[EvidenceT]):
             if needed or (horizon_ns is not None and following.known_ns >= horizon_ns):
                 kept.append(version)
         self.versions = kept[::-1]
-        self._prune_threshold = max(8, 2 * len(kept))
+        self.prune_threshold = max(8, 2 * len(kept))
 
 
 def _find_decreases(
