@@ -292,7 +292,7 @@ class StageWalk:
             seen.stamped = None
         if seen.open_from_ns is None and not connection.overlapping_samples:
             choice += 2
-        if sample.related and not connection.pending_violations and not connection.pending_levels:
+        if sample.related and not connection.pending_violations:
             choice += 4
         self._ask(self._choices[choice], seen, state)
         connection.add_sample(evidence, sample, exchange.request.target)
