@@ -32,14 +32,7 @@ from .sample import Sample
 
 
 class SampleBuilder:
-    """
-    Makes samples from the results of a decoder or the accelerator.
-
-    Args:
-        codec: The decoder; call `bind` whenever it has learned something.
-        relations: The relations whose counters the edition has.
-        accelerated: Whether to use the accelerator, if it is available.
-    """
+    """Makes samples from the results of a decoder or the accelerator; call `bind` when the decoder has learned."""
 
     scan: Scan | None
 

@@ -41,14 +41,7 @@ class StageTools(NamedTuple):
 
 
 class StageWalk:
-    """
-    Takes exchanges through the stages, one at a time.
-
-    Args:
-        tools: The objects that the stages use.
-        observer: Called with every exchange after it was judged.
-        scan_every: Search every n-th response for repeated keys; 0 for none.
-    """
+    """Takes exchanges through the stages, one at a time; the arguments are as in `Judge` and `JudgeOptions`."""
 
     def __init__(
         self,
