@@ -280,10 +280,7 @@ def make_valid_request(
         body=encoded,
         target=target,
         asked=RequestArguments(
-            channel_id=channel_id,
-            connection_id=connection_id,
-            client_id=client_id,
-            local=local is not False,
+            channel_id=channel_id, connection_id=connection_id, client_id=client_id, local=local is not False
         ),
     )
 

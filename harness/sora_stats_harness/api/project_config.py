@@ -88,8 +88,7 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     checks: Annotated[list[_Text], _described("Python files with checks of your own; relative to this one")] = []
     headers: Annotated[
         dict[
-            Annotated[str, msgspec.Meta(pattern=_HEADER_NAME)],
-            Annotated[str, msgspec.Meta(pattern=_VALUE_REFERENCE)],
+            Annotated[str, msgspec.Meta(pattern=_HEADER_NAME)], Annotated[str, msgspec.Meta(pattern=_VALUE_REFERENCE)]
         ],
         _described("Sent to the server; each value is a reference: env:VARIABLE, or @FILE relative to this one"),
     ] = {}

@@ -83,8 +83,7 @@ class ClusterListings:
             listed = frozenset().union(*(listing.members for listing in asked))
             strays = [
                 MisplacedConnection(
-                    connection_id=connection_id,
-                    before=(before.exchange, *(listing.exchange for listing in asked)),
+                    connection_id=connection_id, before=(before.exchange, *(listing.exchange for listing in asked))
                 )
                 for connection_id in sorted((before.members & now.members) - listed)
             ]

@@ -77,11 +77,7 @@ def recognize_incidents(evidence: IncidentEvidence) -> list[Incident]:
 
 
 def _incident(
-    id: str,
-    summary: str,
-    advice: str,
-    explained: Iterable[FindingEntry],
-    exchanges: Sequence[tuple[str, int]] = (),
+    id: str, summary: str, advice: str, explained: Iterable[FindingEntry], exchanges: Sequence[tuple[str, int]] = ()
 ) -> Incident:
     entries = list(explained)
     proof = exchanges or next((entry.exchanges for entry in entries if entry.exchanges), [])

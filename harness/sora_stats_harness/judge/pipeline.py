@@ -99,9 +99,7 @@ class Judge:
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(
-            StageTools(reader, self._runner, self._counts, self._coverage, self._evidence),
-            observer,
-            options.scan_every,
+            StageTools(reader, self._runner, self._counts, self._coverage, self._evidence), observer, options.scan_every
         )
         self._states: dict[tuple[str, str], State] = {}
         self._live = self._state_of(self.run, self.clock)

@@ -43,12 +43,7 @@ class StageTools(NamedTuple):
 class StageWalk:
     """Takes exchanges through the stages, one at a time; the arguments are as in `Judge` and `JudgeOptions`."""
 
-    def __init__(
-        self,
-        tools: StageTools,
-        observer: Callable[[Exchange], None] | None,
-        scan_every: int,
-    ) -> None:
+    def __init__(self, tools: StageTools, observer: Callable[[Exchange], None] | None, scan_every: int) -> None:
         reader, runner, counts, coverage, self._evidence = tools
         self._reader = reader
         self._runner = runner
