@@ -39,7 +39,7 @@ def run_fields_import(page: str, *, output: str | None, name: str | None) -> int
 
 
 def _read_page(page: str) -> bytes:
-    from ..api.edition_import.page_source import MAX_PAGE_BYTES
+    from ..api.edition_import.outline import MAX_PAGE_BYTES
 
     source, name = (sys.stdin.fileno(), "the page from stdin") if page == "-" else (page, f"the page {page}")
     return read_small_file(source, limit=MAX_PAGE_BYTES, name=name, error=EditionError)

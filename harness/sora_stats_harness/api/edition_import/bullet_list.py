@@ -13,8 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, field_name_of, strip_markup
-from .page_source import PageText
+from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, PageText, field_name_of, strip_markup
 
 _BULLET: Final = re.compile(r"([ ]*)([•◦▪‣●○■*+-]|\d{1,4}[.)])[ ]+(\S.*)")
 _FENCE: Final = re.compile(r"\s*(```|~~~)")

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Final
 
-from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, count_names
-from .page_source import PageText
+from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, PageText, count_names
 
 _LISTS: Final = frozenset({"ul", "ol", "menu"})
 _RAW: Final = frozenset({"script", "style", "textarea", "title"})
