@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from ..api.edition import split_json_pointer
 from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
 from ..judge.checks.body import DUPLICATE_KEY, JSON, JSON_LIMITS
 from ..judge.checks.framing import LENGTH
@@ -141,7 +142,7 @@ def _would_be_found(
 
 
 def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: Collection[tuple[str, ...]]) -> bool:
-    path = _path_of_pointer(entry.field)
+    path = split_json_pointer(entry.field)
     while path and not (below := [".".join(each) for each in documented if each[: len(path)] == path]):
         path = path[:-1]  # for an undocumented key, its group must have been seen
     if not path:
@@ -152,15 +153,11 @@ def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: 
     return not unseen.issuperset(below)
 
 
-def _path_of_pointer(pointer: str) -> tuple[str, ...]:
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
-
-
 def _masks(other: FindingEntry, entry: FindingEntry) -> bool:
     """Whether a finding of this run may have hidden another one: a value of the wrong shape is judged no further."""
     if other.target != entry.target or other.requirement == entry.requirement:
         return False
     if other.requirement in _MASKS_ALL_BODY_CHECKS:
         return True
-    above, path = _path_of_pointer(other.field), _path_of_pointer(entry.field)
+    above, path = split_json_pointer(other.field), split_json_pointer(entry.field)
     return bool(above) and path[: len(above)] == above
