@@ -214,7 +214,9 @@ def _decide_relation(
     after: Sample,
     decreased: Collection[tuple[int | str, int]],
 ) -> bool | None:
-    return not row.involves(decreased) and is_violated_between(row, before, blocks, after.blocks)
+    if decreased and row.involves(decreased):
+        return False
+    return is_violated_between(row, before, blocks, after.blocks)
 
 
 def _decide_level(
