@@ -140,7 +140,7 @@ def test_the_configuration_holds_as_for_any_command(processes: int, tmp_path: Pa
     more = ("--processes", "2", "--master-bind-port", port, "--master-port", port) if processes > 1 else ()
     with Simulator(connections=3, churn=False, edition=load_edition("doc-2025"), faults=["both-limits"]) as simulator:
         (tmp_path / "mine.toml").write_text(f"url = '{simulator.url}'\n{CONFIGURATION}")
-        code, said = locust(tmp_path, None, "--sora-config", "mine.toml", "--sora-output", output, *more)
+        code, said = locust(tmp_path, None, "--sora-config", "mine.toml", "--sora-output", output, "-t", "3s", *more)
         seen = {dict(request.headers).get("x-key") for request in simulator.requests}
     told = verdict(tmp_path)
     assert (code, told["verdict"]) == (1, "fail"), said
