@@ -105,7 +105,7 @@ def test_a_text_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
         file.write_bytes(data)
         assert read_small_text(file, limit=10, name="x") == text
     file.write_bytes(b"\xff")
-    with pytest.raises(UsageError, match="^x cannot be read: not UTF-8 text$"):
+    with pytest.raises(UsageError, match=r"^x cannot be read: not UTF-8 text$"):
         read_small_text(file, limit=10, name="x")
 
 
