@@ -44,12 +44,11 @@ IN_ENGLISH: Final = {
     "api/edition_schemas.py",
     "load/locust_web_page.py",  # Locust's page is in English
     "load/prometheus_metrics.py",
-    "reports/comparison_schema.py",
     "reports/curl_command.py",
     "reports/github_actions.py",
     "reports/junit.py",  # what machines read
     "reports/markdown.py",
-    "reports/verdict_schema.py",
+    "reports/report_schemas.py",
     "testing/stub_generator.py",
 }
 """Modules whose texts stay English."""

@@ -154,6 +154,11 @@ class Edition:
     root: FieldGroup
     undocumented: tuple[FieldDefinition, ...] = ()
 
+    def __hash__(self) -> int:
+        return hash(
+            (self.name, self.title, self.source)
+        )  # an edition is a key of caches: that of all fields takes 0.4 ms
+
     @property
     def fields(self) -> tuple[FieldDefinition, ...]:
         """Every documented leaf; a group's own leaves come before those of its groups."""

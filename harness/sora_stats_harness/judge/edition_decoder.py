@@ -151,6 +151,8 @@ class EditionDecoder:
         """
         Whether msgspec accepts all names. If not, there are no decoders or plans, and each connection is surveyed.
         """
+        self._plans: dict[FieldPath, GroupPlan] = {}
+        """The plans of groups as they are, by path."""
         if self.is_usable:
             self._build_decoders()
 
@@ -158,6 +160,7 @@ class EditionDecoder:
         """One that knows the same, and learns by itself."""
         made = copy.copy(self)
         made.learned = self.learned.copy()
+        made._plans = self._plans.copy()
         return made
 
     def edition_path_of_label(self, label: str) -> FieldPath | None:
@@ -188,14 +191,14 @@ class EditionDecoder:
                 if self.labels_raw:
                     return False
                 self.labels_raw = True
-                self._build_decoders()
+                self._build_decoders_again(())
                 return True
             path = shared_label_path(path)
         is_full = len(self.learned) - len(self._undecidable) >= MAX_LEARNED
         if path in self.learned or is_full or not path or not _is_valid_field_name(path[-1]):
             return False
         self.learned.add(path)
-        self._build_decoders()
+        self._build_decoders_again(path)
         return True
 
     def _make_blocks(self) -> Iterator[CounterBlock]:
@@ -205,6 +208,12 @@ class EditionDecoder:
                 continue
             yield CounterBlock(index=index, path=group.path, counters=counters)
             index += 1
+
+    def _build_decoders_again(self, learned: FieldPath) -> None:
+        """Plan the groups again that hold what was learned."""
+        for depth in range(len(learned) + 1):
+            self._plans.pop(learned[:depth], None)
+        self._build_decoders()
 
     def _build_decoders(self) -> None:
         self.label_plan: GroupPlan | None = (
@@ -238,6 +247,8 @@ class EditionDecoder:
 
     def _plan_group(self, group: FieldGroup, attributes: FieldPath, path: FieldPath) -> GroupPlan:
         """Plan a group; `path` is its own, or `data_channel.#*` for the struct that serves all labels."""
+        if path in self._plans:
+            return self._plans[path]
         leaves = sorted(group.fields, key=lambda field: field.kind is not FieldKind.COUNTER)
         counters = sum(field.kind is FieldKind.COUNTER for field in leaves)
         columns: list[str] = []
@@ -280,7 +291,7 @@ class EditionDecoder:
                 known = self.undocumented.get(other)
                 let_through(other[-1], known, learned=known is None)
         struct = _make_struct("_".join(path) or "connection", types, columns)
-        return GroupPlan(
+        plan = self._plans[path] = GroupPlan(
             group=group,
             attributes=attributes,
             struct=struct,
@@ -293,6 +304,7 @@ class EditionDecoder:
             loose=tuple(loose),
             whole=len(columns) == counters,
         )
+        return plan
 
     def _labels_type(self) -> Any:  # Any: a type made at run time
         if (LABELS_GROUP,) in self.learned:

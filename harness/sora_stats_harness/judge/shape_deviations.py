@@ -290,27 +290,29 @@ def _entries_by_path(edition: Edition) -> dict[FieldPath, FieldDefinition | Fiel
     return groups | {field.path: field for field in edition.fields}
 
 
+@cache
+def _undocumented_by_path(edition: Edition) -> dict[FieldPath, FieldDefinition]:
+    return {shared_label_path(field.path): field for field in edition.undocumented}
+
+
 def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Iterator[ShapeDeviation]:
     """
     Find what JSON Schema can't express: whole groups, unknown keys, bytes, calendar, and how integers are written.
     """
-    undocumented = {shared_label_path(field.path): field for field in edition.undocumented}
+    entries, undocumented = _entries_by_path(edition), _undocumented_by_path(edition)
     todo: list[tuple[FieldGroup, FieldPath, dict[str, Json]]] = [(edition.root, (), document)]
     while todo:
         group, wire, value = todo.pop()
-        fields = {field.name: field for field in group.fields}
-        groups = {inner.name: inner for inner in group.groups if not inner.is_label}
-        labels = next((inner for inner in group.groups if inner.is_label), None)
-        for inner in groups.values():
-            if inner.name not in value and not inner.optional:
+        for inner in group.groups:
+            if not (inner.is_label or inner.optional) and inner.name not in value:
                 yield absent_group_deviation((*wire, inner.name))
         for key, below in value.items():
             path, here = (*group.path, key), (*wire, key)
-            known = groups.get(key)
-            if known is None and labels is not None and key.startswith(ANY_LABEL[0]):
-                known = labels
-            if key in fields:
-                if deviation := check_leaf(fields[key], path, here, below):
+            known = entries.get(path)
+            if known is None and key.startswith(ANY_LABEL[0]):
+                known = entries.get((*group.path, ANY_LABEL))
+            if isinstance(known, FieldDefinition):
+                if deviation := check_leaf(known, path, here, below):
                     yield deviation
             elif known is not None:
                 if isinstance(below, dict):
