@@ -13,7 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-
 from ..api.language import environment_language, use_language
 from ..reports import html_report as html
 from ..reports.figure_cells import MeasurementTable, percentile_ms
