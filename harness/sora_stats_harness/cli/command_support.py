@@ -331,6 +331,7 @@ def report_and_exit_code(
         UsageError: The baseline is of another edition or kind of subject, and nothing worse happened; the reports are
         written without it.
     """
+    from ..reports import report_folder as files
     from ..reports.baseline import baseline_mismatch
     from ..reports.pass_policy import withhold_pass
     from ..reports.verdict_assembly import assemble_verdict, verdict_subject_kind
@@ -346,16 +347,22 @@ def report_and_exit_code(
     wanted = write or arguments.output is not None
     report = assemble_verdict(judge, replace(facts, labels=settings.labels), policy, name_evidence=wanted)
     for problem in problems:
-        withhold_pass(report.verdict, problem)
+        withhold_pass(report.verdict, problem)  # before it is written
     written = None
     if wanted:
         try:
-            written = _write_reports(report, arguments.output)
+            folder = arguments.output or files.make_report_folder(report.verdict.command)
+            files.write_reports(report, folder)
+            written = folder
+        except OSError as error:
+            problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
         except Exception as error:
-            if not isinstance(error, OSError) and report.verdict.exit_code != ExitCode.FAIL:
-                raise  # still report the finding
-            problems.append(_report_problem(error))
-            withhold_pass(report.verdict, problems[-1])
+            if report.verdict.exit_code != ExitCode.FAIL:
+                raise
+            # the finding is reported all the same
+            problems.append(HarnessError(f"the reports cannot be made: {type(error).__name__}: {error}"))
+        for problem in problems:
+            withhold_pass(report.verdict, problem)
     code = ExitCode(report.verdict.exit_code)
     _print_report(report, written, arguments)
     for problem in problems:
@@ -363,20 +370,6 @@ def report_and_exit_code(
             raise problem
         write_message(f"sora-harness: {problem}\n", sys.stderr)
     return code
-
-
-def _report_problem(error: Exception) -> HarnessError:
-    if isinstance(error, OSError):
-        return OutputError(f"the reports cannot be written: {error.strerror or error}")
-    return HarnessError(f"the reports cannot be made: {type(error).__name__}: {error}")
-
-
-def _write_reports(report: VerdictReport, output: Path | None) -> Path:
-    from ..reports import report_folder as files
-
-    folder = output or files.make_report_folder(report.verdict.command)
-    files.write_reports(report, folder)
-    return folder
 
 
 def _print_report(report: VerdictReport, written: Path | None, arguments: Arguments) -> None:
