@@ -18,10 +18,9 @@ from .options import check_baseline, simulator_parameters
 from .output import ProgressLine, report_width, wants_colour, write_message, write_output
 
 if TYPE_CHECKING:
-    from ..api.exchange import Exchange, Headers
+    from ..api.exchange import Headers
     from ..api.secret_redaction import Secrets
     from ..api.server_address import ServerAddress
-    from ..judge.pipeline import Judge
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.load_task import ServerAccess
     from ..probe.doctor import Visit
@@ -155,20 +154,6 @@ class JudgedRun:
             RecordingWriter(arguments.record, recorded, secrets=self.secrets, limits=limits)
         )
 
-    def new_judge(self, *, observer: Callable[[Exchange], None] | None = None, nodes: Sequence[str] = ()) -> Judge:
-        """A judge with the settings of the run, by the edition that was detected."""
-        from ..api.edition import load_edition
-        from ..judge.checks.user_checks import load_check_files
-        from ..judge.pipeline import Judge, JudgeOptions
-
-        settings = self._arguments.settings
-        return Judge(
-            load_edition(settings.edition),
-            observer=observer,
-            checks=load_check_files(settings.checks),
-            options=JudgeOptions(nodes=nodes, tear_s=settings.tear_s, severity=settings.severity),
-        )
-
     def show_plan(self, text: str) -> bool:
         """Say what will be sent; returns whether it is to be sent, not only said."""
         if self._arguments.dry_run:
@@ -248,7 +233,7 @@ class JudgedRun:
         notes = self.find_edition(visit, visit.server)
         with self.stack:
             recorder = self.start_recorder(visit.server, options | scope.to_options())
-            judge = self.new_judge(observer=None if recorder is None else recorder.add_exchange)
+            judge = self._arguments.settings.new_judge(observer=None if recorder is None else recorder.add_exchange)
             opened = judge.begin_exchange(listing.request)
             opened.complete(listing.response, listing.error, None, listing.faults)
             ending = RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason)
