@@ -7,13 +7,8 @@ from typing import Final
 
 from ..api.exchange import Exchange
 from ..api.language import translate
-<<<<<<< HEAD
-from ..judge.incident import Incident
-from ..judge.verdict import FindingEntry, Verdict
-from . import html_elements as html
-=======
 from ..judge.verdict import FindingEntry, Incident, Verdict
->>>>>>> main
+from . import html_elements as html
 from . import incident_summary, summary
 from .picture_svg import render_picture
 from .report import VerdictReport
