@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from typing import Any, Final, Literal
 
 from sora_stats_harness.api.edition import (
@@ -191,21 +192,18 @@ class _Parser:
 
     def string(self) -> str:
         self.need('"')
-        units: list[int] = []  # UTF-16, so that an escaped pair and a plain character come to the same
+        units = b""  # UTF-16, so that an escaped pair and a plain character come to the same
         while True:
-            char = self.text[self.at : self.at + 1]
-            self.at += 1
-            if char == '"':
+            plain = re.compile(r'[^"\\\x00-\x1f]*').match(self.text, self.at)
+            assert plain is not None
+            units += plain[0].encode("utf-16-be")
+            self.at = plain.end()
+            if self.take('"'):
                 break
-            if char == "" or char < " ":
-                raise NotJson
-            if char == "\\":
-                units.append(self.escape())
-            else:
-                encoded = char.encode("utf-16-be")
-                units.extend(int.from_bytes(encoded[i : i + 2], "big") for i in range(0, len(encoded), 2))
+            self.need("\\")
+            units += self.escape().to_bytes(2, "big")
         try:
-            return b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be")
+            return units.decode("utf-16-be")
         except UnicodeDecodeError:
             raise NotJson from None
 
@@ -468,17 +466,22 @@ _Key = tuple[str, str, str]
 """A run, a clock in it, and a connection."""
 
 
+@cache
+def _message_counters(edition: Edition) -> set[str]:
+    return {
+        field.name
+        for group in edition.root.walk_groups()
+        for field in group.fields
+        if group.path[:1] == ("data_channel",) and field.unit is FieldUnit.COUNT
+    }
+
+
 class _Order:
     """Walks through the samples by receipt; each is compared with all before it."""
 
     def __init__(self, edition: Edition, history: Sequence[Seen]) -> None:
         self.edition = edition
-        self.messages = {
-            field.name
-            for group in edition.root.walk_groups()
-            for field in group.fields
-            if group.path[:1] == ("data_channel",) and field.unit is FieldUnit.COUNT
-        }
+        self.messages = _message_counters(edition)
         self.falls: set[Fall] = set()
         self.gaps: set[Gap] = set()
         self.seen: dict[_Key, list[_Sample]] = {}

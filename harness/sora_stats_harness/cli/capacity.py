@@ -7,7 +7,6 @@ A server that the harness did not start never gets more requests than `--max-rat
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -21,10 +20,9 @@ from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import write_message
 
 if TYPE_CHECKING:
-    from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
+    from ..load.capacity.rate_search import RateStep, SearchGoal
     from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
@@ -44,12 +42,7 @@ def run(arguments: Arguments) -> int:
     """
     Search for the capacity, or measure what the other options ask for; judge and report.
 
-    Returns:
-        The exit code of the verdict; also 1 if no rate that was tried keeps the objectives, or if polling had an effect
-        on the media.
-
-    Raises:
-        UsageError: A run without bounds, or a value that cannot be used.
+    The exit code is also 1 if no rate that was tried keeps the objectives, or if polling had an effect on the media.
     """
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
@@ -78,7 +71,7 @@ def run(arguments: Arguments) -> int:
     else:
         goal = _search_goal(arguments, url)
     if not by_size:
-        users = surveys.max_in_flight(arguments) if goal is None else _max_in_flight(arguments, goal)
+        users = arguments.max_in_flight or surveys.MIN_IN_FLIGHT if goal is None else _max_in_flight(arguments, goal)
         option = "--expect-workers" if arguments.master else "--processes"
         common.check_enough_users(option, None if plan is None else plan.count, users)
     import_module(
@@ -115,10 +108,8 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
 
     with judged:
         plan_text = _plan_text(arguments, url, goal, plan, window_s) + common.plan_additions(arguments)
-        if arguments.dry_run:
-            write_message(f"{plan_text}\n", sys.stderr)
+        if not judged.show_plan(plan_text):
             return 0
-        arguments.say(plan_text)
         with judged.stack:
             visit = judged.visit_for_load()
             if visit is not None and visit.ends_search:
@@ -126,7 +117,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
                     visit, surveys.early_scope(arguments, judged), _verdict_options(arguments, goal, plan)
                 )
             server, address = surveys.resolve_target(arguments, url, judged.stack)
-            notes = judged.edition_notes(visit, address)
+            notes = judged.find_edition_for_load(visit, address)
             task = surveys.step_task(arguments, judged, address, plan, users=_max_in_flight(arguments, goal))
             if longest is not None:
                 task = replace(task, patience_s=longest / 1e6)
@@ -134,12 +125,13 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
         found = build_search_result(tried, goal, done.result) if isinstance(done.result, str) else done.result
         statement = search_statement(found, goal)
         is_violated = not found.low and found.high is not None and found.ended is None
+        is_useless = found.ended is None and found.at_least and not found.low
         facts = judged.facts(
             subject=server,
             scope=task.spec.scope,
             ending=RunEnding(
                 interrupted=judged.interrupt.is_interrupted,
-                aborted=join_reasons(_abort_reason(found, statement), done.aborted),
+                aborted=join_reasons(statement if is_useless else found.ended, done.aborted),
                 broken=done.broken,
                 violated_slo=statement if is_violated else None,
             ),
@@ -150,13 +142,6 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
         latencies = [each for _, each in done.step_latencies]
         result = build_capacity(found, goal, arguments.scenario, latencies)
         return common.report_and_exit_code(arguments, done.judge, replace(facts, capacity=result))
-
-
-def _abort_reason(found: SearchResult, said: str) -> str | None:
-    """Why the search gave no usable result; None if it did."""
-    if found.ended is not None:
-        return found.ended
-    return said if found.at_least and not found.low else None
 
 
 def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:

@@ -1,4 +1,8 @@
-"""The options that several commands share, and how they, the environment and the configuration become settings."""
+"""
+The options that several commands share, and how they, the environment and the configuration become settings.
+
+What can't be used is a UsageError, in every function here.
+"""
 
 from __future__ import annotations
 
@@ -166,12 +170,7 @@ def slo_option(help_text: str) -> Option:
 
 
 def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
-    """
-    Read the SLOs of the command line or the configuration, each once.
-
-    Raises:
-        UsageError: One of them is not an SLO.
-    """
+    """Read the SLOs of the command line or the configuration, each once."""
     from ..load.slo import parse_slo
     from ..probe.run_settings import ORIGIN_OPTION
 
@@ -187,12 +186,7 @@ def abort_option(effect: str) -> Option:
 
 
 def read_abort_limits(arguments: Arguments) -> tuple[AbortLimit, ...]:
-    """
-    Read --abort-when.
-
-    Raises:
-        UsageError: One of them is not a limit.
-    """
+    """Read --abort-when."""
     from ..load.slo import parse_abort_limit
 
     return tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)
@@ -321,21 +315,14 @@ def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
 
 
 def check_baseline(arguments: Arguments, *, subject_kind: SubjectKind | None = None) -> None:
-    """
-    Refuse a baseline of another edition or kind of subject.
-
-    Raises:
-        UsageError: The baseline doesn't fit.
-    """
-    from ..api.edition import load_edition
+    """Refuse a baseline of another edition or kind of subject."""
     from ..probe.edition_detection import AUTO_EDITION
-    from ..reports.baseline import baseline_mismatch
+    from ..reports import baseline
 
-    baseline: Baseline | None = arguments.baseline
     name = arguments.settings.edition
-    edition = None if name == AUTO_EDITION else load_edition(name).name
-    if baseline is not None and (mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=subject_kind)):
-        raise UsageError(mismatch)
+    baseline.check_baseline(
+        arguments.baseline, edition=None if name == AUTO_EDITION else name, subject_kind=subject_kind
+    )
 
 
 _SIMULATOR_PARAMETERS: Final = {"fault": "faults", "seed": "seed", "connections": "connections", "nodes": "nodes"}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ..api.exchange import Target
 from .check import Check, Observed, Stage, Violation
-from .exchange_counts import ASKED_FOR, AskedFor
+from .exchange_counts import ASKED_FOR, AskedFor, ExchangeCounts
 from .findings import FindingAggregator
 from .requirement import RequiredCapability
 from .state import State
@@ -17,18 +17,13 @@ Observer = Callable[[Observed, State], Iterable[Violation]]
 
 
 class CheckRunner:
-    """
-    All checks of one judge.
+    """All checks of one judge, in the order in which they are called within a stage."""
 
-    Args:
-        checks: In the order in which they are called within a stage.
-        findings: Receives their violations.
-    """
-
-    def __init__(self, checks: Sequence[Check], findings: FindingAggregator) -> None:
+    def __init__(self, checks: Sequence[Check], findings: FindingAggregator, counts: ExchangeCounts) -> None:
         self._checks = tuple(checks)
         self._check_of: dict[Observer, Check] = {check.observe: check for check in checks}
         self._findings = findings
+        self._counts = counts
         self.checked_of: dict[AskedFor, dict[str, int]] = {
             target: {row.id: 0 for check in checks for row in check.requirements} for target in ASKED_FOR
         }
@@ -39,12 +34,7 @@ class CheckRunner:
         """Requirements whose checks had to skip some sample."""
 
     def observers(self, *stages: Stage, timeless: bool = False) -> tuple[Observer, ...]:
-        """
-        The `observe` methods of the checks of some stages, in order.
-
-        Args:
-            timeless: Whether to leave out checks that need the times of requests and responses.
-        """
+        """The `observe` methods of the checks of some stages, in order; `timeless` leaves out those that need times."""
         found = [check for stage in sorted(stages) for check in self._checks if check.stage is stage]
         return tuple(check.observe for check in found if not (timeless and _needs_times(check)))
 
@@ -95,10 +85,11 @@ class CheckRunner:
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts and those that checks compute only now, and then which checks have crashed."""
+        rows = {row.id: row for check in self._checks for row in check.requirements}.values()
         for target, checked in self.checked_of.items():
-            for check in self._checks:
-                for row in check.requirements:
-                    result.count(row, target, checked[row.id])
+            counts = self._counts.of_target[target]
+            for row in rows:
+                result.count(row, target, checked[row.id] + (getattr(counts, row.checked_in) if row.checked_in else 0))
         for check in self._checks:
             try:
                 check.add_to_result(states, result)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -110,8 +110,6 @@ def cut_body(response: Response, body: Body, wanted: WantedPart, index: Callable
 
     Args:
         response: The response, with its body if that is available unchanged.
-        body: Its body.
-        wanted: The wanted part.
         index: Returns the index of the body's elements, or None if it is not an array.
     """
     most = wanted.most_bytes
@@ -198,16 +196,12 @@ def _find_place(body: Body, span: tuple[int, int], place: Place) -> int:
     if not keys:
         return start
     data, at = body.read(start, stop), 0
-    for key in _encoded(keys):
-        found = data.find(key, at)
+    for key in keys:
+        found = data.find(json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), at)
         if found < 0:
             break
         at = found
     return start + at
-
-
-def _encoded(keys: list[str]) -> Iterator[bytes]:
-    return (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass") for key in keys)
 
 
 def _with(response: Response, body: bytes, excerpt: Excerpt | None) -> Response:

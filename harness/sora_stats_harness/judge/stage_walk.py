@@ -14,12 +14,13 @@ from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
 from .check_runner import CheckRunner, Observer
 from .connection_state import ConnectionState
+from .counter_history import CounterHistory
 from .coverage import CoverageTracker
 from .evidence import EvidenceStore
 from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts, TargetCounts
 from .response_head import HeaderReader, RelevantHeaders
-from .sample import ParsedBody, Sample, make_listed_sample
+from .sample import ParsedBody, Sample
 from .sample_reader import SampleReader
 from .stamp_order import StampedSample
 from .state import State
@@ -40,21 +41,9 @@ class StageTools(NamedTuple):
 
 
 class StageWalk:
-    """
-    Takes exchanges through the stages, one at a time.
+    """Takes exchanges through the stages, one at a time; the arguments are as in `Judge` and `JudgeOptions`."""
 
-    Args:
-        tools: The objects that the stages use.
-        observer: Called with every exchange after it was judged.
-        scan_every: Search every n-th response for repeated keys; 0 for none.
-    """
-
-    def __init__(
-        self,
-        tools: StageTools,
-        observer: Callable[[Exchange], None] | None,
-        scan_every: int,
-    ) -> None:
+    def __init__(self, tools: StageTools, observer: Callable[[Exchange], None] | None, scan_every: int) -> None:
         reader, runner, counts, coverage, self._evidence = tools
         self._reader = reader
         self._runner = runner
@@ -264,7 +253,8 @@ class StageWalk:
         sent_ns = exchange.sent_ns
         connection = state.connections.get(seen.connection_id)
         if connection is None:
-            connection = self._begin_connection(seen.connection_id, state)
+            self._counts.add_connection(seen.connection_id, returned=seen.connection_id in state.expired)
+            connection = state.add_connection(seen.connection_id)
         seen.connection = connection
         history = connection.counter_history
         newest = history.versions[-1]
@@ -290,22 +280,18 @@ class StageWalk:
             seen.stamped = None
         if seen.open_from_ns is None and not connection.overlapping_samples:
             choice += 2
-        if sample.related and not connection.pending_violations and not connection.pending_levels:
+        if sample.related and not connection.pending_violations:
             choice += 4
         self._ask(self._choices[choice], seen, state)
         connection.add_sample(evidence, sample, exchange.request.target)
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
         """Judge a sample of a body from a file, without comparisons."""
-        seen.connection = ConnectionState(len(self._decoder.blocks))
+        seen.connection = ConnectionState(CounterHistory(len(self._decoder.blocks)))
         self._counts.add_connection(seen.connection_id or f"{seen.exchange.seq}/{sample.index}")
         self._coverage.add_labels(sample, seen.connection)
         self._ask(self._new_connection, seen, state)
         self._ask(self._timeless, seen, state)
-
-    def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
-        self._counts.add_connection(connection_id, returned=connection_id in state.expired)
-        return state.add_connection(connection_id)
 
     def settle_leaving(self, state: State) -> None:
         """Decide what is pending for connections that have left."""
@@ -322,5 +308,5 @@ def _go_on() -> None:
 def _admit_listed(seen: Observed, ids: bytes) -> None:
     """Admit the connections of a listing of which only the ids were kept."""
     seen.body = ParsedBody()
-    seen.admitted.update((each, make_listed_sample(each)) for each in read_listed_ids(ids))
+    seen.admitted.update((each, Sample(connection_id=each)) for each in read_listed_ids(ids))
     seen.all_admitted = True

@@ -19,7 +19,6 @@ from .checks.presence import PresenceCheck
 from .checks.relation_check import RelationCheck
 from .checks.shape import ShapeCheck
 from .checks.timestamp_order import TimestampOrderCheck
-from .checks.unstable_level import UnstableLevelCheck
 from .checks.wrong_requests import WrongRequestCheck
 
 if TYPE_CHECKING:
@@ -40,27 +39,21 @@ class CheckContext:
 
 
 STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
-    CompleteResponseCheck: lambda context: CompleteResponseCheck(context.counts),
-    HeadCheck: lambda context: HeadCheck(context.counts),
-    JsonCheck: lambda context: JsonCheck(context.reader.edition, context.counts),
+    CompleteResponseCheck: lambda context: CompleteResponseCheck(),
+    HeadCheck: lambda context: HeadCheck(),
+    JsonCheck: lambda context: JsonCheck(context.reader.edition),
     FramingCheck: lambda context: FramingCheck(context.counts),
     WrongRequestCheck: lambda context: WrongRequestCheck(),
-    ShapeCheck: lambda context: ShapeCheck(context.reader.edition, context.counts),
-    SampleIdentityCheck: lambda context: SampleIdentityCheck(context.counts),
+    ShapeCheck: lambda context: ShapeCheck(context.reader.edition),
+    SampleIdentityCheck: lambda context: SampleIdentityCheck(),
     FormCheck: lambda context: FormCheck(),
     ExclusiveLimitsCheck: lambda context: ExclusiveLimitsCheck(context.reader.codec, context.counts),
-    ConstantCheck: lambda context: ConstantCheck(context.reader.codec, context.counts),
-    MonotonicCheck: lambda context: MonotonicCheck(context.reader.codec, context.counts),
-    RelationCheck: lambda context: RelationCheck(context.reader.relations),
-    UnstableLevelCheck: lambda context: UnstableLevelCheck(context.reader.codec.blocks),
+    ConstantCheck: lambda context: ConstantCheck(context.reader.codec),
+    MonotonicCheck: lambda context: MonotonicCheck(context.reader.codec),
+    RelationCheck: lambda context: RelationCheck(context.reader.relations, context.reader.codec.blocks),
     TimestampOrderCheck: lambda context: TimestampOrderCheck(context.reader.codec.blocks, context.tear_ns),
     ClockCheck: lambda context: ClockCheck(),
     PresenceCheck: lambda context: PresenceCheck(),
     ClusterCheck: lambda context: ClusterCheck(),
 }
 """Each check with the function that makes it for a judge."""
-
-
-def make_standard_checks(context: CheckContext) -> tuple[Check, ...]:
-    """Make a set of checks for one judge."""
-    return tuple(make(context) for make in STANDARD_CHECKS.values())

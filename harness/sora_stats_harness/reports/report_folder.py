@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -20,18 +19,18 @@ from typing import Final
 import msgspec
 
 from ..api.errors import OutputError, UsageError
-from ..api.input_budget import MAX_VERDICT_BYTES, is_folder, path_exists, read_small_file
-from ..judge.verdict import Verdict, decode_verdict
+from ..api.input_budget import is_folder, path_exists
+from ..judge.verdict import Verdict
 from ..recording.output_file import TEMPORARY_PREFIX, create_file, write_beside
 from . import evidence_files as evidence
 from .escaping import safe_file_name
 from .report import VerdictReport
 from .report_formats import REPORT_FORMATS, report_renderer
+from .verdict_files import VERDICT_FILE, read_verdict
 
 DEFAULT_FOLDER: Final = Path("reports")
 """By default a run makes its folder below this one."""
 
-VERDICT_FILE: Final = "verdict.json"
 _FILE_NAMES: Final = {name: row.file_name for name, row in REPORT_FORMATS.items() if row.file_name is not None}
 _EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
 
@@ -129,8 +128,8 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
                 folder / name, evidence.encode_evidence(report.verdict, report.evidence_of(entry)), private=True
             )
             keep.add((folder / name).name)
-    for path in _earlier_files(proof):
-        if path.name not in keep:
+    for path in [*proof.iterdir()] if proof.is_dir() else ():
+        if _EVIDENCE_NAME.fullmatch(path.name) and path.name not in keep:
             path.unlink()
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
@@ -155,11 +154,6 @@ def path_in_checkout(folder: Path) -> str | None:
     return None if set(path) & set("[]|") else path
 
 
-def _earlier_files(proof: Path) -> Iterator[Path]:
-    if proof.is_dir():
-        yield from (path for path in proof.iterdir() if _EVIDENCE_NAME.fullmatch(path.name))
-
-
 def list_report_files(folder: Path) -> list[str]:
     """The names of a run's files in a folder, for a person."""
     return sorted(path.name + ("/" if path.is_dir() else "") for path in folder.iterdir() if path.name in OWN_NAMES)
@@ -179,7 +173,7 @@ def read_report(path: Path) -> VerdictReport:
         UsageError: It cannot be read, or is not a verdict.
     """
     path = path / VERDICT_FILE if is_folder(path) else path
-    verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
+    verdict = read_verdict(path)
     return VerdictReport(
         verdict=verdict,
         evidence=evidence.read_evidence_folder(path.parent, verdict),

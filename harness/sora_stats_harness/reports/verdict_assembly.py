@@ -29,9 +29,8 @@ from . import evidence_files as files
 from .baseline import compare_with_baseline
 from .curl_command import curl_command
 from .escaping import replace_surrogates
-from .pass_policy import DEFAULT_POLICY, PassPolicy
+from .pass_policy import DEFAULT_POLICY, PassPolicy, waiver_report
 from .report import VerdictReport
-from .waivers import waiver_reports
 
 
 class JudgeResultSource(Protocol):
@@ -94,7 +93,6 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
     Finish the judge, and assemble the report.
 
     Args:
-        judge: The judge; it is finished here.
         name_evidence: Whether findings name their evidence files; False if none will be written.
         measure_drift: Whether to compare the server with the documentation.
 
@@ -146,7 +144,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         baseline=compare_with_baseline(policy.baseline, result, [each.path for each in facts.edition.fields])
         if policy.baseline is not None
         else None,
-        waivers=waiver_reports(policy.waivers, result.findings, result.checked, policy.day),
+        waivers=[waiver_report(each, result.findings, result.checked, policy.day) for each in policy.waivers],
     )
     return VerdictReport(verdict=redact_verdict(verdict, facts.secrets), evidence=evidence)
 
@@ -159,11 +157,7 @@ def _saw_nothing(verdict: VerdictName, ending: RunEnding, result: JudgeResult) -
 
 
 def _attach_evidence(
-    findings: Sequence[FindingEntry],
-    proof: Mapping[str, Sequence[Exchange]],
-    facts: RunFacts,
-    *,
-    name_evidence: bool,
+    findings: Sequence[FindingEntry], proof: Mapping[str, Sequence[Exchange]], facts: RunFacts, *, name_evidence: bool
 ) -> dict[str, Sequence[Exchange]]:
     """Set the evidence files and command lines of findings; returns the exchanges by fingerprint."""
     files.name_evidence_files(findings, proof)

@@ -4,7 +4,7 @@ The options `pytest --sora-…`, and the settings from these and the configurati
 Most options are those of `sora-harness conform` with the prefix `sora-`. `probe.run_settings` reads both, so the
 configuration completes them in the same way, and the same mistakes get the same messages. A URL that is set but empty,
 as from an unset CI secret, is an error, and the simulator is used only if it is named: a suite that tests nothing must
-not be green by accident.
+not be green by accident. What can't be used is a UsageError, in every function here.
 """
 
 from __future__ import annotations
@@ -20,16 +20,9 @@ import pytest
 from ..api.errors import UsageError
 from ..api.language import translate
 from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFIXED_OPTIONS
-from ..api.server_url import (
-    SIMULATOR_URL,
-    URL_VARIABLE,
-    NamedUrl,
-    environment_url,
-    normalize_server_url,
-)
+from ..api.server_url import SIMULATOR_URL, URL_VARIABLE, NamedUrl, environment_url, normalize_server_url
 
 if TYPE_CHECKING:
-    from ..judge.verdict import SubjectKind
     from ..probe.run_settings import RunSettings, SettingSources
     from ..reports.baseline import Baseline
 
@@ -40,6 +33,9 @@ GATE_FILES: Final = ("sora-harness.toml", "pyproject.toml")
 """
 The names of configurations, which as arguments of pytest select the gate; `api.project_config` is too heavy to import.
 """
+
+MATCHED_EDITIONS_KEY: Final[pytest.StashKey[dict[str, tuple[str, str]]]] = pytest.StashKey()
+"""By a server's URL: the best edition, and a sentence that says how well it matches."""
 
 _SHARED_OPTIONS: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
@@ -55,10 +51,7 @@ _SHARED_OPTIONS: Final = (
     ("rate", "N", "the gate sends at most this many requests per second (default: 50; to the simulator 400)"),
     ("targets", "NAMES", "the gate sends only these, separated by commas (default: all three)"),
 )
-_SHARED_FLAGS: Final = (
-    *PREFIXED_FLAGS,
-    ("valid-only", "the gate sends no request that is wrong on purpose"),
-)
+_SHARED_FLAGS: Final = (*PREFIXED_FLAGS, ("valid-only", "the gate sends no request that is wrong on purpose"))
 _SHARED_LISTS: Final = (
     *PREFIXED_LISTS,
     ("node", "URL", "another node of the server's cluster (repeatable)"),
@@ -118,22 +111,12 @@ class PluginSettings:
     """The time after which pytest-timeout ends a test; None if it doesn't."""
 
     def baseline_for(self, settings: RunSettings) -> Baseline | None:
-        """
-        The baseline from the option, else from the configuration.
-
-        Raises:
-            UsageError: It can't be read.
-        """
+        """The baseline from the option, else from the configuration."""
         return self.baseline or _read_baseline(settings.baseline)
 
     @cached_property
     def server(self) -> RunSettings:
-        """
-        The settings for the named server, or for `simulator`.
-
-        Raises:
-            UsageError: Neither was named, or the URL can't be used.
-        """
+        """The settings for the named server, or for `simulator`."""
         from ..probe.run_settings import resolve_settings
 
         settings = resolve_settings(self.sources)
@@ -149,12 +132,7 @@ class PluginSettings:
         return settings
 
     def settings_for(self, url: str) -> RunSettings:
-        """
-        The settings for the server of the fixture `sora_url`; values that are meant for a server apply to it.
-
-        Raises:
-            UsageError: It is not the URL of a server, or a value can't be used.
-        """
+        """The settings for the server of the fixture `sora_url`; values that are meant for a server apply to it."""
         from ..probe.run_settings import resolve_settings
 
         url = read_fixture_url(url)
@@ -168,12 +146,7 @@ class PluginSettings:
 
 
 def read_fixture_url(value: object) -> str:
-    """
-    The URL that the fixture `sora_url` returns.
-
-    Raises:
-        UsageError: It is not the URL of a server.
-    """
+    """The URL that the fixture `sora_url` returns."""
     if not isinstance(value, str) or value == SIMULATOR_URL:
         raise UsageError(
             f"{URL_FIXTURE} returns {value!r}: return the URL of a server, or of the fixture sora_simulator"
@@ -200,9 +173,6 @@ def add_gate_file(config: pytest.Config) -> Path | None:
     Returns:
         The file; None if neither `--sora-conformance` nor an argument such as `sora-harness.toml::counter` selects the
         gate.
-
-    Raises:
-        UsageError: An argument names a configuration that doesn't exist, or isn't the effective one.
     """
     folder = config.invocation_params.dir
     named = {path for arg in config.args if (path := _argument_path(folder, arg)).name in GATE_FILES}
@@ -234,12 +204,7 @@ def _argument_path(folder: Path, argument: str) -> Path:
 
 
 def read_settings(config: pytest.Config) -> PluginSettings:
-    """
-    Read every option, and the configuration; this imports the modules that parse them.
-
-    Raises:
-        UsageError: One of them can't be used.
-    """
+    """Read every option, and the configuration; this imports the modules that parse them."""
     from ..probe.run_settings import SettingSources, resolve_settings
 
     option = config.getoption
@@ -290,20 +255,29 @@ def _read_baseline(file: str | None) -> Baseline | None:
     return read_baseline(Path(file))
 
 
-def check_baseline(settings: RunSettings, baseline: Baseline | None) -> None:
+def match_server_edition(config: pytest.Config, settings: RunSettings) -> tuple[RunSettings, str | None]:
     """
-    Refuse a baseline of another edition or kind of subject.
+    Replace the edition `auto`: for a server by the best match, for a simulator by the default.
 
-    Raises:
-        UsageError: The baseline doesn't fit.
+    Returns:
+        The settings, and a sentence about the edition if the server was asked, which only the first call in a process
+        does.
     """
-    from ..api.edition import load_edition
-    from ..probe.edition_detection import AUTO_EDITION
-    from ..reports.baseline import baseline_mismatch
+    from concurrent.futures import ThreadPoolExecutor
 
-    if baseline is None:
-        return
-    edition = None if settings.edition == AUTO_EDITION else load_edition(settings.edition).name
-    kind: SubjectKind | None = "simulator" if settings.names_simulator else None
-    if mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=kind):
-        raise UsageError(mismatch)
+    from ..api.edition import DEFAULT_EDITION
+    from ..probe.edition_detection import AUTO_EDITION, detect_by_server
+
+    if settings.edition != AUTO_EDITION:
+        return settings, None
+    if settings.url is None:
+        return replace(settings, edition=DEFAULT_EDITION), None
+    matched = config.stash.setdefault(MATCHED_EDITIONS_KEY, {})
+    if settings.url not in matched:
+        headers, _ = settings.look_up()
+        # In a thread, since asyncio.run would remove the main thread's event loop, on which a suite may rely.
+        with ThreadPoolExecutor(1) as thread:
+            name, remarks = thread.submit(detect_by_server, settings.url, headers, settings.new_prober()).result()
+        matched[settings.url] = name, " ".join(remarks).replace("--edition", "--sora-edition")
+    name, note = matched[settings.url]
+    return replace(settings, edition=name), note

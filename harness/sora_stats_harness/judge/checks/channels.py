@@ -50,18 +50,14 @@ CHANNEL_PRESENT: Final = Requirement(
     message="{field} is missing, although its counters continue afterwards",
     needs_traffic="a data channel that was used",
     masked_by="a label whose value is not an object",
+    checked_in="comparable_channels",
 )
 
 
 def make_channel_violation(
     gap: LabelGap[EvidenceExchange], seen: Observed, field: tuple[str, ...], messages: Collection[int]
 ) -> Violation:
-    """
-    A response that lacks a channel, proved by those before and after it.
-
-    Args:
-        messages: Which of its counters count messages, and not bytes.
-    """
+    """A response that lacks a channel, proved by those before and after it; `messages` are the counters of messages."""
     return Violation(
         requirement=CHANNEL_PRESENT,
         exchange=gap.holder,
