@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -104,11 +105,9 @@ def probe(
             fuzz.run_fuzz(fuzz.FuzzPlan(target=plan, count=MADE_UP, seed=seed), judge, prober(), interrupt=interrupt)
         watch = stop_once_seen if kind is not None and kind.name in SHOW_LATE else lambda progress: None
         result = run_conformance(plan, judge, prober(), interrupt=interrupt, watch=watch)
-    assert result.broken is None
     judge.finish()
     tally = judge.result()
-    scope = plan.scope
-    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.aborted))
+    return tally, decide_verdict(tally, plan.scope, replace(result.ending, interrupted=False))
 
 
 def tripped(tally: JudgeResult) -> set[str]:
