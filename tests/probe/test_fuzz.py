@@ -162,6 +162,8 @@ def test_a_server_that_still_conforms_afterwards_is_needed_for_a_pass(tmp_path: 
                 "1",
                 "--duration",
                 "0.1",
+                "--rate",
+                "400",
                 "--output",
                 str(tmp_path / "out"),
             ]
