@@ -87,10 +87,10 @@ STAMP_DIGITS: Final = (6, 0, 9)
 """Digits after the point of a timestamp: servers of today, those of 2017, and as fine as RFC 3339 is read."""
 
 MANY_LABELS: Final = 24
-"""How many entries are drawn from."""
+"""How many labels a connection with many has at least."""
 
-LABEL_CHARACTERS: Final = st.characters(exclude_categories=["Cs"])
-"""The most characters, of up to four bytes each."""
+_ANY_CHARACTERS: Final = st.characters(exclude_categories=["Cs"])
+"""Everything but halves of surrogate pairs, which UTF-8 can't encode."""
 
 _LIMITS: Final = ("", "max_retransmits", "max_packet_life_time")
 """The limits of a data channel, which has at most one of them."""
@@ -177,7 +177,7 @@ def _varieties(model: ConnectionModel) -> st.SearchStrategy[_Variety]:
     """Half of all connections have no variety; examples shrink to those."""
     groups = model.optional_groups
     has_limits = all(_has_label_field(model, name) for name in _LIMITS[1:])
-    labels = st.one_of(st.sampled_from(ODD_LABELS), st.text(LABEL_CHARACTERS, max_size=60).map("#".__add__))
+    labels = st.one_of(st.sampled_from(ODD_LABELS), st.text(_ANY_CHARACTERS, max_size=60).map("#".__add__))
     many = st.lists(labels, min_size=MANY_LABELS, max_size=2 * MANY_LABELS, unique=True)
     varied = st.builds(
         _Variety,
@@ -300,7 +300,7 @@ def _id_argument(target: Target) -> str | None:
 def _texts() -> st.SearchStrategy[str]:
     """Any text of up to 255 bytes of UTF-8: 63 characters at most, since one takes up to four."""
     hostile = st.lists(st.sampled_from(HOSTILE_CHARACTERS), min_size=1, max_size=60, unique=True).map("".join)
-    any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=63)
+    any_text = st.text(_ANY_CHARACTERS, max_size=63)
     return st.one_of(st.sampled_from(LEGAL_TEXTS), hostile, any_text)
 
 
