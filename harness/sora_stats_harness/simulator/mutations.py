@@ -8,14 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from ..api.edition import (
-    Edition,
-    FieldDefinition,
-    FieldGroup,
-    FieldType,
-    make_json_pointer,
-    split_json_pointer,
-)
+from ..api.edition import Edition, FieldDefinition, FieldGroup, FieldType, make_json_pointer, split_json_pointer
 from .legal_connections import JsonValue, always_present, concrete_path
 
 _WRONG_TIMES: Final = (
