@@ -13,10 +13,10 @@ run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
 
 test: $(READY)  ## a quarter of the examples, more processes than cores: many tests wait
-	$(BIN)/python -m pytest --processes 6 -q
+	$(BIN)/python -m pytest -n 6 --dist loadscope -q
 
 pure: $(READY)  ## the judge's tests again, without the accelerator; planted bugs are about Python either way
-	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest --processes 4 -q --ignore tests/oracle/test_planted.py tests/oracle tests/judge/test_pipeline.py tests/judge/test_sample_reader.py tests/judge/test_slices.py
+	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest -n 4 --dist loadscope -q --ignore tests/oracle/test_planted.py tests/oracle tests/judge/test_pipeline.py tests/judge/test_sample_reader.py tests/judge/test_slices.py
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -53,7 +53,7 @@ bench: $(READY)  ## speed, as ratios within one run
 	$(BIN)/python scripts/bench_load.py
 
 proof: $(READY)  ## all examples of the tests, then the large counts, with fixed seeds; figures go to docs/PROOF.md
-	$(BIN)/python -m pytest --processes 4 -q --hypothesis-profile=full
+	$(BIN)/python -m pytest -n 4 --dist loadscope -q --hypothesis-profile=full
 	$(BIN)/python scripts/proof.py
 
 oracle: $(READY)  ## how well the judge tells right from wrong

@@ -1,4 +1,4 @@
-"""What several processes share: the first one that needs it makes it, the others wait and use it."""
+"""What several pytest-xdist workers share: the first one that needs it makes it, the others wait and use it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from tests.processes import OWN_FOLDER
 
 
 def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
@@ -21,7 +19,7 @@ def make_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
         make: Fills the folder, which exists and is empty. If it raises, the next caller tries again.
     """
     top = factory.getbasetemp()
-    if top.name.startswith(OWN_FOLDER):  # a process's own; the run's is above
+    if top.name.startswith("popen-"):  # a worker's own; the run's is above
         top = top.parent
     folder, done = top / name, top / f"{name}.done"
     with (top / f"{name}.lock").open("w") as lock:

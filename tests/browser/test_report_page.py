@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from sora_stats_harness.reports.comparison_page import render_page
+from sora_stats_harness.reports.comparison_formats import render_page
 from sora_stats_harness.reports.history_page import render_history
 from sora_stats_harness.reports.report_formats import report_renderer
 

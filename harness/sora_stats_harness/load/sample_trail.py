@@ -16,8 +16,8 @@ import gevent
 import msgspec
 
 from ..api.exchange import Exchange
-from ..judge.last_samples import LastSample
 from ..judge.pipeline import Judge
+from ..judge.state import LastSample
 
 NOTE_INTERVAL_S: Final = 1.0
 
