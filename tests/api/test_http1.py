@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tracemalloc
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -77,8 +78,7 @@ def read(row: RawResponse, sizes: list[int], *, reader: ResponseReader | None = 
     return outcome(reader)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_each_raw_response_comes_to_what_the_corpus_says(row: RawResponse) -> None:
+def check_outcome(row: RawResponse) -> None:
     """Status, body, faults and the reason, read at once; and the same again, when its head is known."""
     found = read(row, [len(row.data) or 1])
     assert (found.error.code.value if found.error else "complete" if found.over else "waiting") == row.outcome
@@ -95,8 +95,7 @@ def test_each_raw_response_comes_to_what_the_corpus_says(row: RawResponse) -> No
     assert read(row, [len(row.data) or 1]) == found
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
-def test_the_pieces_make_no_difference(row: RawResponse) -> None:
+def check_pieces(row: RawResponse) -> None:
     """Byte by byte unless it is long, in a few bytes, in packets, and where the bytes of a long body are received where they stay."""
     whole = read(row, [len(row.data) or 1])
     for sizes in ([1], [2], [3, 5], [1448], [70_000]):
@@ -104,6 +103,13 @@ def test_the_pieces_make_no_difference(row: RawResponse) -> None:
             assert read(row, sizes) == whole
     for sizes in ([1448], [70_000], [10**9]):
         assert read(row, sizes, direct=True) == whole
+
+
+@pytest.mark.parametrize("check", [check_outcome, check_pieces], ids=["outcome", "pieces"])
+def test_each_raw_response_comes_to_what_the_corpus_says(check: Callable[[RawResponse], None]) -> None:
+    """However it comes; a failure shows the response."""
+    for row in ROWS:
+        check(row)
 
 
 @given(row=st.sampled_from(SHORT), sizes=st.lists(st.integers(1, 60), min_size=1))
