@@ -8,9 +8,9 @@ import pytest
 
 from sora_stats_harness.api.exchange import Request
 from sora_stats_harness.judge import node_presence
+from sora_stats_harness.judge.node_presence import FoundConnections
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import Finding, Level
-from sora_stats_harness.judge.unlisted_connections import FoundConnections
 
 from .build import DOC, IDS, MS, SERVER, Talk, ask, ask_client, connection, list_all
 from .test_presence import exchange

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 
 from msgspec import UNSET
 
-from ..api.edition import Edition, FieldKind, FieldPath, FieldPresence
+from ..api.edition import FieldKind, FieldPath, FieldPresence
 from ..api.edition_rules import LABELS_GROUP
 from .connection_state import ConnectionState
 from .edition_decoder import EditionDecoder
@@ -20,12 +20,11 @@ from .verdict import CoverageSummary
 class CoverageTracker:
     """Collects the fields seen and the counters that grew, as samples come in."""
 
-    def __init__(self, edition: Edition, codec: EditionDecoder) -> None:
-        self._edition = edition
+    def __init__(self, codec: EditionDecoder) -> None:
         self._codec = codec
         self._plain = [
             field.path
-            for field in edition.fields
+            for field in codec.edition.fields
             if field.path[:1] != (LABELS_GROUP,) and field.presence is not FieldPresence.CONDITIONAL
         ]
         self._fields: set[FieldPath] = set()
@@ -91,7 +90,7 @@ class CoverageTracker:
         for state in states:
             for _, connection in state:
                 grown |= self._find_grown_counters(connection)
-        documented = self._edition.fields
+        documented = self._codec.edition.fields
         coverage.fields_seen = sum(field.path in self._fields for field in documented)
         coverage.never_seen = [field.dotted for field in documented if field.path not in self._fields]
         seen = [field for field in documented if field.kind is FieldKind.COUNTER and field.path in self._fields]

@@ -19,14 +19,13 @@ from .availability import ServerOutage
 from .check import Check
 from .check_runner import CheckRunner
 from .counter_history import EARLIEST_NS
-from .coverage import CoverageTracker
 from .evidence import MAX_EVIDENCE_BYTES, EvidenceStore
 from .exchange_counts import ExchangeCounts
 from .exchange_queue import ExchangeQueue
 from .findings import FindingAggregator
 from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .sample_reader import SampleReader
-from .stage_walk import StageTools, StageWalk
+from .stage_walk import StageWalk
 from .standard_checks import STANDARD_CHECKS, CheckContext
 from .state import LastSample, State
 from .verdict import JudgeResult, SubjectKind
@@ -87,7 +86,6 @@ class Judge:
         self.clock: str = monotonic_clock_id()
         self._nodes = frozenset(options.nodes)
         self._reader = reader = SampleReader(edition)
-        self._counter_places = reader.codec.counter_places
         self._evidence = EvidenceStore(options.evidence_bytes)
         self._findings = FindingAggregator(self._evidence, on_finding, options.on_occurrence, options.severity)
         self._counts = ExchangeCounts(len(edition.fields))
@@ -97,10 +95,7 @@ class Judge:
             (*(make(context) for make in STANDARD_CHECKS.values()), *checks), self._findings, self._counts
         )
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
-        self._coverage = CoverageTracker(edition, reader.codec)
-        self._stages = StageWalk(
-            StageTools(reader, self._runner, self._counts, self._coverage, self._evidence), observer, options.scan_every
-        )
+        self._stages = StageWalk(reader, self._runner, self._counts, self._evidence, observer, options.scan_every)
         self._states: dict[tuple[str, str], State] = {}
         self._live = self._state_of(self.run, self.clock)
         judge_live = partial(self._stages.judge, self._live)
@@ -222,7 +217,7 @@ class Judge:
         """The result so far; may be called at any time."""
         states = self._states.values()
         coverage = self._counts.summarize()
-        self._coverage.fill_coverage(coverage, states)
+        self._stages.coverage.fill_coverage(coverage, states)
         result = JudgeResult(
             checked={},
             findings=self._findings.entries(),

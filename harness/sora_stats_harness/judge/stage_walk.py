@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from itertools import product
-from typing import Final, NamedTuple
+from typing import Final
 
 from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
@@ -30,21 +30,18 @@ SAMPLES_PER_SLICE: Final = 16
 """How many samples are judged between two pauses."""
 
 
-class StageTools(NamedTuple):
-    """The objects that the stages use."""
-
-    reader: SampleReader
-    runner: CheckRunner
-    counts: ExchangeCounts
-    coverage: CoverageTracker
-    evidence: EvidenceStore
-
-
 class StageWalk:
     """Takes exchanges through the stages, one at a time; the arguments are as in `Judge` and `JudgeOptions`."""
 
-    def __init__(self, tools: StageTools, observer: Callable[[Exchange], None] | None, scan_every: int) -> None:
-        reader, runner, counts, coverage, self._evidence = tools
+    def __init__(
+        self,
+        reader: SampleReader,
+        runner: CheckRunner,
+        counts: ExchangeCounts,
+        evidence: EvidenceStore,
+        observer: Callable[[Exchange], None] | None,
+        scan_every: int,
+    ) -> None:
         self._reader = reader
         self._runner = runner
         self._ask = runner.ask
@@ -52,7 +49,8 @@ class StageWalk:
         self._counts_of, self._checked_of = counts.of_target, runner.checked_of
         self._target_counts: TargetCounts = counts.of_target[None]
         """The counts of the current target."""
-        self._coverage = coverage
+        self.coverage: CoverageTracker = CoverageTracker(reader.codec)
+        self._evidence = evidence
         self._observer = observer
         self._scan_every = scan_every
         self._headers = HeaderReader()
@@ -228,14 +226,14 @@ class StageWalk:
                 counts.unsearched_bodies += 1
             counts.slow_samples += body.slow
             deviates = bool(body.duplicates or body.deviations)
-        known_absences = self._coverage.known_absences
+        known_absences = self.coverage.known_absences
         for sample in samples:
             if sample.labels:
                 counts.labelled_samples += 1
             if sample.deviations:
                 deviates = True
             if sample.absent not in known_absences:
-                self._coverage.add_fields_of_sample(sample)
+                self.coverage.add_fields_of_sample(sample)
         if deviates:
             if body.duplicates:
                 self._ask(self._json, seen, state)
@@ -266,7 +264,7 @@ class StageWalk:
             seen.known = None
         choice = 0
         if sample.configuration is not connection.last_configuration:
-            self._coverage.add_labels(sample, connection)
+            self.coverage.add_labels(sample, connection)
         elif (sample.channel_id, sample.client_id, sample.bundle_id) == connection.identity:
             choice = 1
         if connection.last is None:
@@ -289,7 +287,7 @@ class StageWalk:
         """Judge a sample of a body from a file, without comparisons."""
         seen.connection = ConnectionState(CounterHistory(len(self._decoder.blocks)))
         self._counts.add_connection(seen.connection_id or f"{seen.exchange.seq}/{sample.index}")
-        self._coverage.add_labels(sample, seen.connection)
+        self.coverage.add_labels(sample, seen.connection)
         self._ask(self._new_connection, seen, state)
         self._ask(self._timeless, seen, state)
 
@@ -297,7 +295,7 @@ class StageWalk:
         """Decide what is pending for connections that have left."""
         self._runner.settle(state)
         for connection in state.leaving.values():
-            self._coverage.add_grown_counters(connection)
+            self.coverage.add_grown_counters(connection)
         state.leaving = {}
 
 

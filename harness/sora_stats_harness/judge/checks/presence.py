@@ -1,6 +1,6 @@
 """The rules about missing connections: who is there before and after is also found, and listed, in between.
 
-`node_presence` and `unlisted_connections` have the reasoning.
+`node_presence` has the reasoning.
 """
 
 from __future__ import annotations
@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import ALL, CONNECTION, Target
 from ..check import Check, Observed, Stage, Violation
-from ..node_presence import ConnectionAbsence, NodePresence
+from ..node_presence import ConnectionAbsence, FoundConnections, NodePresence
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
-from ..unlisted_connections import FoundConnections
 from ..verdict import JudgeResult, ListingChanges
 from .cluster import UNION
 from .not_found import describe_refusal, is_accepted_not_found
