@@ -72,7 +72,7 @@ def test_two_workers_do_what_one_process_does(elsewhere: bool, tmp_path: Path) -
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
     assert [load[name] for name in ("sent", "judged", "errors", "abandoned")] == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
-    assert load["due"] == pytest.approx(200, abs=20 if elsewhere else 5)
+    assert load["due"] == pytest.approx(100 * load["lasted_s"], abs=20)  # a busy machine ends a little later
     assert load["processes"] == 2
     assert any(note.startswith("2 workers are on other machines") for note in notes) == elsewhere
 
