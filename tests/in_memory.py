@@ -1,22 +1,25 @@
 """
 The simulator and the prober without sockets: they pass each other the bytes of uvicorn's HTTP, in virtual time.
 
-All but the kernel is as ever: the prober's own reader and time-outs, and the relay's handlers for broken bytes. A run of
-the gate costs half of what it does over TCP, waits for nothing, and gives the same on every machine.
+All but the kernel is as ever: uvicorn's parser, the reader of responses, time-outs, and the relay's handlers for broken bytes.
+A run of the gate costs half of what it does over TCP, waits for nothing, and gives the same on every machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
+from sora_stats_harness.api.exchange import ErrorCode, Exchange, ExchangeOpener, Request, TransportError
 from sora_stats_harness.api.http1 import ResponseReader
+from sora_stats_harness.api.request_bytes import encode_request
+from sora_stats_harness.api.request_guard import check_request_allowed
 from sora_stats_harness.probe.prober import Prober
-from sora_stats_harness.probe.transport import OneConnectionTransport
 from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
 from sora_stats_harness.simulator.server import server_config
 from sora_stats_harness.simulator.tcp_fault_relay import RelayedResponse, read_message
@@ -38,9 +41,7 @@ class InMemorySimulator:
 
     def prober(self, timeout_s: float) -> Prober:
         """A prober that has no other way than to this simulator."""
-        prober = Prober(timeout_s=timeout_s)
-        prober._transport = _Network(self._exchange)
-        return prober
+        return _InMemoryProber(timeout_s, self._exchange)
 
     async def _exchange(self, server: str, data: bytes, client: ResponseReader) -> None:
         config, from_server = self._configs[server], asyncio.StreamReader()
@@ -68,19 +69,37 @@ class InMemorySimulator:
         assert response is not None
         action = self.cluster.next_relay_action()
         relayed = RelayedResponse(*response, asyncio.StreamReader(), cast("asyncio.StreamWriter", _ClientSide(client)))
-        await (relayed.write_all() if action is None else action(relayed))
+        with suppress(ConnectionResetError):
+            await (relayed.write_all() if action is None else action(relayed))
         from_server.feed_eof()
 
 
-class _Network(OneConnectionTransport):
-    """Has no sockets."""
+class _InMemoryProber(Prober):
+    """As its base class, but for the connection."""
 
-    def __init__(self, exchange: Callable[[str, bytes, ResponseReader], Coroutine[None, None, None]]) -> None:
-        super().__init__()
+    def __init__(
+        self, timeout_s: float, exchange: Callable[[str, bytes, ResponseReader], Coroutine[None, None, None]]
+    ) -> None:
+        super().__init__(timeout_s=timeout_s)
+        self._exchange_within_s = timeout_s
         self._pass_on = exchange
 
-    async def _exchange(self, server: str, data: bytes, reader: ResponseReader, connect_s: float | None) -> None:
-        await self._pass_on(server, data, reader)
+    async def send(self, judge: ExchangeOpener, request: Request, intended_ns: int | None = None) -> Exchange:
+        check_request_allowed(request.method, request.path, request.headers)
+        reader = ResponseReader()
+        reader.begin(request.method)
+        opened = judge.begin_exchange(request, intended_ns)
+        try:
+            async with asyncio.timeout(self._exchange_within_s):
+                await self._pass_on(request.server, encode_request(request), reader)
+        except TimeoutError:
+            reader.give_up(reader.too_late(self._exchange_within_s))
+        except BaseException:
+            reader.give_up(TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
+            raise
+        finally:
+            exchange = opened.complete(reader.response, reader.error, None, reader.faults)
+        return exchange
 
 
 class _ServerSide(asyncio.Transport):

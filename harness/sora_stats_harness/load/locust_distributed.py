@@ -32,6 +32,7 @@ from ..probe.interrupt import SIGNALS, handle_signals, ignore_signals
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
+from .load_users import forgo_caller_lookup
 from .locust_settings import begin_with_settings, check_locust_options
 from .locust_standalone import (
     LocustRun,
@@ -79,6 +80,7 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
     """Set up the role of this process."""
     # Otherwise Locust's run time would begin when its loop last updated its clock, which was before all imports.
     gevent.get_hub().loop.update_now()
+    forgo_caller_lookup()
     environment.sora_signals = _LocustSignals(environment)
     if not isinstance(runner, WorkerRunner):
         try:

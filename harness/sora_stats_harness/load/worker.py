@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import gevent
 import msgspec
+from gevent.event import Event
 from gevent.queue import Queue
 from locust.env import Environment
 
@@ -33,7 +34,7 @@ from .capacity.stepped_session import SteppedSession
 from .http_connection import resolve_server
 from .interruptible_request import note_greenlet_breaks
 from .load_session import LoadSession
-from .load_users import drain_users
+from .load_users import drain_users, forgo_caller_lookup
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .scenario_users import SCENARIO_USERS
@@ -106,6 +107,7 @@ class LoadWorker:
         self._drains = False
         self._prepared: PrepareOrder | None = None
         self._session: LoadSession | None = None
+        self._has_session = Event()
         self._steps: StepRunner | None = None
         self._spool: WorkerSpool | None = None
         self._trail: SampleTrail | None = None
@@ -116,6 +118,7 @@ class LoadWorker:
         # in a greenlet of its own: Locust would only log an exception
         self._runner.register_message(ORDER_MESSAGE, self._on_order, concurrent=True)
         note_greenlet_breaks(self.note_break)
+        forgo_caller_lookup()
         self._report(HelloReport.of_this_process())
 
     @property
@@ -222,6 +225,7 @@ class LoadWorker:
             self._spool = WorkerSpool(Path(order.spool_folder), order.index)
             session.observer = self._spool.open(session, order.subject_kind, Secrets(order.secrets))
         self._session = self._environment.sora_session = session
+        self._has_session.set()
         self._trail = SampleTrail(session.judge)
         if not self._is_on_masters_machine:
             self._trail.start()
@@ -317,7 +321,10 @@ class LoadWorker:
             session = self._session
             stands_up = session is not None and not session.metrics.started_ns
             rest_s = STANDING_UP_INTERVAL_S if stands_up else PROGRESS_INTERVAL_S
-            gevent.sleep(rest_s)
+            if session is None:
+                self._has_session.wait(rest_s)
+            else:
+                gevent.sleep(rest_s)
             late_s = time.monotonic() - looked_s - rest_s
             looked_s = time.monotonic()
             if session is None:

@@ -16,7 +16,7 @@ from ...judge.measured_results import LatencyDistribution
 from ..histogram import merge_histograms
 from ..interruptible_request import note_greenlet_breaks
 from ..load_run import InterruptSignal
-from ..load_users import drain_users, wait_for_users
+from ..load_users import drain_users, forgo_caller_lookup, wait_for_users
 from ..run_measurements import summarize_step_latencies
 from ..scenario_users import SCENARIO_USERS
 from ..slo import AbortLimit
@@ -229,6 +229,7 @@ def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Cal
     environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
     environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
     note_greenlet_breaks(session.note_break)
+    forgo_caller_lookup()
     runner = environment.create_local_runner()
     try:
         if (no_server := session.discover(lambda: interrupt.is_interrupted)) is not None:
