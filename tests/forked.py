@@ -366,9 +366,10 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for who asks
     _import_commands(sys.argv[1])
     module = _serve(socket(fileno=int(sys.argv[2])), sys.argv[1])
-    if module is not None:
-        if not hasattr(sys.modules[module], "__path__"):
-            del sys.modules[module]  # it is run, not imported
-        if CUSTOMIZED_BY in os.environ:
-            runpy.run_path(os.environ[CUSTOMIZED_BY])
-        _run(module)
+    if module is None:
+        os._exit(0)  # nor do those that forked it take Python apart: each command has one
+    if not hasattr(sys.modules[module], "__path__"):
+        del sys.modules[module]  # it is run, not imported
+    if CUSTOMIZED_BY in os.environ:
+        runpy.run_path(os.environ[CUSTOMIZED_BY])
+    _run(module)
