@@ -90,7 +90,7 @@ def run_conformance(
 
     Args:
         judge: Judges every exchange; the caller finishes it.
-        prober: Sends the requests; it is closed at the end.
+        prober: Sends the requests.
         interrupt: A signal ends the run at once; open exchanges end as abandoned.
         watch: Called four times a second, in this thread.
 
@@ -114,8 +114,7 @@ async def _run_until_done(
     interrupt.set_callback(lambda: loop.call_soon_threadsafe(rounds.cancel))
     interrupted, broken = False, None
     try:
-        async with prober:
-            await rounds
+        await rounds
     except asyncio.CancelledError:
         interrupted = True
     except Exception as error:

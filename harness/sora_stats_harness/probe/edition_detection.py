@@ -34,7 +34,7 @@ def detect_by_server(
 
     Args:
         server: As `normalize_server_url` gives it.
-        prober: Sends the request; it is closed at the end.
+        prober: Sends the request.
         interrupt: A signal gives up the request at once.
 
     Returns:

@@ -138,7 +138,7 @@ def run_fuzz(
 
     Args:
         judge: Judges every exchange, the smallest failing one before all others that fail.
-        prober: Sends the requests; it is closed at the end.
+        prober: Sends the requests.
         interrupt: A signal ends the search.
         watch: Called after each request with the number sent so far.
 
@@ -148,16 +148,7 @@ def run_fuzz(
     require_hypothesis()
     with _temporary_hypothesis_home(), asyncio.Runner() as runner:
         search = _FuzzSearch(plan.target, judge, _RequestRunner(runner, prober, interrupt), watch)
-        try:
-            return search.run(plan.count, plan.seed)
-        finally:
-            runner.run(_close_prober(prober))
-
-
-async def _close_prober(prober: Prober) -> None:
-    """Close the prober in its own event loop."""
-    async with prober:
-        pass
+        return search.run(plan.count, plan.seed)
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def measure_requests(
     Send a request five times, with pauses in between; once where that brings no list of connections.
 
     Args:
-        prober: Sends the requests; it is closed at the end.
+        prober: Sends the requests.
         interrupt: A signal ends this at once.
         watch: Called with the number of each request, before it is sent.
     """
@@ -90,8 +90,7 @@ async def _measure_requests(
     sending = asyncio.create_task(send_all())
     interrupt.set_callback(lambda: loop.call_soon_threadsafe(sending.cancel))
     try:
-        async with prober:
-            await sending
+        await sending
     except asyncio.CancelledError:
         pass
     finally:

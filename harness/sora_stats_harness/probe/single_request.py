@@ -46,7 +46,7 @@ def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | Non
     Send one request.
 
     Args:
-        prober: Sends the request; it is closed at the end.
+        prober: Sends the request.
         interrupt: A signal gives up the request at once.
 
     Returns:
@@ -55,17 +55,16 @@ def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | Non
 
     async def ask() -> Exchange | None:
         loop = asyncio.get_running_loop()
-        async with prober:
-            asking = asyncio.create_task(prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
+        asking = asyncio.create_task(prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
+        if interrupt is not None:
+            interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
+        try:
+            return await asking
+        except asyncio.CancelledError:
+            return None
+        finally:
             if interrupt is not None:
-                interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
-            try:
-                return await asking
-            except asyncio.CancelledError:
-                return None
-            finally:
-                if interrupt is not None:
-                    interrupt.set_callback(None)
+                interrupt.set_callback(None)
 
     return asyncio.run(ask())
 
