@@ -179,15 +179,14 @@ class JudgedRun:
         As `detect_edition`, for a process in which Locust has replaced sockets; uses the listing of a visit if there is
         one.
         """
-        from ..load.edition_probe import detect_by_address
-        from ..probe.edition_detection import nearest_to_exchange
+        from ..load.edition_probe import ConnectionAsk
+        from ..probe.edition_detection import detect_by_server, nearest_to_exchange
 
+        settings = self._arguments.settings
         if visit is not None:
             return detect_edition(self._arguments, lambda: nearest_to_exchange(visit.listing))
-        timeout_s = self._arguments.settings.timeout_s
-        return detect_edition(
-            self._arguments, lambda: detect_by_address(address, self.headers, timeout_s, self.interrupt)
-        )
+        ask = ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt, address)
+        return detect_edition(self._arguments, lambda: detect_by_server(address.server, self.headers, ask))
 
     def visit_for_load(self) -> Visit | None:
         """As `visit`, for a process in which Locust has replaced sockets; None if workers on other machines send."""

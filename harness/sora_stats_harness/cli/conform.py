@@ -97,11 +97,12 @@ def run(arguments: Arguments) -> int:
 def _find_edition(arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, visit: Visit | None) -> list[str]:
     """Detect the edition if it is `auto`, from the visit's listing or another one; returns notes."""
     from ..probe.edition_detection import detect_by_server, nearest_to_exchange
+    from ..probe.single_request import ProberAsk
 
     if visit is not None:
         return common.detect_edition(arguments, lambda: nearest_to_exchange(visit.listing))
     return common.detect_edition(
-        arguments, lambda: detect_by_server(plan.server, run.headers, run.new_prober(), run.interrupt)
+        arguments, lambda: detect_by_server(plan.server, run.headers, ProberAsk(run.new_prober, run.interrupt))
     )
 
 

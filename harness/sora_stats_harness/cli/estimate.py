@@ -100,10 +100,11 @@ def _visit(run: common.JudgedRun, exchanges: list[Any]) -> Visit | None:  # Any:
 def _find_edition(arguments: Arguments, run: common.JudgedRun, server: str) -> list[str]:
     """Find the edition where it is `auto`, by one request more; gives notes."""
     from ..probe.edition_detection import detect_by_server
+    from ..probe.single_request import ProberAsk
 
     began_s = time.monotonic()
     notes = common.detect_edition(
-        arguments, lambda: detect_by_server(server, run.headers, run.new_prober(), run.interrupt)
+        arguments, lambda: detect_by_server(server, run.headers, ProberAsk(run.new_prober, run.interrupt))
     )
     if notes:
         _pause_between_requests(time.monotonic() - began_s, run.interrupt)

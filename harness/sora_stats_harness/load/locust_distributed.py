@@ -28,7 +28,7 @@ from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRun
 from ..api.errors import HarnessError, describe_break
 from ..api.exchange import monotonic_clock_id
 from ..judge.verdict_decision import RunEnding, join_reasons
-from ..probe.interrupt import SIGNALS, handle_signals, ignore_signals
+from ..probe.interrupt import SIGNALS, handle_signals
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
 from .load_session import LoadSession
@@ -111,7 +111,7 @@ class _LocustSignals:
         self._gives_up = False
         self.ended_run = False
         """Whether the first one came while a test was running."""
-        environment.events.quit.add_listener(lambda **_: ignore_signals())  # the verdict is decided
+        environment.events.quit.add_listener(lambda **_: handle_signals(signal.SIG_IGN))  # the verdict is decided
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 gevent.signal_handler(number, self._obey_first, number)

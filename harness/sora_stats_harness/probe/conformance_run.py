@@ -27,7 +27,7 @@ from .conformance_plan import ConformancePlan
 from .discovery import KnownConnection, connections_in_response
 from .interrupt import InterruptHandler
 from .paced_sender import MAX_FAILURES_BEFORE_GIVING_UP, PacedSender, RunEnded
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 from .wrong_requests import build_wrong_requests
 
 CONNECTIONS_PER_ROUND: Final = 16
@@ -107,20 +107,14 @@ async def _run_until_done(
     interrupt: InterruptHandler,
     watch: Callable[[ConformanceProgress], None],
 ) -> ConformanceResult:
-    loop = asyncio.get_running_loop()
     run = _ConformanceRun(plan, PacedSender(plan, judge, prober), CompletionTracker(plan, judge))
-    rounds = asyncio.create_task(run.run_rounds())
     ticker = asyncio.create_task(_report_progress(run, watch))
-    interrupt.set_callback(lambda: loop.call_soon_threadsafe(rounds.cancel))
     interrupted, broken = False, None
     try:
-        await rounds
-    except asyncio.CancelledError:
-        interrupted = True
+        interrupted = not await finish_unless_interrupted(run.run_rounds(), interrupt)
     except Exception as error:
         broken = describe_break(error)
     finally:
-        interrupt.set_callback(None)
         ticker.cancel()
     return run.make_result(interrupted, broken)
 

@@ -2,7 +2,7 @@
 `--edition auto`: finds the edition that a server's responses match best, before anything is judged.
 
 One listing is enough, or the first responses in the files. Without a response to compare, the default edition is used,
-and a note says so. `load.edition_probe` does the same over load's kind of connection.
+and a note says so.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from ..api.exchange import Exchange, Headers
+    from .doctor import Ask
     from .file_check import OpenedFile
-    from .interrupt import InterruptHandler
-    from .prober import Prober
 
 AUTO_EDITION: Final = "auto"
 
@@ -26,25 +25,19 @@ MAX_DETECTION_BODY_BYTES: Final = 64 << 20
 """A larger body is not parsed."""
 
 
-def detect_by_server(
-    server: str, headers: Headers, prober: Prober, interrupt: InterruptHandler | None = None
-) -> tuple[str, list[str]]:
+def detect_by_server(server: str, headers: Headers, ask: Ask) -> tuple[str, list[str]]:
     """
     Ask a server for its connections once.
 
     Args:
         server: As `normalize_server_url` gives it.
-        prober: Sends the request.
-        interrupt: A signal gives up the request at once.
 
     Returns:
         The edition's name, and a line that says how well it matches.
     """
     from ..api.exchange import Target, make_valid_request
-    from .single_request import ask_once
 
-    request = make_valid_request(Target.ALL, server=server, headers=headers)
-    return nearest_to_exchange(ask_once(prober, request, interrupt))
+    return nearest_to_exchange(ask(make_valid_request(Target.ALL, server=server, headers=headers)))
 
 
 def nearest_to_exchange(exchange: Exchange | None) -> tuple[str, list[str]]:

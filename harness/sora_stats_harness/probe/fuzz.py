@@ -42,7 +42,7 @@ from .conformance_plan import ConformancePlan
 from .fuzz_classes import RequestFeatures, request_class, request_features
 from .interrupt import InterruptHandler
 from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -207,9 +207,7 @@ class _RequestRunner:
         self._run(asyncio.sleep(seconds))
 
     async def _exchange_at_rate(self, opener: ExchangeOpener, request: Request, plan: ConformancePlan) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None, "a coroutine that runs has a task"
-        self.interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
+        loop = asyncio.get_running_loop()
         started_s = loop.time()
         exchange = await self.prober.send(opener, request)
         received_bytes = len(exchange.response.body) if exchange.response is not None else 0
@@ -217,12 +215,8 @@ class _RequestRunner:
         await asyncio.sleep(max(0.0, due_s - loop.time()))
 
     def _run(self, waiting: Coroutine[None, None, None]) -> None:
-        try:
-            self.runner.run(waiting)
-        except asyncio.CancelledError:
-            raise _SearchEnded("it was interrupted") from None
-        finally:
-            self.interrupt.set_callback(None)
+        if not self.runner.run(finish_unless_interrupted(waiting, self.interrupt)):
+            raise _SearchEnded("it was interrupted")
 
 
 class _FuzzSearch:

@@ -21,7 +21,7 @@ from ..judge.requirements import OBSERVED_BY_CLIENTS
 from ..judge.verdict_decision import RunScope
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 
 MAX_ESTIMATE_REQUESTS: Final = 5
 
@@ -71,7 +71,6 @@ async def _measure_requests(
     interrupt: InterruptHandler,
     watch: Callable[[int], None],
 ) -> list[Exchange]:
-    loop = asyncio.get_running_loop()
     exchanges: list[Exchange] = []
 
     async def send_all() -> None:
@@ -87,14 +86,7 @@ async def _measure_requests(
                 took_s = (exchange.received_ns - exchange.sent_ns) / 1e9
                 await asyncio.sleep(max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * took_s))
 
-    sending = asyncio.create_task(send_all())
-    interrupt.set_callback(lambda: loop.call_soon_threadsafe(sending.cancel))
-    try:
-        await sending
-    except asyncio.CancelledError:
-        pass
-    finally:
-        interrupt.set_callback(None)
+    await finish_unless_interrupted(send_all(), interrupt)
     return exchanges
 
 

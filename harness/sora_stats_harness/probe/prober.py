@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Coroutine
 from functools import cached_property
-from typing import Final
+from typing import Any, Final
 
 from ..api.exchange import ErrorCode, Exchange, ExchangeOpener, Request, TransportError
 from ..api.http1 import BODY_LIMIT, ResponseReader
@@ -24,6 +25,7 @@ from ..api.server_address import Peer, ServerAddress, SocketAddress, describe_tl
 from ..api.server_route import DIRECT_ROUTE, Route, TunnelRequest
 from ..api.server_url import split_server
 from ..api.transport_errors import classify_transport_error
+from .interrupt import InterruptHandler
 
 RECEIVE_BYTES: Final = 64 * 1024
 
@@ -132,6 +134,19 @@ class Prober:
         finally:
             receiver.let_go()
             transport.abort()
+
+
+async def finish_unless_interrupted(work: Coroutine[Any, Any, object], interrupt: InterruptHandler) -> bool:
+    """Await a coroutine, which a signal cancels; returns whether it finished."""
+    loop, task = asyncio.get_running_loop(), asyncio.create_task(work)
+    interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
+    try:
+        await task
+    except asyncio.CancelledError:
+        return False
+    finally:
+        interrupt.set_callback(None)
+    return True
 
 
 def _without_path(server: str) -> str:

@@ -22,7 +22,7 @@ from ..api.server_address import Peer
 from ..judge.pipeline import Judge
 from .doctor import Visit, visit_server
 from .interrupt import InterruptHandler
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 from .run_settings import RunSettings
 
 LOOK_INTERVAL_S: Final = 0.3
@@ -41,43 +41,16 @@ class PeerAsk(Protocol):
         """Send one request; None if it was given up."""
 
 
-def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | None = None) -> Exchange | None:
-    """
-    Send one request.
-
-    Args:
-        prober: Sends the request.
-        interrupt: A signal gives up the request at once.
-
-    Returns:
-        The exchange; None if it was given up.
-    """
-
-    async def ask() -> Exchange | None:
-        loop = asyncio.get_running_loop()
-        asking = asyncio.create_task(prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
-        if interrupt is not None:
-            interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
-        try:
-            return await asking
-        except asyncio.CancelledError:
-            return None
-        finally:
-            if interrupt is not None:
-                interrupt.set_callback(None)
-
-    return asyncio.run(ask())
-
-
 class ProberAsk:
     """
     Sends single requests with probers, and keeps what is known of their connections.
 
     Args:
         new_prober: Makes a prober for each request.
+        interrupt: A signal gives up a request at once.
     """
 
-    def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler | None = None) -> None:
+    def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler) -> None:
         self._new_prober = new_prober
         self._interrupt = interrupt
         self.peer: Peer = Peer()
@@ -86,9 +59,14 @@ class ProberAsk:
     def __call__(self, request: Request) -> Exchange | None:
         """Send one request; None if it was given up."""
         prober = self._new_prober()
-        exchange = ask_once(prober, request, self._interrupt)
+        exchanges: list[Exchange] = []
+
+        async def ask() -> None:
+            exchanges.append(await prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
+
+        asyncio.run(finish_unless_interrupted(ask(), self._interrupt))
         self.peer = prober.peer(request.server)
-        return exchange
+        return exchanges[0] if exchanges else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
