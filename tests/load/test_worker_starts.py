@@ -18,7 +18,7 @@ from gevent import monkey
 
 monkey.patch_all()
 from sora_stats_harness.load.worker_messages import HelloReport, encode_message
-from sora_stats_harness.load.worker_plan import WorkerPlan
+from sora_stats_harness.load.load_spec import WorkerPlan
 from sora_stats_harness.load.workers import Workers
 
 class Late(Workers):

@@ -25,7 +25,7 @@ from .output import write_message
 
 if TYPE_CHECKING:
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
-    from ..load.worker_plan import WorkerPlan
+    from ..load.load_spec import WorkerPlan
 
 EXAMPLES: Final = """\
 examples:

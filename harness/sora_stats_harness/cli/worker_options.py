@@ -11,7 +11,7 @@ from .framework import Arguments, Option, group
 from .options import integer
 
 if TYPE_CHECKING:
-    from ..load.worker_plan import WorkerPlan
+    from ..load.load_spec import WorkerPlan
 
 MAX_WORKERS: Final = 256
 
@@ -78,7 +78,7 @@ def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
     Raises:
         UsageError: Both ways were given.
     """
-    from ..load.worker_plan import WorkerPlan
+    from ..load.load_spec import WorkerPlan
 
     if not arguments.master:
         return None if arguments.processes == 1 else WorkerPlan(count=arguments.processes)

@@ -13,8 +13,8 @@ from ..api.server_address import Peer, ServerAddress
 from ..api.server_route import Route
 from ..judge.pipeline import Judge
 from ..probe.interrupt import InterruptHandler
+from .greenlets import send_interruptibly, silence_keyboard_interrupt
 from .http_connection import HttpConnection, resolve_server
-from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .prepared_request import prepare_request
 from .transport_stats import TransportStats
 

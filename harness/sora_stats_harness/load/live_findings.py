@@ -1,5 +1,5 @@
 """
-Keeps the newest findings of a running test, for Locust's page and metrics.
+Keeps the newest findings of a running test, for Locust's page and for metrics.
 
 The judge's own result is complete and exact, but takes time to compute. This one is updated with each finding, and is
 small enough to be sent to a master every few seconds. A verdict is never made from it.
@@ -11,6 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
 from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
@@ -20,6 +21,9 @@ MAX_SHOWN_FINDINGS: Final = 50
 
 MAX_TEXT_CHARACTERS: Final = 200
 """The most characters of one text from a server that are passed on."""
+
+
+OTEL_COUNTER_NAME: Final = "sora.findings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,3 +142,21 @@ def merge_live_findings(
     shown = Counter(row["level"] for row in rows.values())
     kinds = {level: max(count, shown[level]) for level, count in kinds.items()}
     return counts, kinds, sorted(rows.values(), key=lambda row: row["at"], reverse=True)[:MAX_SHOWN_FINDINGS]
+
+
+def export_findings(environment: Any, findings: LiveFindings) -> None:  # Any: locust.env.Environment
+    """
+    Export the number of findings by requirement and level to OpenTelemetry if Locust's `--otel` is given; Locust itself
+    exports the times of requests. No effect if OpenTelemetry is not installed.
+    """
+    if not getattr(environment.parsed_options, "otel", False) or find_spec("opentelemetry") is None:
+        return
+    from opentelemetry import metrics
+
+    def observe(_: object) -> Iterable[metrics.Observation]:
+        for (requirement, level), count in list(findings.requirement_counts.items()):
+            yield metrics.Observation(count, {"requirement": requirement, "level": level})
+
+    metrics.get_meter("sora-harness").create_observable_counter(
+        OTEL_COUNTER_NAME, callbacks=[observe], unit="{finding}", description="Violations found so far"
+    )

@@ -18,7 +18,7 @@ import gevent
 from locust.env import Environment
 
 from ..api.errors import describe_break
-from .interruptible_request import note_greenlet_breaks
+from .greenlets import note_greenlet_breaks
 from .load_session import LoadSession
 from .load_users import drain_users, wait_for_users
 from .request_metrics import RequestMetrics, TimelineInterval

@@ -26,9 +26,8 @@ from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
-from .deferred_calls import DeferredCalls
+from .greenlets import DeferredCalls, send_interruptibly, silence_keyboard_interrupt
 from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection
-from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
 from .load_spec import LoadSpec, WorkerShare
 from .memory_tuning import fix_mmap_threshold, freeze_startup_objects

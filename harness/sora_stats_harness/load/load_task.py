@@ -21,13 +21,12 @@ from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, Ru
 from ..reports.verdict_assembly import JudgeResultSource
 from .load_run import LocalGenerator, WorkerGenerator, run_load
 from .load_session import LoadSession, session_notes
-from .load_spec import LoadSpec, WorkerShare
+from .load_spec import LoadSpec, WorkerPlan, WorkerShare
 from .run_measurements import LoadPlan, RunMeasurements
 from .slo import AbortLimit
 from .spools import JudgingRules, SpoolFolder
 from .timeline_csv import TimelineCsv
 from .worker_messages import PrepareOrder
-from .worker_plan import WorkerPlan
 from .worker_results import judge_workers
 from .workers import Workers
 

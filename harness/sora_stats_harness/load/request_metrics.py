@@ -17,7 +17,7 @@ from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from ..api.exchange import ErrorCode, Exchange, Target
+from ..api.exchange import ErrorCode, Exchange, Request, Target
 from ..judge.measured_results import FailureCount
 from .histogram import Histogram, merge_histograms
 
@@ -215,7 +215,9 @@ class RequestMetrics:
         usual = self._usual.get(exchange.request.target) if is_timed else None
         if is_timed and (usual is None or received_ns >= usual.ends_ns):
             usual = self._begin_second(exchange)
-        counts = self._second_of(exchange).counts_of(_name_of(exchange)) if usual is None else usual.counts
+        counts = (
+            self._second_of(exchange).counts_of(operation_name(exchange.request)) if usual is None else usual.counts
+        )
         self.judged += 1
         counts.responses += 1
         counts.bytes += len(response.body)
@@ -239,7 +241,7 @@ class RequestMetrics:
 
     def _record_failure(self, exchange: Exchange) -> None:
         """Count an exchange without a complete response."""
-        error, name = exchange.error, _name_of(exchange)
+        error, name = exchange.error, operation_name(exchange.request)
         if error is not None and error.code is ErrorCode.ABANDONED:
             self.abandoned += 1
             return
@@ -256,7 +258,7 @@ class RequestMetrics:
             self._times_of(name)[FAILED_WAIT].record(waited_ns)
 
     def _add_server_error(self, exchange: Exchange, counts: TrafficCounts, status: int, *, is_timed: bool) -> None:
-        name = _name_of(exchange)
+        name = operation_name(exchange.request)
         counts.server_errors += 1
         self._add_failures(name, f"status {status}", 1, "a complete response")
         if is_timed:
@@ -271,7 +273,7 @@ class RequestMetrics:
         return recent[-1]
 
     def _begin_second(self, exchange: Exchange) -> _UsualResponses:
-        second, name = self._second_of(exchange), _name_of(exchange)
+        second, name = self._second_of(exchange), operation_name(exchange.request)
         ends_ns = self.started_ns + (second.from_s + 1) * 1_000_000_000
         usual = _UsualResponses(ends_ns, second.counts_of(name), self._times_of(name))
         self._usual[exchange.request.target] = usual
@@ -459,10 +461,9 @@ def _failure_row(target: str, code: str, count: int, detail: str) -> FailureCoun
     return FailureCount(target=target, code=code, count=count, whose=whose, detail=detail)
 
 
-def _name_of(exchange: Exchange) -> str:
-    """The name under which an exchange is counted."""
-    target = exchange.request.target
-    return target.operation if target is not None else "probe"
+def operation_name(request: Request) -> str:
+    """The name under which a request is counted."""
+    return request.target.operation if request.target is not None else "probe"
 
 
 def coarsen_timeline(seconds: Sequence[TimelineInterval], step_s: int) -> list[TimelineInterval]:

@@ -30,8 +30,8 @@ from .capacity.merged_window import serialize_window
 from .capacity.rate_search import LoadAborted, SearchEnded
 from .capacity.step_runner import StepRunner
 from .capacity.stepped_session import SteppedSession
+from .greenlets import note_greenlet_breaks
 from .http_connection import resolve_server
-from .interruptible_request import note_greenlet_breaks
 from .load_session import LoadSession
 from .load_users import drain_users
 from .run_measurements import RunStopwatch

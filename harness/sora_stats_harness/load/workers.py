@@ -29,7 +29,8 @@ from locust.runners import MasterRunner
 from .. import __version__
 from ..api.errors import HarnessError, UsageError
 from ..probe.interrupt import SIGNALS
-from .interruptible_request import note_greenlet_breaks, silence_keyboard_interrupt
+from .greenlets import note_greenlet_breaks, silence_keyboard_interrupt
+from .load_spec import WorkerPlan
 from .load_users import wait_for_users
 from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
 from .scenario_users import SCENARIO_USERS
@@ -49,7 +50,6 @@ from .worker_messages import (
     decode_report,
     encode_message,
 )
-from .worker_plan import WorkerPlan
 from .worker_results import WorkerNames
 
 START_TIMEOUT_S: Final = 60.0

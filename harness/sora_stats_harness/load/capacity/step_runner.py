@@ -13,8 +13,8 @@ from locust.env import Environment
 
 from ...api.errors import HarnessError
 from ...judge.measured_results import LatencyDistribution
+from ..greenlets import note_greenlet_breaks
 from ..histogram import merge_histograms
-from ..interruptible_request import note_greenlet_breaks
 from ..load_run import InterruptSignal
 from ..load_users import drain_users, wait_for_users
 from ..run_measurements import summarize_step_latencies

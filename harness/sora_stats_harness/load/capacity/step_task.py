@@ -16,13 +16,12 @@ from ...probe.interrupt import InterruptHandler
 from ...reports.pass_policy import Tolerance
 from ...reports.verdict_assembly import JudgeResultSource
 from ..load_session import LoadSession, session_notes
-from ..load_spec import LoadSpec, WorkerShare
+from ..load_spec import LoadSpec, WorkerPlan, WorkerShare
 from ..load_task import ServerAccess, prepare_order, stop_on_signal
 from ..merged_judge import MergedJudge
 from ..slo import AbortLimit
 from ..spools import JudgingRules, SpoolFolder, WorkerSpool
 from ..step_falls import StepFallFinder
-from ..worker_plan import WorkerPlan
 from ..worker_results import judge_workers
 from ..workers import Workers
 from .rate_search import SearchEnded, StepDriver
