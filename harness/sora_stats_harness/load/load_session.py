@@ -113,8 +113,7 @@ class LoadSession:
         """When sending stopped."""
         self.break_text: str | None = None
         """The first fault of the harness that was noticed."""
-        self.waiting_users: int = 0
-        """How many users wait for the start."""
+        self._waiting_users = 0
         self.shares_sockets: bool = spec.sockets is not None
         """Whether users borrow a shared connection for each request."""
         self.is_paced: bool = spec.rate is None and spec.interval_s > 0
@@ -195,11 +194,16 @@ class LoadSession:
         self.schedule = self.spec.schedule(begins_ns, self.share)
         self._started.set()
 
+    @property
+    def ready_users(self) -> int:
+        """How many users wait for the start."""
+        return self._waiting_users
+
     def wait_for_start(self) -> None:
         """Wait until the run starts, or ends before that."""
-        self.waiting_users += 1
+        self._waiting_users += 1
         self._started.wait()
-        self.waiting_users -= 1
+        self._waiting_users -= 1
 
     def drain(self) -> None:
         """Send no more requests; open ones continue."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..api.edition import load_edition, read_edition_file, shipped_edition_names
-from ..api.exchange import monotonic_clock_id
+from ..api.exchange import Exchange, monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..api.server_route import Route
@@ -19,7 +19,7 @@ from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
 from ..reports.verdict_assembly import JudgeResultSource
-from .load_run import LocalGenerator, WorkerGenerator, run_load
+from .load_run import LocalGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerPlan, WorkerShare
 from .run_measurements import LoadPlan, RunMeasurements
@@ -27,7 +27,7 @@ from .slo import AbortLimit
 from .spools import JudgingRules, SpoolFolder
 from .timeline_csv import TimelineCsv
 from .worker_messages import PrepareOrder
-from .worker_results import judge_workers
+from .worker_results import JudgedWorkers, judge_workers
 from .workers import Workers
 
 
@@ -173,7 +173,7 @@ def _run_in_process(
         task.spec,
         observer=None if recorder is None else recorder.add_exchange,
     )
-    generator = LocalGenerator(session)
+    generator = LocalGenerator(session, task.interrupt)
     end = run_load(
         generator,
         duration_s=task.spec.duration_s,
@@ -198,14 +198,13 @@ def _run_with_workers(
     task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
 ) -> LoadOutcome:
     assert task.workers is not None, "asked for"
-    edition = load_edition(task.spec.edition)
     folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
     order = prepare_order(task.spec, task.server, folder.path)
     if not task.workers.are_started_here:
         task.say(f"waiting for {task.workers.description}")
-    with Workers(task.workers, should_stop=lambda: task.interrupt.is_interrupted) as workers:
+    with Workers(task.workers, order, task.interrupt) as workers:
         end = run_load(
-            WorkerGenerator(workers, order),
+            workers,
             duration_s=task.spec.duration_s,
             limits=task.limits,
             interrupt=task.interrupt,
@@ -214,15 +213,7 @@ def _run_with_workers(
         )
         trouble = workers.trouble()
     task.say(f"judging together what {task.processes:d} workers saw")
-    judged = judge_workers(
-        JudgingRules(edition, task.spec.checks, task.spec.tear_s, task.spec.severity),
-        workers.results,
-        folder.path,
-        names=workers.names,
-        observer=None if recorder is None else recorder.add_exchange,
-        tick=stop_on_signal(task.interrupt),
-    )
-    folder.is_kept = judged.has_unread_spools
+    judged = judge_when_over(workers, folder, task.interrupt, None if recorder is None else recorder.add_exchange)
     measures = judged.measures
     if task.spec.rate is not None:
         whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())
@@ -263,8 +254,13 @@ def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> Prepare
     )
 
 
-def stop_on_signal(interrupt: InterruptHandler) -> Callable[[], None]:
-    """A function that ends the judging of spools at a signal; a signal that ended the run itself doesn't count."""
+def judge_when_over(
+    workers: Workers,
+    folder: SpoolFolder,
+    interrupt: InterruptHandler,
+    observer: Callable[[Exchange], None] | None = None,
+) -> JudgedWorkers:
+    """Judge what workers saw; a signal ends that, unless it ended the run itself."""
     signals: list[bool] = []
     interrupt.set_callback(None if interrupt.is_interrupted else lambda: signals.append(True))
 
@@ -272,4 +268,7 @@ def stop_on_signal(interrupt: InterruptHandler) -> Callable[[], None]:
         if signals:
             raise CheckStopped
 
-    return tick
+    rules = JudgingRules.of(workers.order.spec)
+    judged = judge_workers(rules, workers.results, folder.path, names=workers.names, observer=observer, tick=tick)
+    folder.is_kept = judged.has_unread_spools
+    return judged

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import gevent
 
@@ -14,6 +14,16 @@ USERS_READY_TIMEOUT_S: Final = 30.0
 """If users are not ready after this time, the harness is at fault."""
 
 POLL_S: Final = 0.01
+
+
+class InterruptSignal(Protocol):
+    """Says whether the run should end: an `InterruptHandler`."""
+
+    is_interrupted: bool
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether open requests are given up."""
 
 
 def wait_for_users(ready: Callable[[], int], users: int, should_stop: Callable[[], bool]) -> str | None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from ..api.edition import Edition
+from ..api.edition import Edition, load_edition
 from ..api.errors import RecordingError, UsageError
 from ..api.exchange import Exchange, Target
 from ..api.secret_redaction import NO_SECRETS, Secrets
@@ -27,7 +27,7 @@ from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_file
 from ..recording.reader import open_recordings
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from .load_session import LoadSession
-from .load_spec import WORKER_SEQUENCE_BITS
+from .load_spec import WORKER_SEQUENCE_BITS, LoadSpec
 from .request_metrics import RequestMetrics
 from .sample_trail import NOTE_INTERVAL_S, SampleTrail
 
@@ -145,6 +145,11 @@ class JudgingRules:
     tear_s: float | None = None
     """How far apart the server stamps a response and reads its counters; None if unknown."""
     severity: Severity = DEFAULT_SEVERITY
+
+    @classmethod
+    def of(cls, spec: LoadSpec) -> JudgingRules:
+        """The rules of a run."""
+        return cls(load_edition(spec.edition), spec.checks, spec.tear_s, spec.severity)
 
     def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
         """Make a judge that shows every judged exchange to the observer."""

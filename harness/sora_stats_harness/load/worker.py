@@ -332,7 +332,7 @@ class LoadWorker:
         if intervals:
             self._reported_s = intervals[-1].from_s + 1
         return ProgressReport(
-            standing=session.idle_users if isinstance(session, SteppedSession) else session.waiting_users,
+            standing=session.ready_users,
             counts=session.metrics.counts(),
             intervals=[each.serialize() for each in intervals],
             through_s=self._reported_s,

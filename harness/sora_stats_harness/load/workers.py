@@ -31,7 +31,7 @@ from ..api.errors import HarnessError, UsageError
 from ..probe.interrupt import SIGNALS
 from .greenlets import note_greenlet_breaks, silence_keyboard_interrupt
 from .load_spec import WorkerPlan
-from .load_users import wait_for_users
+from .load_users import InterruptSignal, wait_for_users
 from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
 from .scenario_users import SCENARIO_USERS
 from .worker_messages import (
@@ -141,21 +141,23 @@ class _ReportedSeconds:
 
 class Workers:
     """
-    All workers of a run; a context, at whose end the ones started here end.
+    The `LoadGenerator` of all workers of a run; a context, at whose end the ones started here end.
 
     Args:
         plan: How many there are, and where they come from.
-        should_stop: Whether the user interrupted; ends every wait except that for results.
+        order: The order for all of them together.
+        interrupt: The first signal ends every wait except that for results, the second gives up open requests.
     """
 
-    def __init__(self, plan: WorkerPlan, *, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, plan: WorkerPlan, order: PrepareOrder, interrupt: InterruptSignal) -> None:
         self.plan = plan
+        self.order = order
         self.watch: Callable[[], None] = lambda: None
         """Called repeatedly during waits."""
         self.live_metrics: RequestMetrics = RequestMetrics()
         """The last seconds of all workers, for abort limits."""
         self._seconds = _ReportedSeconds()
-        self._should_stop = should_stop
+        self._interrupt = interrupt
         self._is_draining = False
         self._break: str | None = None
         self._workers = [_Worker(index=index) for index in range(plan.count)]
@@ -209,12 +211,10 @@ class Workers:
         return [worker.result for worker in self._workers if worker.result is not None]
 
     def counts(self) -> dict[str, int]:
-        """The sum of the last reported counts."""
         progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
         return {name: sum(counts.get(name, 0) for counts in progress) for name in REQUEST_COUNTS}
 
-    def take_seconds(self, *, is_over: bool) -> list[TimelineInterval]:
-        """The seconds that all living workers have reported and that were not taken before; all if the run is over."""
+    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
         reported = [each.progress.through_s if each.progress else 0 for each in self._workers if each.is_active]
         return self._seconds.take(math.inf if is_over else min(reported, default=0))
 
@@ -226,16 +226,14 @@ class Workers:
             if worker.result is None
         }
 
-    @property
-    def has_active(self) -> bool:
-        """Whether any worker is still active."""
-        return bool(self._active())
-
     def trouble(self) -> str | None:
         """Which workers failed, and how; None if none did."""
         self._check_processes()
         troubles = [f"{worker.name} {worker.trouble}" for worker in self._workers if worker.trouble is not None]
         return "; ".join(troubles) or None
+
+    def end_reason(self) -> str | None:
+        return None if self._active() else self.trouble()  # the others go on without a worker that failed
 
     def break_text(self) -> str | None:
         """The fault of the harness that was noticed here, or that left a worker without a result; None if none was."""
@@ -247,19 +245,16 @@ class Workers:
 
     # -- the course of a run ------------------------------------------------------------------------------------------
 
-    def prepare(self, order: PrepareOrder) -> str | None:
+    def prepare(self) -> str | None:
         """
-        Wait until all workers have connected, and give each its share of the work.
-
-        Args:
-            order: The order for all of them together.
+        Wait until all workers have connected, give each its share of the work, and wait until all users are ready.
 
         Returns:
             Why the run can't begin; None if it can, or if the user interrupted.
         """
         if (problem := self._wait_for_hello()) is not None or self._should_stop():
             return problem
-        count = self.plan.count
+        order, count = self.order, self.plan.count
         for worker in self._workers:
             worker.has_share = True
             self._send(
@@ -270,11 +265,13 @@ class Workers:
             )
         reports = self.gather(ReadyReport, START_TIMEOUT_S)
         no_server = next((report.no_server for report in reports if report.no_server is not None), None)
-        return self.trouble() or no_server
+        if (problem := self.trouble() or no_server) is not None or self._should_stop():
+            return problem
+        return self._stand_up(order.spec.users)
 
-    def stand_up(self, scenario: str, users: int) -> str | None:
-        """Let Locust start the users, and wait until all are ready; returns the same as `prepare`."""
-        self._runner.environment.user_classes = [SCENARIO_USERS[scenario]]
+    def _stand_up(self, users: int) -> str | None:
+        """Let Locust start the users, and wait until all are ready."""
+        self._runner.environment.user_classes = [SCENARIO_USERS[self.order.spec.scenario]]
         gevent.spawn(self._runner.start, users, users)
 
         def standing() -> int:
@@ -285,34 +282,35 @@ class Workers:
         return self.trouble() or problem
 
     def start(self) -> int:
-        """Let all workers begin at the same time, which is returned."""
         begins_ns = time.monotonic_ns() + START_LEAD_NS
-        self.order(StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
+        self.send_all(StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
         return begins_ns
 
     def drain(self) -> None:
-        """Order all workers to stop sending, and to report everything."""
-        self._is_draining = True
-        self.order(DrainOrder(give_up=False))
+        """
+        Order all workers to stop sending, and to report everything.
 
-    def wait_for_results(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
-        """Wait for the result of each living worker; one without a result in time is ended, and named."""
-        until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
+        Waits for the result of each living worker; one without a result in time is ended, and named.
+        """
+        self._is_draining = True
+        self.send_all(DrainOrder(give_up=False))
+        timeout_s = self.order.spec.timeout_s + RESULT_TIMEOUT_S
+        until_s = time.monotonic() + timeout_s
         gave_up = False
         for worker in self._active():
             if not worker.has_share:
                 worker.give_up("was not ready when the run ended")
         while active := self._active():
-            if give_up() and not gave_up:
+            if self._interrupt.gives_up and not gave_up:
                 gave_up = True
-                self.order(DrainOrder(give_up=True))
+                self.send_all(DrainOrder(give_up=True))
             if time.monotonic() > until_s:
                 for worker in active:
-                    worker.give_up(f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
+                    worker.give_up(f"did not report within {timeout_s:g} s")
             self.watch()
             gevent.sleep(POLL_S)
 
-    def order(self, order: msgspec.Struct) -> None:
+    def send_all(self, order: msgspec.Struct) -> None:
         """Send an order to all active workers."""
         for worker in self._workers:
             if worker.is_active:
@@ -348,7 +346,7 @@ class Workers:
                     if isinstance(report, kind):
                         got[worker.index] = report
                         if halt_at(report):
-                            self.order(HaltOrder())
+                            self.send_all(HaltOrder())
             if heed and (self._should_stop() or self.trouble() is not None):
                 break
             if time.monotonic() > until_s:
@@ -358,6 +356,9 @@ class Workers:
             self.watch()
             gevent.sleep(POLL_S)
         return [got[index] for index in sorted(got)]
+
+    def _should_stop(self) -> bool:
+        return self._interrupt.is_interrupted
 
     # -- one worker ---------------------------------------------------------------------------------------------------
 

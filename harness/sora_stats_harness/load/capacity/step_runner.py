@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import gc
-import logging
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 import gevent
-from locust.env import Environment
 
 from ...api.errors import HarnessError
 from ...judge.measured_results import LatencyDistribution
-from ..greenlets import note_greenlet_breaks
 from ..histogram import merge_histograms
-from ..load_run import InterruptSignal
-from ..load_users import drain_users, wait_for_users
+from ..load_run import LocalUsers
+from ..load_users import InterruptSignal
 from ..run_measurements import summarize_step_latencies
-from ..scenario_users import SCENARIO_USERS
 from ..slo import AbortLimit
 from .load_window import LoadWindow
 from .rate_search import LoadAborted, SearchEnded
@@ -115,8 +111,7 @@ class StepRunner:
 
     def end_step(self) -> tuple[str, ...]:
         """
-        Schedule no more requests, wait for the open ones, and let the server rest; returns the violated MUST
-        requirements.
+        As `StepDriver`.
 
         Raises:
             SearchEnded: The last requests had no complete response, and the server still does not respond.
@@ -226,25 +221,16 @@ def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Cal
         SearchEnded: The server gives no complete response.
         HarnessError: Locust did not start the users.
     """
-    environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
-    environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
-    note_greenlet_breaks(session.note_break)
-    runner = environment.create_local_runner()
+    users = LocalUsers(session, interrupt)
     try:
-        if (no_server := session.discover(lambda: interrupt.is_interrupted)) is not None:
+        if (no_server := users.discover()) is not None:
             raise SearchEnded(no_server)
         session.start()
-        logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it is intended that so many start at once
-        users = session.spec.users
-        runner.start(users, spawn_rate=users)
-        problem = wait_for_users(lambda: session.idle_users, users, lambda: interrupt.is_interrupted)
-        if problem is not None:
+        if (problem := users.stand_up()) is not None:
             raise HarnessError(problem)
         return drive()
     finally:
         try:
-            drain_users(runner, session, lambda: interrupt.gives_up)
+            users.drain()
         finally:
-            runner.quit()
             gc.unfreeze()
-        session.judge.judge_pending()

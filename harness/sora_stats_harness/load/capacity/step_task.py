@@ -17,12 +17,11 @@ from ...reports.pass_policy import Tolerance
 from ...reports.verdict_assembly import JudgeResultSource
 from ..load_session import LoadSession, session_notes
 from ..load_spec import LoadSpec, WorkerPlan, WorkerShare
-from ..load_task import ServerAccess, prepare_order, stop_on_signal
+from ..load_task import ServerAccess, judge_when_over, prepare_order
 from ..merged_judge import MergedJudge
 from ..slo import AbortLimit
-from ..spools import JudgingRules, SpoolFolder, WorkerSpool
+from ..spools import SpoolFolder, WorkerSpool
 from ..step_falls import StepFallFinder
-from ..worker_results import judge_workers
 from ..workers import Workers
 from .rate_search import SearchEnded, StepDriver
 from .step_runner import StepRunner, run_users
@@ -129,14 +128,8 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
         session.observer = spool.open(session, task.server.kind, task.server.secrets)
         if not plan.are_started_here:
             task.say(f"waiting for {plan.description}")
-        with Workers(plan, should_stop=lambda: task.interrupt.is_interrupted) as workers:
-            steps = WorkerSteps(
-                workers,
-                order,
-                StepFallFinder(edition),
-                watch=task.watch,
-                is_interrupted=lambda: task.interrupt.is_interrupted,
-            )
+        with Workers(plan, order, task.interrupt) as workers:
+            steps = WorkerSteps(workers, StepFallFinder(edition), task.interrupt, watch=task.watch)
             result: ResultType | str
             try:
                 steps.stand_up()
@@ -147,18 +140,10 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
                 result = describe_break(error)
                 session.note_break(result)
             workers.drain()
-            workers.wait_for_results(task.spec.timeout_s, lambda: task.interrupt.gives_up)
         session.judge.judge_pending()
         own_problem = spool.close()
         task.say(f"judging together what {plan.count:d} workers saw")
-        judged = judge_workers(
-            JudgingRules(edition, task.spec.checks),
-            workers.results,
-            folder.path,
-            names=workers.names,
-            tick=stop_on_signal(task.interrupt),
-        )
-        folder.is_kept = judged.has_unread_spools
+        judged = judge_when_over(workers, folder, task.interrupt)
     if isinstance(judged.judge, MergedJudge):
         judged.judge.add_falls(steps.falls)
     return DrivenSteps(

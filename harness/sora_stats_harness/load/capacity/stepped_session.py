@@ -134,7 +134,7 @@ class SteppedSession(LoadSession):
         self.on_judged: Callable[[Exchange, str | None], None] | None = self._record_exchange
 
     @property
-    def idle_users(self) -> int:
+    def ready_users(self) -> int:
         """How many users are idle."""
         return len(self._idle_users)
 
