@@ -31,6 +31,7 @@ from ..judge.verdict_decision import RunEnding, join_reasons
 from ..probe.interrupt import SIGNALS, handle_signals
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
+from .live_findings import LiveState
 from .load_session import LoadSession
 from .locust_settings import begin_with_settings, check_locust_options
 from .locust_standalone import (
@@ -51,7 +52,7 @@ from .locust_web_page import add_web_page, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .spools import WorkerSpool
-from .worker_messages import FailedReport, WorkerResult, decode_report, encode_message
+from .worker_messages import FailedReport, WorkerResult, decode_report, decode_state, encode_message
 from .worker_results import WorkerNames, judge_workers, make_worker_result
 
 DRAIN_MESSAGE: Final = "sora_drain"
@@ -168,7 +169,7 @@ class _LocustWorker:
     def _add_heartbeat_data(self, data: dict[str, Any], **_: Any) -> None:
         session = self._session
         if session is not None:
-            data["sora"] = live_state(session)
+            data["sora"] = encode_message(live_state(session))
 
     @property
     def _session(self) -> LoadSession | None:
@@ -250,7 +251,7 @@ class _LocustMaster:
         events.quitting.add_listener(self._on_test_stop)
         events.quit.add_listener(self._on_quit)
         events.worker_report.add_listener(self._on_heartbeat)
-        self._states: dict[str, dict[str, Any]] = {}
+        self._states: dict[str, LiveState] = {}
         """The last reported progress of each worker."""
         self._concluded: VerdictReport | None = None
         self._running = False
@@ -266,9 +267,9 @@ class _LocustMaster:
 
     def _on_heartbeat(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         if "sora" in data:
-            self._states[client_id] = data["sora"]
+            self._states[client_id] = decode_state(data["sora"])
 
-    def live_states(self) -> list[dict[str, Any]]:
+    def live_states(self) -> list[LiveState]:
         """As `WebPageSource`."""
         return list(self._states.values())
 

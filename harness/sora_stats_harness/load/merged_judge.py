@@ -64,29 +64,21 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """Exchanges that contain these samples, up to a limit: connection, run and line."""
 
 
-def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
-    """Encode a judge's result for another machine, as JSON."""
+def make_worker_report(judge: Judge, trail: SampleTrail) -> WorkerReport:
+    """A judge's result for another machine."""
     judge.finish()
     result = judge.result()
     proofs = {entry.fingerprint: judge.evidence(entry.fingerprint) for entry in result.findings}
     distinct = {id(exchange): exchange for proof in proofs.values() for exchange in proof}
     places = {each: place for place, each in enumerate(distinct)}
-    plain = msgspec.structs.replace(
-        result,
-        withheld=sorted(result.withheld),
-        masked=sorted(result.masked),
-        late=sorted(result.late),
-        forgotten=sorted(result.forgotten),
-    )
-    report = WorkerReport(
+    return WorkerReport(
         subject_kind=judge.subject_kind,
-        result=plain,
+        result=result,
         exchanges=[_encode_exchange(exchange) for exchange in distinct.values()],
         evidence={fingerprint: [places[id(each)] for each in proof] for fingerprint, proof in proofs.items()},
         samples=trail.samples(),
         responses=[(connection_id, *_encode_exchange(exchange)) for connection_id, exchange in trail.evidence()],
     )
-    return msgspec.json.encode(report).decode()
 
 
 def _encode_exchange(exchange: Exchange) -> tuple[str, str]:
@@ -100,19 +92,16 @@ class MergedJudge:
     Args:
         edition: The edition by which all of them judged.
         here: The judge of this machine's exchanges, or a source of its result; None if there were none.
-        reports: The results of `encode_worker_report` on other machines.
+        reports: The results of judges on other machines.
         trail: The samples that this machine's judge saw; None if there was none.
         tear_s, severity: The same as the judges had.
-
-    Raises:
-        msgspec.MsgspecError: One of them is not a report.
     """
 
     def __init__(
         self,
         edition: Edition,
         here: JudgeResultSource | None,
-        reports: Sequence[str],
+        reports: Sequence[WorkerReport],
         trail: SampleTrail | None = None,
         *,
         tear_s: float | None = None,
@@ -120,7 +109,7 @@ class MergedJudge:
     ) -> None:
         self._edition = edition
         self._here = here
-        self._reports = [msgspec.json.decode(each, type=WorkerReport) for each in reports]
+        self._reports = reports
         self._trail = trail
         self._tear_ns = DEFAULT_TEAR_NS if tear_s is None else int(tear_s * 1e9)
         self._severity = severity

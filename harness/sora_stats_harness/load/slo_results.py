@@ -17,7 +17,6 @@ from typing import Final
 from ..judge.measured_results import SloResult, SloStatus
 from ..judge.verdict_decision import RunEnding
 from .capacity.load_window import LoadWindow, violated_slos, void_reason
-from .histogram import merge_histograms
 from .request_metrics import FAILED_WAIT
 from .run_measurements import RunMeasurements
 from .slo import Slo
@@ -63,7 +62,6 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
     times = {name: kinds["response"] for name, kinds in metrics.times.items()}
     services = {name: kinds["service"] for name, kinds in metrics.times.items()}
     errors = {name: kinds[FAILED_WAIT].count for name, kinds in metrics.times.items()}
-    complete = merge_histograms(times.values())
     is_open = (
         measured.scheduled is not None
     )  # otherwise times count from the sending, and the generator doesn't affect them
@@ -71,11 +69,9 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
     return LoadWindow(
         rate=0.0,
         lasts_s=measured.lasted_s,
-        due=complete.count + sum(errors.values()) + unsent,
+        due=sum(each.count for each in times.values()) + sum(errors.values()) + unsent,
         times=times,
-        all_times=complete,
         service_times=services,
-        all_service_times=merge_histograms(services.values()),
         server_errors=metrics.server_errors,
         errors=errors,
         receive_delay_p99_us=(metrics.all_operations("receive delay").percentile(99) or 0) if is_open else 0,

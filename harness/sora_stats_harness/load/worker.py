@@ -26,7 +26,6 @@ from ..api.errors import ExitCode, HarnessError, UsageError, describe_break
 from ..api.exchange import TransportError, monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..probe.interrupt import ABANDONING_INTERRUPT_COUNT, FORCED_INTERRUPT_COUNT, SIGNALS, end_process_at_signal
-from .capacity.merged_window import serialize_window
 from .capacity.rate_search import LoadAborted, SearchEnded
 from .capacity.step_runner import StepRunner
 from .capacity.stepped_session import SteppedSession
@@ -260,10 +259,9 @@ class LoadWorker:
     def _wait_for_window(self, order: WindowOrder) -> WindowReport:
         assert self._steps is not None, "prepared"
         try:
-            return WindowReport(window=serialize_window(self._steps.wait_for_window(order.lasts_s)))
+            return WindowReport(window=self._steps.wait_for_window(order.lasts_s))
         except LoadAborted as aborted:
-            seen = aborted.partial_window
-            return WindowReport(aborted=str(aborted), window=None if seen is None else serialize_window(seen))
+            return WindowReport(aborted=str(aborted), window=aborted.partial_window)
         except SearchEnded:
             return WindowReport(window=None)
 
@@ -281,7 +279,7 @@ class LoadWorker:
         assert self._prepared is not None, "prepared"
         return StepReport(
             findings=findings,
-            metrics=self._session.metrics.serialize(),
+            metrics=self._session.metrics.state(),
             outage=outage,
             index=self._prepared.index,
             samples=self._trail.newest_since(self._step_began_ns) if self._prepared.workers > 1 else {},
@@ -334,7 +332,7 @@ class LoadWorker:
         return ProgressReport(
             standing=session.ready_users,
             counts=session.metrics.counts(),
-            intervals=[each.serialize() for each in intervals],
+            intervals=intervals,
             through_s=self._reported_s,
         )
 

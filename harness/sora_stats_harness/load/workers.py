@@ -398,9 +398,8 @@ class Workers:
         if isinstance(report, ProgressReport):
             worker.progress = report
             for each in report.intervals:
-                second = TimelineInterval.deserialize(each)
-                self._seconds.add(second)
-                self.live_metrics.add_interval(second)
+                self._seconds.add(each)
+                self.live_metrics.add_interval(each)
         elif isinstance(report, WorkerResult):
             worker.result = report
             if not self._is_draining:

@@ -9,13 +9,17 @@ in which the generator itself was late says nothing, and is void.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from statistics import median, quantiles
-from typing import Final, Protocol
+from typing import Final
+
+import msgspec
 
 from ...api.exchange import Target
+from ..histogram import Histogram, merge_histograms
 from ..load_spec import TARGET_BY_NAME
 from ..scenarios import RELIST_INTERVAL_S, SCENARIOS
 from ..slo import Slo, shortest_limit_us
@@ -48,37 +52,21 @@ CLEAR_FAILURE_SHARE: Final = 0.8
 """If less than this share of a window is completed, no further window is needed."""
 
 
-class TimeDistribution(Protocol):
-    """A distribution of times."""
-
-    @property
-    def count(self) -> int:
-        """How many times there are."""
-
-    def percentile(self, percent: float) -> int | None:
-        """The percentile in microseconds; None if there is no time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadWindow:
+class LoadWindow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One window of one rate, by the requests that were due in it."""
 
     rate: float
     lasts_s: float
     due: int
-    times: Mapping[str, TimeDistribution]
+    times: Mapping[str, Histogram]
     """Response times of complete responses, by operation."""
-    all_times: TimeDistribution
-    """The same for all operations together."""
-    service_times: Mapping[str, TimeDistribution] = field(default_factory=dict)
+    service_times: Mapping[str, Histogram] = {}
     """Service times of the same responses, by operation; empty if the kernel doesn't report times of arrival."""
-    all_service_times: TimeDistribution | None = None
-    """The same for all operations together."""
-    server_errors: Mapping[str, int] = field(default_factory=dict)
+    server_errors: Mapping[str, int] = {}
     """Responses of status 500 and above, by operation; they are in `times` as well."""
-    errors: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = {}
     """Requests without a complete response, by operation."""
-    unfinished: Mapping[str, int] = field(default_factory=dict)
+    unfinished: Mapping[str, int] = {}
     """Requests that were sent and have not ended within the time that the SLOs allow, by operation."""
     findings: tuple[str, ...] = ()
     """MUST requirements that responses violated meanwhile, whenever they were due."""
@@ -93,6 +81,16 @@ class LoadWindow:
     backlog: Sequence[tuple[float, float]] = ()
     """(seconds since the step began, requests due and not ended), at even distances."""
 
+    @cached_property
+    def all_times(self) -> Histogram:
+        """Response times for all operations together."""
+        return merge_histograms(self.times.values())
+
+    @cached_property
+    def all_service_times(self) -> Histogram:
+        """Service times for all operations together."""
+        return merge_histograms(self.service_times.values())
+
     @property
     def completed(self) -> int:
         """Complete responses to the requests that were due in it."""
@@ -105,6 +103,46 @@ class LoadWindow:
         name = slo.target
         times = self.times.get(name)
         return (times.count if times is not None else 0) + self.errors.get(name, 0) + self.unfinished.get(name, 0)
+
+
+def merge_windows(parts: Sequence[LoadWindow]) -> LoadWindow:
+    """
+    Merge the simultaneous windows of several workers.
+
+    Counts are added, times are merged, and the receive delay is the largest one.
+    """
+    backlog = [
+        (max(at_s for at_s, _ in samples), sum(value for _, value in samples))
+        for samples in zip(*(part.backlog for part in parts), strict=False)
+    ]
+    return LoadWindow(
+        rate=sum(part.rate for part in parts),
+        lasts_s=parts[0].lasts_s,
+        due=sum(part.due for part in parts),
+        times=_merge_times([part.times for part in parts]),
+        service_times=_merge_times([part.service_times for part in parts]),
+        server_errors=_add_counts(part.server_errors for part in parts),
+        errors=_add_counts(part.errors for part in parts),
+        unfinished=_add_counts(part.unfinished for part in parts),
+        findings=tuple(finding for part in parts for finding in part.findings),
+        receive_delay_p99_us=max(part.receive_delay_p99_us for part in parts),
+        send_delay_p99_us=max(part.send_delay_p99_us for part in parts),
+        users_exhausted=any(part.users_exhausted for part in parts),
+        max_in_flight=sum(part.max_in_flight for part in parts),
+        backlog=backlog,
+    )
+
+
+def _merge_times(parts: Sequence[Mapping[str, Histogram]]) -> dict[str, Histogram]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: merge_histograms(part[name] for part in parts if name in part) for name in names}
+
+
+def _add_counts(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    whole = Counter[str]()
+    for part in parts:
+        whole.update(part)
+    return +whole
 
 
 def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:

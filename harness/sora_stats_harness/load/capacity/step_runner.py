@@ -11,7 +11,6 @@ import gevent
 
 from ...api.errors import HarnessError
 from ...judge.measured_results import LatencyDistribution
-from ..histogram import merge_histograms
 from ..load_run import LocalUsers
 from ..load_users import InterruptSignal
 from ..run_measurements import summarize_step_latencies
@@ -193,9 +192,7 @@ class StepRunner:
             lasts_s=lasts_s,
             due=due,
             times=times,
-            all_times=merge_histograms(times.values()),
             service_times=services,
-            all_service_times=merge_histograms(services.values()) if services else None,
             server_errors=dict(counted.server_errors),
             errors=dict(counted.errors),
             unfinished=dict(counted.unfinished),

@@ -17,8 +17,7 @@ from ..slo import parse_abort_limit
 from ..step_falls import StepFall, StepFallFinder
 from ..worker_messages import EndStepOrder, HaltOrder, StepOrder, StepReport, WindowOrder, WindowReport
 from ..workers import Workers
-from .load_window import LoadWindow
-from .merged_window import merge_windows
+from .load_window import LoadWindow, merge_windows
 from .rate_search import LoadAborted, SearchEnded
 from .step_runner import STEP_WATCH_INTERVAL_S
 
@@ -94,7 +93,7 @@ class WorkerSteps:
         self._check_end()
         for report in reports:
             if report.aborted is not None:
-                raise LoadAborted(report.aborted, None if report.window is None else merge_windows([report.window]))
+                raise LoadAborted(report.aborted, report.window)
         windows = [report.window for report in reports if report.window is not None]
         if len(windows) < self._workers.plan.count:
             raise SearchEnded("a worker did not report its window")
@@ -128,7 +127,7 @@ class WorkerSteps:
         metrics, findings, outage = RequestMetrics(), list[str](), None
         reports = self._workers.gather(StepReport, self._patience_s, heed=False)
         for report in reports:
-            metrics.add_serialized(report.metrics)
+            metrics.add(report.metrics)
             findings += report.findings
             outage = outage or report.outage
         told = summarize_step_latencies(metrics)
