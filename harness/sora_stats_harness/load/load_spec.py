@@ -16,6 +16,7 @@ from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.requirements import DEFAULT_SEVERITY, OBSERVED_BY_CLIENTS, RequiredCapability, Severity
 from ..judge.verdict_decision import RunScope
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
+from .run_measurements import LoadPlan
 from .scenarios import SCENARIOS
 
 SPIKE_FACTOR: Final = 5.0
@@ -103,6 +104,16 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     def planned_per_s(self) -> float | None:
         """The rate of a closed model if the server keeps up; None if users do not pause."""
         return self.users / self.interval_s if self.rate is None and self.interval_s else None
+
+    def plan(self, processes: int) -> LoadPlan:
+        """The plan of the run, for its summary."""
+        return LoadPlan(
+            scenario=self.scenario,
+            model=self.model,
+            planned_per_s=self.planned_per_s,
+            users=self.users,
+            processes=processes,
+        )
 
     @property
     def scope(self) -> RunScope:

@@ -75,14 +75,7 @@ class LoadTask:
     @property
     def plan(self) -> LoadPlan:
         """The plan of the run, for its summary."""
-        spec = self.spec
-        return LoadPlan(
-            scenario=spec.scenario,
-            model=spec.model,
-            planned_per_s=spec.planned_per_s,
-            users=spec.users,
-            processes=self.processes,
-        )
+        return self.spec.plan(self.processes)
 
     @property
     def options(self) -> dict[str, Any]:  # Any: JSON

@@ -33,7 +33,7 @@ from ..judge.verdict import CoverageSummary, FindingEntry, JudgeResult, SubjectK
 from ..recording import format as lines
 from ..recording.format import DamagedLineError
 from ..reports.verdict_assembly import JudgeResultSource
-from .sample_trail import NotedSample, SampleTrail
+from .sample_trail import NotedSample, SampleTrail, fallen_counters
 from .step_falls import StepFall
 
 _SUMMED_COVERAGE_FIELDS: Final = (
@@ -179,13 +179,9 @@ class MergedJudge:
                 self._compared += 1
                 keys = [(connection_id, each.exchange) for each in (early, late)]
                 proof = tuple(responses[key] for key in keys if key in responses)
-                for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
-                    for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
-                        if 0 <= after < before:
-                            path = (*block.path, counter.name)
-                            found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
-                            level = self._severity.weigh(TIMESTAMP_ORDER, self._level)
-                            findings.add_finding(replace(found, level=level))
+                for path, before, after in fallen_counters(blocks, early, late):
+                    found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
+                    findings.add_finding(replace(found, level=self._severity.weigh(TIMESTAMP_ORDER, self._level)))
         for fall in self._falls:
             assert fall.finding.connection_id is not None, "it fell between samples of one connection"
             keys = [(fall.finding.connection_id, each.exchange) for each in (fall.early, fall.late)]
