@@ -128,6 +128,9 @@ def test_a_second_test_goes_to_the_host_that_was_typed_for_it(processes: int) ->
         until(
             lambda: sum(seen.operation == "GetStatsAllConnections" for seen in first.requests) > 3
         )  # what a pass takes
+        refused = get(address, "/swarm", f"user_count=3&spawn_rate=10&host={second.url}".encode())
+        assert refused == (409, f"a test of {first.url} is running: stop it before you start another\n")
+        assert get(address, "/swarm", f"user_count=2&spawn_rate=10&host={first.url}".encode())[0] == 200
         assert get(address, "/stop", b"")[0] == 200
         asked = len(first.requests)
         assert get(address, "/swarm", f"user_count=3&spawn_rate=10&host={second.url}".encode())[0] == 200

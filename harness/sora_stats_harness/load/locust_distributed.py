@@ -42,13 +42,12 @@ from .locust_standalone import (
     build_load_report,
     decide_exit_code,
     drain_or_break,
-    is_test_running,
     print_load_report,
     refuse_test,
     say_error,
     saying_breaks,
 )
-from .locust_web_page import add_web_page, live_state
+from .locust_web_page import add_web_page, is_test_running, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .spools import WorkerSpool

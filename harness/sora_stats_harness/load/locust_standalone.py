@@ -17,7 +17,7 @@ from typing import Any
 
 import gevent
 from locust.exception import StopUser
-from locust.runners import STATE_RUNNING, STATE_SPAWNING, LocalRunner
+from locust.runners import LocalRunner
 
 from ..api.errors import ExitCode, HarnessError, UsageError, describe_break, worst_exit_code
 from ..api.exchange import TARGET_OF_OPERATION, Target
@@ -45,7 +45,7 @@ from .locust_settings import (
     begin_with_settings,
     selected_interval_s,
 )
-from .locust_web_page import live_state
+from .locust_web_page import is_test_running, live_state
 from .run_measurements import LoadPlan, RunMeasurements, RunStopwatch
 from .slo_results import end_with_slos, judge_slos
 
@@ -223,11 +223,6 @@ class LocustRun:
     ending: RunEnding
     processes: int = 1
     notes: Collection[str] = ()
-
-
-def is_test_running(environment: Any) -> bool:  # Any: as above
-    """Whether Locust's test was neither stopped nor finished; if Locust quits then, a signal ended it."""
-    return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
 
 def add_exit_code(environment: Any, code: int) -> None:  # Any: as above

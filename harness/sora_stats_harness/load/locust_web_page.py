@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
+from locust.runners import STATE_RUNNING, STATE_SPAWNING
+
 from ..api.language import environment_language, use_language
 from ..reports import html_report as html
 from ..reports.figure_cells import MeasurementTable, percentile_ms
@@ -145,7 +147,7 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
         with use_language(environment_language()):
             return (_NO_VERDICT_PAGE, 404) if report is None else (html.render_html(report), 200)
 
-    app.before_request(_refuse_request)
+    app.before_request(lambda: _refuse_request(environment))
     app.after_request(add_rows)
 
     def sora_metrics() -> Any:  # Any: as above
@@ -158,7 +160,7 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
     app.add_url_rule(REPORT_PATH, view_func=web.auth_required_if_enabled(sora_report))
 
 
-def _refuse_request() -> tuple[str, int] | None:
+def _refuse_request(environment: Any) -> tuple[str, int] | None:  # Any: locust.env.Environment
     """Why a request that would change something isn't served, if it isn't."""
     from flask import request
 
@@ -170,7 +172,18 @@ def _refuse_request() -> tuple[str, int] | None:
     # Locust takes any option that a form names, shown or not: a header from a file, and a host that gets it.
     if hidden := [name for name in request.form if name.startswith("sora_") and name not in OPTIONS_ON_PAGE]:
         return f"{hidden[0]} is for the command line\n", 403
+    if is_test_running(environment) and request.form.get("host") not in (
+        None,
+        "",
+        environment.host,
+    ):  # the users would keep the old one
+        return f"a test of {environment.host} is running: stop it before you start another\n", 409
     return None
+
+
+def is_test_running(environment: Any) -> bool:  # Any: the same
+    """Whether Locust's test was neither stopped nor finished; if Locust quits then, a signal ended it."""
+    return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
 
 def tab_tables(states: Sequence[LiveState], final: VerdictReport | None) -> list[dict[str, Any]]:  # Any: plain values
