@@ -15,7 +15,7 @@ import pytest
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, Target, make_valid_request
 from sora_stats_harness.api.server_route import Proxy, Route, parse_proxy
-from sora_stats_harness.load.edition_probe import ConnectionAsk
+from sora_stats_harness.load.single_request import ConnectionAsk
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.probe.single_request import ProberAsk

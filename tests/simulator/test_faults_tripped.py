@@ -92,7 +92,7 @@ def probe(
     judge.finish()
     tally = judge.result()
     scope = plan.scope
-    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.aborted))
+    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.ending.aborted))
 
 
 def tripped(tally: JudgeResult) -> set[str]:

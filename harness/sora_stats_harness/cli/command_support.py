@@ -179,7 +179,7 @@ class JudgedRun:
         As `detect_edition`, for a process in which Locust has replaced sockets; uses the listing of a visit if there is
         one.
         """
-        from ..load.edition_probe import ConnectionAsk
+        from ..load.single_request import ConnectionAsk
         from ..probe.edition_detection import detect_by_server, nearest_to_exchange
 
         settings = self._arguments.settings
@@ -190,7 +190,7 @@ class JudgedRun:
 
     def visit_for_load(self) -> Visit | None:
         """As `visit`, for a process in which Locust has replaced sockets; None if workers on other machines send."""
-        from ..load.edition_probe import ConnectionAsk
+        from ..load.single_request import ConnectionAsk
 
         settings = self._arguments.settings
         if self._arguments.master:

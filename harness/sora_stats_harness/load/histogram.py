@@ -171,13 +171,12 @@ class Histogram:
 
 def encode_histogram(value: object) -> object:
     """The hook with which msgspec encodes structs that have histograms."""
-    if isinstance(value, Histogram):
-        return value.serialize()
-    raise NotImplementedError(f"a message has no {type(value)}")
+    assert isinstance(value, Histogram), "the only type that msgspec doesn't know"
+    return value.serialize()
 
 
 def decode_histogram(kind: type, state: Any) -> Histogram:  # Any: as above
-    """The hook with which msgspec decodes them: histograms are the only type that it doesn't know."""
+    """The hook with which msgspec decodes them."""
     return Histogram.deserialize(state)
 
 

@@ -18,6 +18,7 @@ import gevent
 from locust.env import Environment
 
 from ..api.errors import describe_break
+from ..judge.verdict_decision import RunEnding
 from .greenlets import note_greenlet_breaks
 from .load_session import LoadSession
 from .load_users import InterruptSignal, drain_users, wait_for_users
@@ -66,10 +67,7 @@ class LoadGenerator(Protocol):
 class LoadRunEnd:
     """How a run ended."""
 
-    interrupted: bool
-    aborted: str | None
-    broken: str | None
-    """Which fault of the harness ended it."""
+    ending: RunEnding
     began_ns: int | None
     """None if it never began."""
     ended_ns: int
@@ -120,9 +118,9 @@ def run_load(
     except Exception as error:
         broken = broken or describe_break(error)
     return LoadRunEnd(
-        interrupted=interrupt.is_interrupted,
-        aborted=aborted,
-        broken=generator.break_text() or broken,
+        ending=RunEnding(
+            interrupted=interrupt.is_interrupted, aborted=aborted, broken=generator.break_text() or broken
+        ),
         began_ns=began_ns,
         ended_ns=ended_ns,
     )

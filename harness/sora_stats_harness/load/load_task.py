@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -92,15 +92,8 @@ class LoadOutcome:
     measures: RunMeasurements
     began_ns: int | None
     """None if it never began."""
-    interrupted: bool
-    aborted: str | None
-    broken: str | None
+    ending: RunEnding
     notes: list[str]
-
-    @property
-    def ending(self) -> RunEnding:
-        """How it ended, for its verdict."""
-        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken)
 
     @property
     def span(self) -> RunSpan:
@@ -132,7 +125,8 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
         outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
         if recorder is not None:
-            recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.broken or outcome.aborted)
+            ending = outcome.ending
+            recorder.mark_early_end(interrupted=ending.interrupted, aborted=ending.broken or ending.aborted)
             recorder.mark_span(outcome.span)
     if recorder is not None and recorder.problem is not None:
         outcome.notes.append(recorder.problem)
@@ -180,9 +174,11 @@ def _run_in_process(
         judge=session.judge,
         measures=generator.measures(),
         began_ns=end.began_ns,
-        interrupted=end.interrupted,
-        aborted=end.aborted or session.outage_text,
-        broken=end.broken or session.final_break_text,
+        ending=replace(
+            end.ending,
+            aborted=end.ending.aborted or session.outage_text,
+            broken=end.ending.broken or session.final_break_text,
+        ),
         notes=session_notes(session),
     )
 
@@ -212,8 +208,8 @@ def _run_with_workers(
         whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())
         due = 0 if whole is None else whole.scheduled_count(end.ended_ns)
         measures.scheduled = max(due, measures.scheduled or 0)  # workers learn slightly later that the run is over
-    aborted = join_reasons(end.aborted, trouble, *judged.reasons)
-    if aborted is None and not end.interrupted:
+    aborted = join_reasons(end.ending.aborted, trouble, *judged.reasons)
+    if aborted is None and not end.ending.interrupted:
         aborted = judged.outage
     silent = [f"{name} had sent {sent:,} requests as it last said" for name, sent in workers.sent_by_silent().items()]
     return LoadOutcome(
@@ -221,9 +217,11 @@ def _run_with_workers(
         judge=judged.judge,
         measures=measures,
         began_ns=end.began_ns,
-        interrupted=end.interrupted or judged.interrupted,
-        aborted=aborted,
-        broken=end.broken or judged.broken,
+        ending=RunEnding(
+            interrupted=end.ending.interrupted or judged.interrupted,
+            aborted=aborted,
+            broken=end.ending.broken or judged.broken,
+        ),
         notes=[*judged.notes, *silent],
     )
 

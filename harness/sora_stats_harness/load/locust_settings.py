@@ -28,8 +28,8 @@ from ..probe.interrupt import InterruptHandler
 from ..probe.run_settings import ORIGIN_OPTION, RunSettings, SettingSources, resolve_settings
 from ..reports import report_folder as files
 from ..reports.baseline import Baseline, baseline_mismatch, read_baseline
-from .edition_probe import ConnectionAsk
 from .http_connection import resolve_server
+from .single_request import ConnectionAsk
 from .slo import Slo, parse_slo
 from .spools import JudgingRules
 

@@ -59,22 +59,12 @@ class ConformanceProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformanceResult:
-    """How a run ended: interrupted by the user, aborted for a reason, or complete; `notes` are facts worth knowing."""
+    """How a run ended; `notes` are facts worth knowing."""
 
-    interrupted: bool = False
-    aborted: str | None = None
-    broken: str | None = None
-    """Which fault of the harness ended it."""
-    weak: str | None = None
-    """The requirement that did not reach the plan's `until` before the end."""
-    exchanges: int = 0
-    errors: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def ending(self) -> RunEnding:
-        """The same for its verdict."""
-        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken, weak=self.weak)
+    ending: RunEnding
+    exchanges: int
+    errors: int
+    notes: tuple[str, ...]
 
 
 def run_conformance(
@@ -158,10 +148,12 @@ class _ConformanceRun:
                 "give a longer --max-duration"
             )
         return ConformanceResult(
-            interrupted=interrupted,
-            aborted=aborted,
-            broken=broken,
-            weak=weakest.describe(self._sender.elapsed_s) if weakest else None,
+            ending=RunEnding(
+                interrupted=interrupted,
+                aborted=aborted,
+                broken=broken,
+                weak=weakest.describe(self._sender.elapsed_s) if weakest else None,
+            ),
             exchanges=self._sender.exchanges,
             errors=self._sender.errors,
             notes=tuple(sorted(self._notes)),

@@ -11,8 +11,11 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ..api.edition import DEFAULT_EDITION
+from ..api.exchange import Exchange, Headers, Target, make_valid_request
+from ..judge.drift import find_nearest_edition
+
 if TYPE_CHECKING:
-    from ..api.exchange import Exchange, Headers
     from .doctor import Ask
     from .file_check import OpenedFile
 
@@ -35,8 +38,6 @@ def detect_by_server(server: str, headers: Headers, ask: Ask) -> tuple[str, list
     Returns:
         The edition's name, and a line that says how well it matches.
     """
-    from ..api.exchange import Target, make_valid_request
-
     return nearest_to_exchange(ask(make_valid_request(Target.ALL, server=server, headers=headers)))
 
 
@@ -83,9 +84,6 @@ def _file_bodies(file: OpenedFile) -> Iterable[bytes]:
 
 
 def _nearest_edition(bodies: Iterable[bytes]) -> tuple[str, list[str]]:
-    from ..api.edition import DEFAULT_EDITION
-    from ..judge.drift import find_nearest_edition
-
     samples: list[Any] = []  # Any: JSON
     for body in bodies:
         if len(body) > MAX_DETECTION_BODY_BYTES:
@@ -103,8 +101,6 @@ def _nearest_edition(bodies: Iterable[bytes]) -> tuple[str, list[str]]:
 
 def describe_nearness(body: bytes) -> str:
     """Say which edition matches a listing best, and how well."""
-    from ..judge.drift import find_nearest_edition
-
     if len(body) > MAX_DETECTION_BODY_BYTES:
         return "not looked at: the listing is too large"
     return describe_distance(*find_nearest_edition(json.loads(body)))

@@ -2,7 +2,7 @@
 Sends single requests before a run: to diagnose the URL, to wait for a server that is starting, to detect the edition.
 
 They don't count for the verdict: each is judged by a temporary judge. If Locust has replaced sockets,
-`load.edition_probe` sends them instead.
+`load.single_request` sends them instead.
 """
 
 from __future__ import annotations

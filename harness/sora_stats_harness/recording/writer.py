@@ -158,7 +158,6 @@ class RecordingWriter:
         self._aborted: str | None = None
         self._span = RunSpan()
         self._closing = False
-        self._closed = False
         self._over = False
         """Whether the end line was written; exchanges that come later are ignored."""
         self._sink: RecordingFile | None = None
@@ -219,9 +218,8 @@ class RecordingWriter:
 
     def close(self) -> None:
         """Write what waits, and the end line if the recording is complete; returns when the file is closed, or has stalled."""
-        if self._sink is None or self._closed:
+        if self._sink is None or self._closing:
             return
-        self._closed = True
         self._closing = True
         size = self._sink.size
         while not self._finished.acquire(timeout=STALL_S):

@@ -205,7 +205,7 @@ class StepRunner:
         )
 
 
-def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Callable[[], DriveResult]) -> DriveResult:
+def run_users(session: SteppedSession, interrupt: InterruptSignal, drive: Callable[[], DriveResult]) -> DriveResult:
     """
     Have users of the session's scenario ready while load is driven, and drain them at the end.
 

@@ -91,18 +91,7 @@ def _drive_in_process(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[R
     steps = StepRunner(
         session, patience_s=task.patience_s, limits=task.limits, interrupt=task.interrupt, watch=task.watch
     )
-    result: ResultType | str
-    try:
-        result = run_users(
-            session,
-            interrupt=task.interrupt,
-            drive=lambda: drive(steps, session),
-        )
-    except SearchEnded as ended:
-        result = str(ended)
-    except Exception as error:
-        result = describe_break(error)
-        session.note_break(result)
+    result = _result_of(session, lambda: run_users(session, task.interrupt, lambda: drive(steps, session)))
     return DrivenSteps(
         result=result,
         judge=session.judge,
@@ -110,6 +99,17 @@ def _drive_in_process(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[R
         notes=session_notes(session),
         broken=session.final_break_text,
     )
+
+
+def _result_of(session: LoadSession, work: Callable[[], ResultType]) -> ResultType | str:
+    """The result, or why there is none; the session notes a fault of the harness."""
+    try:
+        return work()
+    except SearchEnded as ended:
+        return str(ended)
+    except Exception as error:
+        session.note_break(described := describe_break(error))
+        return described
 
 
 def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultType]) -> DrivenSteps[ResultType]:
@@ -130,15 +130,12 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
             task.say(f"waiting for {plan.description}")
         with Workers(plan, order, task.interrupt) as workers:
             steps = WorkerSteps(workers, StepFallFinder(edition), task.interrupt, watch=task.watch)
-            result: ResultType | str
-            try:
+
+            def drive_workers() -> ResultType:
                 steps.stand_up()
-                result = drive(steps, session)
-            except SearchEnded as ended:
-                result = str(ended)
-            except Exception as error:
-                result = describe_break(error)
-                session.note_break(result)
+                return drive(steps, session)
+
+            result = _result_of(session, drive_workers)
             workers.drain()
         session.judge.judge_pending()
         own_problem = spool.close()
