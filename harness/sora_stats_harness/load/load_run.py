@@ -191,7 +191,6 @@ class LocalGenerator(LocalUsers):
     def __init__(self, session: LoadSession, interrupt: InterruptSignal) -> None:
         super().__init__(session, interrupt)
         self._stopwatch = RunStopwatch()
-        self._taken_s = 0
 
     def prepare(self) -> str | None:
         problem = self.discover()
@@ -211,10 +210,7 @@ class LocalGenerator(LocalUsers):
         return self._session.metrics
 
     def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
-        seconds = self.live_metrics.intervals_since(self._taken_s, is_over=is_over)
-        if seconds:
-            self._taken_s = seconds[-1].from_s + 1
-        return seconds
+        return self.live_metrics.take_seconds(is_over=is_over)
 
     def end_reason(self) -> str | None:
         return None  # this process can't fail separately from the run

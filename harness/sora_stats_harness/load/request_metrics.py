@@ -179,6 +179,8 @@ class RequestMetrics:
         self.timeline: list[TimelineInterval] = []
         self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
         self._interval_s = 1
+        self.taken_s: int = 0
+        """All seconds before this one were taken."""
         self.started_ns: int = 0
         self.began_at_s: float | None = None
         """When the run began, by the monotonic clock and by the wall clock; None before."""
@@ -193,6 +195,7 @@ class RequestMetrics:
         self.server_errors.clear()
         self.timeline.clear()
         self._recent.clear()
+        self.taken_s = 0
         self.started_ns = now_ns
         self.began_at_s = time.time() + (now_ns - time.monotonic_ns()) / 1e9
         self._timed_from_ns = now_ns + warm_up_ns
@@ -335,11 +338,14 @@ class RequestMetrics:
         self._settle()
         return [*self.timeline, *list(self._recent)[-1:]]
 
-    def intervals_since(self, from_s: int, *, is_over: bool = False) -> list[TimelineInterval]:
-        """The completed ones of the last ten seconds, from `from_s` on; also the current one if the run is over."""
+    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
+        """The completed seconds that were not taken before, of the last ten; also the current one if the run is over."""
         self._settle()
         ended = list(self._recent) if is_over else list(self._recent)[:-1]
-        return [each for each in ended if each.from_s >= from_s]
+        taken = [each for each in ended if each.from_s >= self.taken_s]
+        if taken:
+            self.taken_s = taken[-1].from_s + 1
+        return taken
 
     def state(self, *, timeline: bool = True) -> MetricsState:
         """The counts and times so far, and optionally the timeline; it changes with this object."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil
 from typing import Final
 
 from ..judge.measured_results import SloResult, SloStatus
@@ -109,7 +108,7 @@ def _is_plainly_violated(slo: Slo, window: LoadWindow, requests: int) -> bool:
     if requests < MIN_REQUESTS:
         return False
     if slo.errors is not None:
-        return _error_count(slo, window) >= MIN_ERRORS
+        return window.error_count(slo) >= MIN_ERRORS
     return bool(violated_slos(window, [replace(slo, quantile=_carried_quantile(requests))]))
 
 
@@ -118,22 +117,14 @@ def _carried_quantile(requests: int) -> float:
     return 100 - 100 / requests
 
 
-def _error_count(slo: Slo, window: LoadWindow) -> int:
-    kinds = (window.errors, window.server_errors)
-    return sum(count for kind in kinds for name, count in kind.items() if slo.target in (None, name))
-
-
 def _actual_text(slo: Slo, window: LoadWindow, requests: int) -> str:
     if requests < min(MIN_REQUESTS, slo.requests_carrying) or not requests:
         return "-"
     if slo.quantile is None:
-        return f"{100 * _error_count(slo, window) / requests:.3g}%"
+        return f"{100 * window.error_count(slo) / requests:.3g}%"
     quantile, label = slo.quantile, ""
     if requests < slo.requests_carrying:
         quantile = _carried_quantile(requests)
         label = f" (p{quantile:.4g})"
-    times = window.all_times if slo.target is None else window.times[slo.target]
-    rank = max(1, ceil(requests * quantile / 100 - 1e-9))
-    if rank > times.count:
-        return f"no complete response{label}"
-    return f"{(times.percentile(100 * rank / times.count) or 0) / 1000:.4g} ms{label}"
+    reached_us = window.quantile_us(slo, quantile)
+    return f"no complete response{label}" if reached_us is None else f"{reached_us / 1000:.4g} ms{label}"

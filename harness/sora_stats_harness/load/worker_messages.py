@@ -72,6 +72,11 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
         """Which worker of the run this is."""
         return WorkerShare(index=self.index, count=self.workers, run=self.run)
 
+    @property
+    def is_on_masters_machine(self) -> bool:
+        """Whether this process is on the machine of the master."""
+        return self.clock == monotonic_clock_id()
+
 
 class StartOrder(_Message, frozen=True, kw_only=True):
     """Begin at a time of the master's clock; on another machine, `lead_ns` after this order arrives."""
@@ -79,13 +84,15 @@ class StartOrder(_Message, frozen=True, kw_only=True):
     begins_ns: int
     lead_ns: int
 
+    def local_begins_ns(self, *, same_clock: bool) -> int:
+        """The time to begin on this process's clock."""
+        return self.begins_ns if same_clock else time.monotonic_ns() + self.lead_ns
 
-class StepOrder(_Message, frozen=True, kw_only=True):
+
+class StepOrder(StartOrder, frozen=True, kw_only=True):
     """Schedule requests at a rate for all workers together."""
 
     rate: float
-    begins_ns: int
-    lead_ns: int
 
 
 class WindowOrder(_Message, frozen=True, kw_only=True):
@@ -231,8 +238,3 @@ def decode_state(data: bytes) -> LiveState:
         msgspec.MsgspecError: It is not a state, as from a worker of another version.
     """
     return msgspec.json.decode(data, type=LiveState, dec_hook=decode_histogram)
-
-
-def local_begin_ns(begins_ns: int, lead_ns: int, *, same_clock: bool) -> int:
-    """The time to begin on this process's clock."""
-    return begins_ns if same_clock else time.monotonic_ns() + lead_ns

@@ -29,27 +29,12 @@ from locust.runners import MasterRunner
 from .. import __version__
 from ..api.errors import HarnessError, UsageError
 from ..probe.interrupt import SIGNALS
+from . import worker_messages as messages
 from .greenlets import note_greenlet_breaks, silence_keyboard_interrupt
 from .load_spec import WorkerPlan
 from .load_users import InterruptSignal, wait_for_users
 from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
 from .scenario_users import SCENARIO_USERS
-from .worker_messages import (
-    ORDER_MESSAGE,
-    REPORT_MESSAGE,
-    DrainOrder,
-    FailedReport,
-    HaltOrder,
-    HelloReport,
-    PrepareOrder,
-    ProgressReport,
-    ReadyReport,
-    Report,
-    StartOrder,
-    WorkerResult,
-    decode_report,
-    encode_message,
-)
 from .worker_results import WorkerNames
 
 START_TIMEOUT_S: Final = 60.0
@@ -76,17 +61,17 @@ class _Worker:
     index: int
     process: subprocess.Popen[bytes] | None = None
     client_id: str | None = None
-    hello: HelloReport | None = None
+    hello: messages.HelloReport | None = None
     has_share: bool = False
     """Whether it got a share of the work; if not, it has nothing to report."""
-    progress: ProgressReport | None = None
-    result: WorkerResult | None = None
+    progress: messages.ProgressReport | None = None
+    result: messages.WorkerResult | None = None
     trouble: str | None = None
     """Why nothing more is expected from it."""
     is_broken: bool = False
     """Whether the harness is at fault for that."""
     heard_s: float = field(default_factory=time.monotonic)
-    reports: list[Report] = field(default_factory=list)
+    reports: list[messages.Report] = field(default_factory=list)
     """The reports that are waited for."""
 
     @property
@@ -149,7 +134,7 @@ class Workers:
         interrupt: The first signal ends every wait except that for results, the second gives up open requests.
     """
 
-    def __init__(self, plan: WorkerPlan, order: PrepareOrder, interrupt: InterruptSignal) -> None:
+    def __init__(self, plan: WorkerPlan, order: messages.PrepareOrder, interrupt: InterruptSignal) -> None:
         self.plan = plan
         self.order = order
         self.watch: Callable[[], None] = lambda: None
@@ -176,7 +161,7 @@ class Workers:
                 f"port {self.plan.bind_port} of {self.plan.bind_host} can't be listened on: is it in use?"
             ) from None
         # in a greenlet of its own: Locust would only log an exception
-        self._runner.register_message(REPORT_MESSAGE, self._on_report, concurrent=True)
+        self._runner.register_message(messages.REPORT_MESSAGE, self._on_report, concurrent=True)
         if self.plan.are_started_here:
             try:
                 for worker in self._workers:
@@ -206,7 +191,7 @@ class Workers:
         return WorkerNames(names={worker.index: worker.name for worker in self._workers})
 
     @property
-    def results(self) -> list[WorkerResult]:
+    def results(self) -> list[messages.WorkerResult]:
         """The results of workers that have reported, by index."""
         return [worker.result for worker in self._workers if worker.result is not None]
 
@@ -263,7 +248,7 @@ class Workers:
                     order, index=worker.index, workers=count, spec=order.spec.share_for_worker(worker.index, count)
                 ),
             )
-        reports = self.gather(ReadyReport, START_TIMEOUT_S)
+        reports = self.gather(messages.ReadyReport, START_TIMEOUT_S)
         no_server = next((report.no_server for report in reports if report.no_server is not None), None)
         if (problem := self.trouble() or no_server) is not None or self._should_stop():
             return problem
@@ -283,7 +268,7 @@ class Workers:
 
     def start(self) -> int:
         begins_ns = time.monotonic_ns() + START_LEAD_NS
-        self.send_all(StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
+        self.send_all(messages.StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
         return begins_ns
 
     def drain(self) -> None:
@@ -293,7 +278,7 @@ class Workers:
         Waits for the result of each living worker; one without a result in time is ended, and named.
         """
         self._is_draining = True
-        self.send_all(DrainOrder(give_up=False))
+        self.send_all(messages.DrainOrder(give_up=False))
         timeout_s = self.order.spec.timeout_s + RESULT_TIMEOUT_S
         until_s = time.monotonic() + timeout_s
         gave_up = False
@@ -303,7 +288,7 @@ class Workers:
         while active := self._active():
             if self._interrupt.gives_up and not gave_up:
                 gave_up = True
-                self.send_all(DrainOrder(give_up=True))
+                self.send_all(messages.DrainOrder(give_up=True))
             if time.monotonic() > until_s:
                 for worker in active:
                     worker.give_up(f"did not report within {timeout_s:g} s")
@@ -346,7 +331,7 @@ class Workers:
                     if isinstance(report, kind):
                         got[worker.index] = report
                         if halt_at(report):
-                            self.send_all(HaltOrder())
+                            self.send_all(messages.HaltOrder())
             if heed and (self._should_stop() or self.trouble() is not None):
                 break
             if time.monotonic() > until_s:
@@ -390,28 +375,28 @@ class Workers:
         return None
 
     def _on_report(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
-        report = decode_report(msg.data)
+        report = messages.decode_report(msg.data)
         worker = self._worker_of(msg.node_id, report)
         if worker is None:
             return
         worker.heard_s = time.monotonic()
-        if isinstance(report, ProgressReport):
+        if isinstance(report, messages.ProgressReport):
             worker.progress = report
             for each in report.intervals:
                 self._seconds.add(each)
                 self.live_metrics.add_interval(each)
-        elif isinstance(report, WorkerResult):
+        elif isinstance(report, messages.WorkerResult):
             worker.result = report
             if not self._is_draining:
                 worker.trouble = "was ended before the run was over"
-        elif isinstance(report, FailedReport):
+        elif isinstance(report, messages.FailedReport):
             worker.trouble, worker.is_broken = f"failed: {report.reason}", report.is_broken
-        elif not isinstance(report, HelloReport):
+        elif not isinstance(report, messages.HelloReport):
             worker.reports.append(report)
 
-    def _worker_of(self, client_id: str, report: Report) -> _Worker | None:
+    def _worker_of(self, client_id: str, report: messages.Report) -> _Worker | None:
         """The worker that sent a report; None if there are too many workers."""
-        if not isinstance(report, HelloReport):
+        if not isinstance(report, messages.HelloReport):
             return self._by_client.get(client_id)
         for worker in self._workers:
             expected = worker.process is None or worker.process.pid == report.pid
@@ -425,7 +410,7 @@ class Workers:
 
     def _send(self, worker: _Worker, order: msgspec.Struct) -> None:
         if worker.client_id is not None:
-            self._runner.send_message(ORDER_MESSAGE, encode_message(order), worker.client_id)
+            self._runner.send_message(messages.ORDER_MESSAGE, messages.encode_message(order), worker.client_id)
 
     def _active(self) -> Sequence[_Worker]:
         self._check_processes()

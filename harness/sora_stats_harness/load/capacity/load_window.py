@@ -96,6 +96,19 @@ class LoadWindow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         """Complete responses to the requests that were due in it."""
         return self.all_times.count
 
+    def error_count(self, slo: Slo) -> int:
+        """How many of these requests are errors: without a complete response, or with a status of 500 and above."""
+        kinds = (self.errors, self.server_errors)
+        return sum(count for kind in kinds for name, count in kind.items() if slo.target in (None, name))
+
+    def quantile_us(self, slo: Slo, quantile: float) -> int | None:
+        """A quantile of the times that an SLO is about, by the requests that were due; None if it has no response."""
+        times = self.all_times if slo.target is None else self.times.get(slo.target)
+        rank = max(1, ceil(self.requests_for(slo) * quantile / 100 - 1e-9))
+        if times is None or rank > times.count:
+            return None
+        return times.percentile(100 * rank / times.count) or 0
+
     def requests_for(self, slo: Slo) -> int:
         """How many of its requests an SLO is about; requests that were never sent have no target."""
         if slo.target is None:
@@ -226,16 +239,12 @@ def _violates(window: LoadWindow, slo: Slo) -> bool:
         return False
     if slo.errors is not None:
         # a slow request is not an error: another SLO, and the backlog, are about that
-        names = [*window.errors, *window.server_errors] if slo.target is None else [slo.target]
-        bad = sum(window.errors.get(name, 0) + window.server_errors.get(name, 0) for name in dict.fromkeys(names))
+        bad = window.error_count(slo)
         return bad > 0 and bad >= slo.errors * total
     assert slo.quantile is not None, "an SLO is on errors or on a time"
     assert slo.limit_us is not None, "and a time has a limit"
-    times = window.all_times if slo.target is None else window.times.get(slo.target)
-    rank = max(1, ceil(total * slo.quantile / 100 - 1e-9))
-    if times is None or rank > times.count:
-        return True
-    return (times.percentile(100 * rank / times.count) or 0) >= slo.limit_us
+    reached_us = window.quantile_us(slo, slo.quantile)
+    return reached_us is None or reached_us >= slo.limit_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,6 +77,7 @@ class WorkerSteps:
     def start_step(self, rate: float) -> None:
         """As `StepDriver`; the workers take turns."""
         self._rate = rate
+        self._workers.live_metrics = RequestMetrics()  # whose seconds count from the beginning of the step
         begins_ns = time.monotonic_ns() + STEP_LEAD_NS
         self._workers.send_all(StepOrder(rate=rate, begins_ns=begins_ns, lead_ns=STEP_LEAD_NS))
 
