@@ -18,13 +18,7 @@ ABANDON_POLL_S: Final = 0.05
 
 
 def send_interruptibly(send: Callable[[], Exchange], enough: Callable[[], bool]) -> Exchange | None:
-    """
-    Send a request, and wait for its response until `enough` says to abandon it.
-
-    Args:
-        send: Sends the request, and returns the exchange.
-        enough: Called repeatedly; whether to give up.
-    """
+    """Send a request, and wait for its exchange; None if `enough`, which is asked again and again, says to give up."""
     asking: Any = gevent.spawn(send)  # Any: gevent has no types
     try:
         while not asking.ready():

@@ -84,15 +84,9 @@ def run_load(
     timeline: TimelineCsv | None = None,
 ) -> LoadRunEnd:
     """
-    Run a scenario.
+    Run a scenario for a time; a signal or any abort limit ends it early.
 
-    Args:
-        generator: What sends the load.
-        duration_s: How long to send.
-        limits: Abort limits; any of them ends the run early.
-        interrupt: A signal stops sending.
-        watch: Called ten times a second with the progress.
-        timeline: Receives each second after it has ended.
+    `watch` gets the progress ten times a second, and `timeline` each second after it has ended.
     """
 
     def follow(elapsed_s: float, counts: dict[str, int]) -> None:

@@ -59,10 +59,7 @@ class LoadSession:
     The session of one process of a load run.
 
     Args:
-        edition: The edition by which responses are judged.
-        address: The server.
         spec: What to send; its users and sockets are those of this process.
-        share: Which worker this is.
         observer: Called with every judged exchange, and whether its body is known to be strict JSON, to record it.
     """
 
@@ -217,15 +214,7 @@ class LoadSession:
         return self.draining
 
     def discover(self, should_stop: Callable[[], bool] = lambda: False) -> str | None:
-        """
-        Request a listing, so that users do not all begin with one.
-
-        Args:
-            should_stop: Called repeatedly; whether to give up.
-
-        Returns:
-            Why there is no listing, after three tries without a response; else None.
-        """
+        """Request a listing, so that users do not all begin with one; returns why there is none after three tries."""
         connection = self.new_connection()
 
         def send_listing() -> Exchange:
@@ -280,11 +269,7 @@ class LoadSession:
 
     def wait_for_turn(self, timer: PreciseTimer, turn_ns: int) -> int | None:
         """
-        Wait for a user's next turn.
-
-        Args:
-            timer: The user's.
-            turn_ns: The time of the turn, in a closed model.
+        Wait for a user's next turn, which is at `turn_ns` in a closed model.
 
         Returns:
             The scheduled start; None in a closed model, where a request is due when it is sent.

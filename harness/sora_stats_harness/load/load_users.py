@@ -28,17 +28,9 @@ class InterruptSignal(Protocol):
 
 def wait_for_users(ready: Callable[[], int], users: int, should_stop: Callable[[], bool]) -> str | None:
     """
-    Wait until all users are ready to send.
+    Wait until all users are ready to send; returns what is wrong if they are not.
 
     A request that is late because no user was ready to send it would say nothing about the server.
-
-    Args:
-        ready: Returns how many are ready.
-        users: How many there will be.
-        should_stop: Whether to stop waiting.
-
-    Returns:
-        What is wrong if they are not ready; None if they are, or the wait was stopped.
     """
     until_s = time.monotonic() + USERS_READY_TIMEOUT_S
     while (standing := ready()) < users and not should_stop():

@@ -90,7 +90,6 @@ class MergedJudge:
     Combines several judges, and is used like one.
 
     Args:
-        edition: The edition by which all of them judged.
         here: The judge of this machine's exchanges, or a source of its result; None if there were none.
         reports: The results of judges on other machines.
         trail: The samples that this machine's judge saw; None if there was none.

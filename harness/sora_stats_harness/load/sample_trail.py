@@ -49,12 +49,7 @@ class NotedSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleTrail:
-    """
-    The samples of one judge.
-
-    Args:
-        judge: The judge whose newest samples are noted.
-    """
+    """The samples of one judge, whose newest ones are noted."""
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge

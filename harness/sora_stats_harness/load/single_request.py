@@ -21,11 +21,9 @@ from .transport_stats import TransportStats
 
 class ConnectionAsk:
     """
-    Sends single requests, each over a new connection.
+    Sends single requests, each over a new connection; a signal gives up a request.
 
     Args:
-        route: How servers are reached.
-        interrupt: A signal gives up a request.
         address: The server, if it was looked up already.
     """
 

@@ -40,14 +40,7 @@ MAX_SPOOL_BYTES: Final = 1 << 40
 
 
 class WorkerSpool:
-    """
-    The spool of one worker.
-
-    Args:
-        folder: The master's folder.
-        index: The worker's index.
-        number: The number of the test, if a worker takes part in several in a row.
-    """
+    """The spool of one worker in the master's folder; `number` counts the tests in which it takes part in a row."""
 
     def __init__(self, folder: Path, index: int, number: int = 1) -> None:
         self._path = folder / (f"{index + 1}.jsonl.zst" if number == 1 else f"{index + 1}-{number}.jsonl.zst")
@@ -166,7 +159,6 @@ class SpoolJudge:
     Judges spools.
 
     Args:
-        rules: The rules to judge by.
         reported: Indexes of the workers that reported counts; those of all others are taken from their spools.
         began_ns: When the run began, for the timeline of the others.
         observer: Called with every exchange in order, to record it.

@@ -29,24 +29,14 @@ class StepFall:
 
 
 class StepFallFinder:
-    """
-    Remembers the last sample of each connection that each worker saw.
-
-    Args:
-        edition: The edition whose counters are compared.
-    """
+    """Remembers the last sample of each connection that each worker saw."""
 
     def __init__(self, edition: Edition) -> None:
         self._blocks = EditionDecoder(edition).blocks
         self._last: defaultdict[str, dict[int, NotedSample]] = defaultdict(dict)
 
     def add_step(self, samples: Mapping[int, Mapping[str, NotedSample]]) -> list[StepFall]:
-        """
-        Compare the samples of a step with those of other workers in earlier steps.
-
-        Args:
-            samples: The newest samples of the step, by worker and connection.
-        """
+        """Compare a step's newest samples, by worker and connection, with those of other workers in earlier steps."""
         falls = [
             fall
             for index, seen in samples.items()

@@ -82,12 +82,7 @@ class _PreparedRun:
 
 
 class LoadWorker:
-    """
-    Follows the orders of a master.
-
-    Args:
-        environment: Locust's environment, with a worker's runner.
-    """
+    """Follows the orders of a master; Locust's environment has a worker's runner."""
 
     def __init__(self, environment: Any) -> None:  # Any: Locust's own types are not checked
         self._environment = environment
@@ -315,17 +310,12 @@ def run_worker(
     say: Callable[[str], object] = lambda text: None,
 ) -> int:
     """
-    Work for a master until it says that the run is over.
+    Work for a master until it says that the run is over; returns the exit code.
 
     Args:
-        master_host: Where the master listens.
-        master_port: Its port.
         parent: The master's process, if it has started this one: then the master handles signals, and this process ends
             with it.
         say: Called with a message once there is a master.
-
-    Returns:
-        The exit code.
 
     Raises:
         UsageError: There is no master.

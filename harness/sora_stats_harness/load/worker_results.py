@@ -35,16 +35,7 @@ def make_worker_result(
     trail: SampleTrail,
     stalled_s: float = 0.0,
 ) -> WorkerResult:
-    """
-    Make the result of a worker.
-
-    Args:
-        session: Its session; no request is open.
-        measures: Its measurements.
-        spool: Its spool, which is closed here; None on another machine than the master's.
-        trail: Its samples; recording them stops here.
-        stalled_s: The longest time for which the process did not run.
-    """
+    """Make the result of a worker without open requests; closes its spool, and stops its trail."""
     problem = None if spool is None else spool.close()
     trail.stop()
     return WorkerResult(
@@ -104,10 +95,8 @@ def judge_workers(
     Judge everything that workers saw.
 
     Args:
-        rules: The rules to judge by.
         results: The results of the workers that reported.
         folder: The spools of workers on this machine, also of those that never reported.
-        names: The names of all workers.
         observer: Called with every exchange of the spools in order, to record it.
         tick: Called at every line. If it raises `CheckStopped`, only what was read by then is judged.
     """

@@ -129,7 +129,6 @@ class Workers:
     The `LoadGenerator` of all workers of a run; a context, at whose end the ones started here end.
 
     Args:
-        plan: How many there are, and where they come from.
         order: The order for all of them together.
         interrupt: The first signal ends every wait except that for results, the second gives up open requests.
     """
@@ -313,10 +312,8 @@ class Workers:
         Wait for the next report of a kind from each worker; other reports are skipped.
 
         Args:
-            kind: The kind of report.
             timeout_s: A worker that has not reported by then is ended.
-            heed: Whether an interrupt or the failure of a worker ends the wait; if not, it continues for the remaining
-                ones.
+            heed: Whether an interrupt or a worker's failure ends the wait; if not, it continues for the remaining ones.
             halt_at: Whether a report halts the other workers.
 
         Returns:

@@ -80,7 +80,6 @@ def run_conformance(
 
     Args:
         judge: Judges every exchange; the caller finishes it.
-        prober: Sends the requests.
         interrupt: A signal ends the run at once; open exchanges end as abandoned.
         watch: Called four times a second, in this thread.
 

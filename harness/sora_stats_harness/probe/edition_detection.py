@@ -29,15 +29,7 @@ MAX_DETECTION_BODY_BYTES: Final = 64 << 20
 
 
 def detect_by_server(server: str, headers: Headers, ask: Ask) -> tuple[str, list[str]]:
-    """
-    Ask a server for its connections once.
-
-    Args:
-        server: As `normalize_server_url` gives it.
-
-    Returns:
-        The edition's name, and a line that says how well it matches.
-    """
+    """Ask a server for its connections once; returns the edition's name, and a line that says how well it matches."""
     return nearest_to_exchange(ask(make_valid_request(Target.ALL, server=server, headers=headers)))
 
 

@@ -134,12 +134,10 @@ def run_fuzz(
     watch: Callable[[int], None] = lambda sent: None,
 ) -> FuzzResult:
     """
-    Send generated requests; find the smallest of each kind that fails, and continue with other kinds.
+    Send generated requests; find the smallest of each kind that fails, and continue with other kinds until a signal.
 
     Args:
         judge: Judges every exchange, the smallest failing one before all others that fail.
-        prober: Sends the requests.
-        interrupt: A signal ends the search.
         watch: Called after each request with the number sent so far.
 
     Raises:
@@ -379,8 +377,7 @@ class _FuzzSearch:
         Convert a generated request into one for the judge.
 
         A valid listing is judged like any other. A request with ids that no connection has is only judged by the rules
-        for every
-        request: no 5xx, and a body that is JSON or empty.
+        for every request: no 5xx, and a body that is JSON or empty.
         """
         values = [value for name, value in wire.headers if name.lower() == TARGET_HEADER]
         listing = wire.wrong is None and values == [Target.ALL.value]

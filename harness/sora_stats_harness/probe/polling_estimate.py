@@ -56,10 +56,7 @@ def measure_requests(
     """
     Send a request five times, with pauses in between; once where that brings no list of connections.
 
-    Args:
-        prober: Sends the requests.
-        interrupt: A signal ends this at once.
-        watch: Called with the number of each request, before it is sent.
+    A signal ends this at once. `watch` gets the number of each request, before it is sent.
     """
     return asyncio.run(_measure_requests(request, judge, prober, interrupt, watch))
 
@@ -98,10 +95,7 @@ def response_wire_bytes(response: Response) -> int:
 
 def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -> PollingEstimate | None:
     """
-    Estimate what a polling costs.
-
-    Args:
-        exchanges: Exchanges of requests for all connections, in the order of sending.
+    Estimate what a polling costs, from requests for all connections in the order of sending.
 
     Returns:
         None if there is no complete response of status 200.

@@ -42,13 +42,7 @@ class PeerAsk(Protocol):
 
 
 class ProberAsk:
-    """
-    Sends single requests with probers, and keeps what is known of their connections.
-
-    Args:
-        new_prober: Makes a prober for each request.
-        interrupt: A signal gives up a request at once.
-    """
+    """Sends single requests, each with a new prober, and keeps what is known of their connections."""
 
     def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler) -> None:
         self._new_prober = new_prober
@@ -107,10 +101,7 @@ def visit_when_ready(
     plan: VisitPlan, ask: PeerAsk, interrupt: InterruptHandler, *, say: Callable[[str], object]
 ) -> Visit | None:
     """
-    Request a listing; repeat that while the server may be starting.
-
-    Args:
-        say: Called with a line of progress while waiting.
+    Request a listing; repeat that while the server may be starting, and `say` so.
 
     Returns:
         What was found; None if the user interrupted.

@@ -105,18 +105,14 @@ def open_recordings(
     files: Sequence[str | Path | InputFile], *, tick: Callable[[], None] = lambda: None
 ) -> RecordingReader:
     """
-    Survey recordings, and make them ready to be read in order of receipt.
+    Survey recordings, and make them ready to be read in order of receipt; what `tick` raises passes through.
+
+    A last line that is cut short is dropped with a note; a damaged line is skipped and counted.
 
     Args:
         files:
             Paths, `-` for the standard input, or open files; plain or zstd. Files of one run are merged. Lines may be
             in any order, except that each of several runs in one file must begin with its header.
-        tick:
-            Called at every line; what it raises passes through.
-
-    Returns:
-        A reader that has surveyed the files. A last line that is cut short is dropped with a note; a damaged line is
-        skipped and counted.
 
     Raises:
         RecordingError: A file cannot be read, is not a recording, has an unknown version, or exceeds its budget.

@@ -160,11 +160,9 @@ def _add_counts(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
 
 def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
     """
-    The share of each operation in a scenario's requests; look-ups of ids are left out.
+    The share of each operation in the requests of a steady scenario; look-ups of ids are left out.
 
-    Args:
-        scenario: A scenario with a steady rate.
-        rate: Requests per second: a listing every two seconds is a larger share of few requests.
+    They depend on the rate: a listing every two seconds is a larger share of few requests.
     """
     row = SCENARIOS[scenario]
     shares = {TARGET_BY_NAME[name].operation: share for name, share in row.shares.items()}
@@ -177,15 +175,7 @@ def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
 def window_length_s(
     rate: float, slos: Sequence[Slo], shares: Mapping[str, float], shortest_s: float = MIN_WINDOW_S
 ) -> float:
-    """
-    The length of a window that the SLOs' quantiles and times need.
-
-    Args:
-        rate: Requests per second.
-        slos: The SLOs to decide.
-        shares: The share of each operation.
-        shortest_s: The shortest window.
-    """
+    """The length of a window that the quantiles and times of SLOs need, by the rate and the share of each operation."""
     lasts_s = shortest_s
     for slo in slos:
         if slo.limit_us is not None:

@@ -35,13 +35,11 @@ DriveResult = TypeVar("DriveResult")
 
 class StepRunner:
     """
-    The `StepDriver` for the users of a session.
+    The `StepDriver` for the users of a session; a signal ends the run.
 
     Args:
-        session: The users' session.
         patience_s: How long a request may take after its window before it counts as slower than every SLO.
         limits: The abort limits of a step.
-        interrupt: A signal ends the run.
         watch: Called ten times a second with a line of progress.
     """
 
@@ -73,13 +71,7 @@ class StepRunner:
         self._step = self._session.start_step(rate, self._patience_s, begins_ns)
 
     def wait_for_window(self, lasts_s: float) -> LoadWindow:
-        """
-        Wait for the next window, and for the requests that were due in it.
-
-        Raises:
-            SearchEnded: The user interrupted.
-            LoadAborted: A limit was reached.
-        """
+        """As `StepDriver`; also waits for the requests that were due in the window."""
         step = self._step
         assert step is not None, "begin comes first"
         began_ns = step.window_edges_ns[-1]
@@ -208,11 +200,6 @@ class StepRunner:
 def run_users(session: SteppedSession, interrupt: InterruptSignal, drive: Callable[[], DriveResult]) -> DriveResult:
     """
     Have users of the session's scenario ready while load is driven, and drain them at the end.
-
-    Args:
-        session: The session that the users share.
-        interrupt: The second signal gives up open requests.
-        drive: Drives the load.
 
     Raises:
         SearchEnded: The server gives no complete response.

@@ -30,16 +30,10 @@ REPORT_MARGIN_S: Final = 30.0
 
 class WorkerSteps:
     """
-    The `StepDriver` for workers, which share each rate.
+    The `StepDriver` for workers, which share each rate; a signal ends the run.
 
     A window is void if any worker was late, since its share of the requests is unknown. If a worker fails the search
     ends, and says which one failed.
-
-    Args:
-        workers: The workers.
-        falls: Finds counters that fell from one worker to another.
-        interrupt: A signal ends the run.
-        watch: Called repeatedly with a line of progress.
     """
 
     def __init__(
@@ -82,13 +76,7 @@ class WorkerSteps:
         self._workers.send_all(StepOrder(rate=rate, begins_ns=begins_ns, lead_ns=STEP_LEAD_NS))
 
     def wait_for_window(self, lasts_s: float) -> LoadWindow:
-        """
-        As `StepDriver`.
-
-        Raises:
-            SearchEnded: A worker failed, or the user interrupted.
-            LoadAborted: A worker reached an abort limit.
-        """
+        """As `StepDriver`; a worker that fails ends the run as well."""
         self._workers.send_all(WindowOrder(lasts_s=lasts_s))
         reports = self._workers.gather(WindowReport, lasts_s + self._patience_s, halt_at=_is_aborted)
         self._check_end()
