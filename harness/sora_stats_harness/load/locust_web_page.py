@@ -110,21 +110,12 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
     if web is None:
         return
     given = web.template_args
-    given["extended_tabs"] = [
-        *given.get("extended_tabs", []),
-        *({"title": title, "key": key} for key, (title, _) in _TABS.items()),
-    ]
-    given["extended_tables"] = [
-        *given.get("extended_tables", []),
-        *(
-            {"key": key, "structure": [{"key": column, "title": name} for column, name in columns.items()]}
-            for key, (_, columns) in _TABS.items()
-        ),
-    ]
-    given["extended_csv_files"] = [
-        *given.get("extended_csv_files", []),
-        {"href": f".{REPORT_PATH}", "title": "Sora: final verdict and report"},
-    ]
+    for key, (title, columns) in _TABS.items():
+        structure = [{"key": column, "title": name} for column, name in columns.items()]
+        given.setdefault("extended_tabs", []).append({"title": title, "key": key})
+        given.setdefault("extended_tables", []).append({"key": key, "structure": structure})
+    report_link = {"href": f".{REPORT_PATH}", "title": "Sora: final verdict and report"}
+    given.setdefault("extended_csv_files", []).append(report_link)
     app = web.app
 
     def add_rows(response: Any) -> Any:  # Any: flask's

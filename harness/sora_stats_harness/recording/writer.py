@@ -309,7 +309,8 @@ class RecordingWriter:
         )  # the old queue contains part of a frame that will never be complete
 
     def _abandon_recording(self, reason: str) -> None:
-        self.problem = self.problem or self._ended(reason)
+        ended = f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
+        self.problem = self.problem or ended
 
     # Runs in the thread.
 
@@ -393,9 +394,6 @@ class RecordingWriter:
         with self._lock:
             self._abandon_recording(reason)
             self._discard_queue()
-
-    def _ended(self, reason: str) -> str:
-        return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
 
 
 class _WriteQueue:
