@@ -24,7 +24,7 @@ from sora_stats_harness.load.worker_results import JudgedWorkers, WorkerNames, j
 DOC = edition.load_edition()
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 SERVER = "http://127.0.0.1:3000"
-NAMES = WorkerNames(names={})
+NAMES = WorkerNames()
 
 
 class Working:

@@ -72,14 +72,11 @@ class JudgedWorkers:
     """The fault of the harness that a worker noticed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerNames:
+class WorkerNames(dict[int, str]):
     """The workers' names for people, by index."""
 
-    names: dict[int, str]
-
-    def __getitem__(self, index: int) -> str:
-        return self.names.get(index, f"worker {index + 1}")
+    def __missing__(self, index: int) -> str:
+        return f"worker {index + 1}"
 
 
 def judge_workers(

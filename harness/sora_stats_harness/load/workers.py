@@ -187,7 +187,7 @@ class Workers:
     @property
     def names(self) -> WorkerNames:
         """The workers' names for people."""
-        return WorkerNames(names={worker.index: worker.name for worker in self._workers})
+        return WorkerNames({worker.index: worker.name for worker in self._workers})
 
     @property
     def results(self) -> list[messages.WorkerResult]:
