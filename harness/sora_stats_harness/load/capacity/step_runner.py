@@ -11,6 +11,7 @@ import gevent
 
 from ...api.errors import HarnessError
 from ...judge.measured_results import LatencyDistribution
+from ..histogram import merge_histograms
 from ..load_run import LocalUsers
 from ..load_users import InterruptSignal
 from ..run_measurements import summarize_step_latencies
@@ -170,8 +171,11 @@ class StepRunner:
     def _window_result(
         self, step: ActiveStep, counted: WindowCounts, lasts_s: float, due: int, samples: list[tuple[float, float]]
     ) -> LoadWindow:
-        times = {name: each.response for name, each in counted.times.items()}
-        services = {name: each.service for name, each in counted.times.items() if each.service.count}
+        # copies, since late responses still come
+        times = {name: merge_histograms([each.response]) for name, each in counted.times.items()}
+        services = {
+            name: merge_histograms([each.service]) for name, each in counted.times.items() if each.service.count
+        }
         send_delay_us, exhausted = counted.send_delay.percentile(99) or 0, counted.users_exhausted
         if (untaken := step.requests_due(step.window_edges_ns[-1] - 1) - step.next_number) > 0:
             if self._session.can_send_more:  # no user took them, although some were idle
