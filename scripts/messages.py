@@ -40,15 +40,15 @@ WORDED: Final = {"title", "columns", "label", "note", "warning", "summary", "adv
 
 IN_ENGLISH: Final = {
     "api/edition_import/edition_writer.py",  # an edition's file
+    "api/edition_import/field_inference.py",
     "api/edition_schemas.py",
     "load/locust_web_page.py",  # Locust's page is in English
     "load/prometheus_metrics.py",
-    "reports/comparison_schema.py",
     "reports/curl_command.py",
     "reports/github_actions.py",
     "reports/junit.py",  # what machines read
     "reports/markdown.py",
-    "reports/verdict_schema.py",
+    "reports/report_schemas.py",
     "testing/stub_generator.py",
 }
 """Modules whose texts stay English."""
@@ -60,7 +60,7 @@ _MESSAGE: Final = re.compile(r"[A-Za-z}%)\]'\"…>][,;:.]? +(?=\S)")
 _SOURCED: Final = re.compile(r"\{(\w+)(:n|:count)?\0([0-9a-f]*)\}")
 _WORDS: Final = re.compile(r"[A-Za-z]{2}")
 _CODE: Final = re.compile(
-    r"^sora-harness [a-z-]+( |$)|^RFC [\dRFCand ,.;]+$|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|^[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$"
+    r"^sora-harness [a-z-]+( |$)|^RFC [\dRFCand ,.;]+$|= \[?\{|^Fetch, |\\[dwsSb.]|\(\?|^\W*[a-z_.]+\(|^[{]\"|<[a-z/!]|^[-.#\w]+ \{$|^\s*@|=\"|://\S+$|^HTTP/|^[A-Z][\w-]+: \S+$|_WAY|[\w}*] (==|<=) \w+\.|\.total_\w+ \+ "
 )
 
 

@@ -42,8 +42,8 @@ def main() -> int:
             )
             return 1
         address = (Path(folder) / "run" / "report.html").as_uri()
-        with launched() as browser, opened(browser, address, scripts=False) as shown:
-            shown.as_seen("light", WIDTH)
+        with launched() as browser, opened(browser, scripts=False) as shown:
+            shown.show(address).as_seen("light", WIDTH)
             bottom = shown.page.evaluate("document.getElementById('finding-1').getBoundingClientRect().bottom")
             taken = shown.page.screenshot(full_page=True, clip={"x": 0, "y": 0, "width": WIDTH, "height": bottom + 16})
     PICTURE.parent.mkdir(parents=True, exist_ok=True)

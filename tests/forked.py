@@ -19,6 +19,7 @@ import json
 import os
 import pkgutil
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,7 +32,9 @@ from socket import CMSG_SPACE, SCM_RIGHTS, SOL_SOCKET, socket, socketpair
 from typing import Any, Final
 
 import sora_stats_harness
+from sora_stats_harness.api.edition import load_edition, shipped_edition_names
 from sora_stats_harness.cli import COMMANDS_ON_LOCUST
+from sora_stats_harness.simulator.world import SimulatedWorld
 
 OF_PYTHON: Final = ("PYTHON", "LC_", "LANG", "SORA_HARNESS_PURE")
 """How environment variables begin that are read while Python starts or imports."""
@@ -48,6 +51,9 @@ NAME_OF_COPY: Final = "copy"
 """What the system calls a process that only forks others."""
 
 LENGTH_BYTES: Final = 4
+
+PROGRAM: Final = Path(sys.executable).parent / "sora-harness"
+"""The one of this environment."""
 
 
 def start(command: Sequence[str], **options: Any) -> subprocess.Popen[str]:  # Any: those of subprocess.Popen
@@ -165,7 +171,7 @@ def _parent_for(args: Any, *others: Any) -> _Parent | None:  # Any: as subproces
     """Who forks a command, where that makes no difference."""
     executable, preexec_fn, _, pass_fds, _, env = others[:6]
     is_shell = others[PIPES.start - 1]
-    kind = None if executable or preexec_fn or pass_fds or is_shell else _kind_of_parent(args, env)
+    kind = None if executable or preexec_fn or pass_fds or is_shell else _kind_of_parent(_as_module(args, env), env)
     if kind is not None and kind not in _parents and not _is_command:
         _parents[kind] = _start_parent(kind)
     return None if kind is None else _parents.get(kind)
@@ -178,9 +184,17 @@ def _fork_by(parent: _Parent, args: Any, *others: Any) -> int:  # Any: the same
     environment = dict(os.environ if env is None else env)
     folder = os.fspath(cwd or Path.cwd())
     blocked = [int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())]
-    request = {"command": args, "folder": folder, "environment": environment}
+    request = {"command": _as_module(args, env), "folder": folder, "environment": environment}
     request |= {"has_session": has_session, "blocked": blocked}
     return parent.fork(request, streams)
+
+
+def _as_module(command: Sequence[str], env: Mapping[str, str] | None) -> Sequence[str]:
+    """A command by its name, as the command of Python that it is here."""
+    if command[0] != "sora-harness":
+        return command
+    found = shutil.which("sora-harness", path=(os.environ if env is None else env).get("PATH"))
+    return [sys.executable, "-m", "sora_stats_harness", *command[1:]] if found == str(PROGRAM) else command
 
 
 def _kind_of_parent(command: Sequence[str], env: Mapping[str, str] | None) -> str | None:
@@ -229,6 +243,9 @@ def _import_commands(kind: str) -> None:
     for found in pkgutil.walk_packages(sora_stats_harness.__path__, "sora_stats_harness."):
         if found.name.split(".")[1] not in left_out:
             import_module(found.name)
+    for edition in shipped_edition_names():
+        load_edition(edition)
+    SimulatedWorld(load_edition())  # how each of its connections counts is cached, as are editions
     if is_locust:
         import_module("gevent").get_hub().destroy(destroy_loop=True)  # urllib3 makes a socket when it is imported
     gc.collect()
@@ -316,6 +333,26 @@ def _become(request: Mapping[str, Any], streams: Sequence[int], kept: socket) ->
     signal.pthread_sigmask(signal.SIG_SETMASK, request["blocked"])
 
 
+def _run(module: str) -> None:
+    """Run a module as `python -m` does, and leave out of its end that Python takes everything apart."""
+    code: object = None
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ending:
+        code = ending.code
+    if code is not None and not isinstance(code, int):
+        raise SystemExit(code)
+    threading._shutdown()  # type: ignore[attr-defined]  # as Python calls it
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:  # what a command has made of them
+                stream.flush()
+    except (OSError, ValueError):
+        raise SystemExit(code) from None  # Python says what of its streams it could not write
+    os._exit((code or 0) & 0xFF)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for who asks
     _import_commands(sys.argv[1])
@@ -325,4 +362,4 @@ if __name__ == "__main__":
             del sys.modules[module]  # it is run, not imported
         if CUSTOMIZED_BY in os.environ:
             runpy.run_path(os.environ[CUSTOMIZED_BY])
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        _run(module)

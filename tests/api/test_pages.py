@@ -11,7 +11,7 @@ import pytest
 from sora_stats_harness.api import edition
 from sora_stats_harness.api import edition_import as pages
 from sora_stats_harness.api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType, FieldUnit
-from sora_stats_harness.api.edition_import.field_inference import infer_field
+from sora_stats_harness.api.edition_import.field_inference import GUESSED_NOTE, infer_field
 from sora_stats_harness.api.edition_import.page_source import MAX_PAGE_BYTES
 from sora_stats_harness.api.errors import EditionError, ExitCode
 from sora_stats_harness.cli import main
@@ -71,11 +71,12 @@ def test_the_name_alone_tells_the_rules_of_every_field_that_ships() -> None:
     for name in edition.shipped_edition_names():
         for field in edition.load_edition(name).fields:
             guess = infer_field(field.path)
-            assert guess.by_name, field.dotted
+            assert GUESSED_NOTE not in guess.description, field.dotted
             assert (guess.type, guess.kind, guess.unit) == (field.type, field.kind, field.unit), field.dotted
             limits = (guess.minimum, guess.maximum, guess.max_bytes, guess.values, guess.form)
             assert limits == (field.minimum, field.maximum, field.max_bytes, field.values, field.form), field.dotted
-            assert guess.conditional == (field.presence is FieldPresence.CONDITIONAL), field.dotted
+            conditional = [each.presence is FieldPresence.CONDITIONAL for each in (guess, field)]
+            assert conditional[0] is conditional[1], field.dotted
 
 
 def test_new_fields_are_inferred_and_marked() -> None:

@@ -66,6 +66,12 @@ class Opened:
     complaints: list[str] = field(default_factory=list)
     """Errors and warnings of the console, exceptions, requests that failed or were blocked."""
 
+    def show(self, address: str) -> Opened:
+        """Load a page, of a file or a server."""
+        self.complaints.clear()
+        self.page.goto(address)
+        return self
+
     def as_seen(self, scheme: Scheme, width: int) -> Opened:
         """The same page for other eyes, and on another screen."""
         self.page.emulate_media(color_scheme=scheme)
@@ -93,13 +99,12 @@ class Opened:
 
 
 @contextmanager
-def opened(browser: Browser, address: str, *, scripts: bool) -> Iterator[Opened]:
+def opened(browser: Browser, *, scripts: bool) -> Iterator[Opened]:
     """
-    A page with an address, loaded.
+    A tab, in which one page after the other can be shown.
 
     Args:
         browser: From the fixture of that name.
-        address: Of a file or a server.
         scripts: Whether any may run; a plain expression can be evaluated from outside either way.
     """
     context = browser.new_context(java_script_enabled=scripts)
@@ -114,7 +119,6 @@ def opened(browser: Browser, address: str, *, scripts: bool) -> Iterator[Opened]
     page.on("pageerror", lambda error: shown.complaints.append(f"exception: {error}"))
     page.on("requestfailed", lambda request: shown.complaints.append(f"request: {request.url} {request.failure}"))
     try:
-        page.goto(address)
         yield shown
     finally:
         context.close()

@@ -17,7 +17,8 @@ def test_the_tabs_show_the_verdict_the_findings_and_the_times(browser: Browser) 
     """Each tab has its rows a moment after it is chosen, while the test runs; the report is linked among the downloads."""
     with Simulator(connections=3, faults=["counter-falls"]) as simulator, page(simulator.url) as address:
         until(lambda: value(address, "verdict") == "fail so far")
-        with opened(browser, address, scripts=True) as shown:
+        with opened(browser, scripts=True) as shown:
+            shown.show(address)
             shown.page.get_by_role("cell", name="MUST: occurrences").wait_for(timeout=30_000)  # it is opened first
             tabs = [(tab.bounding_box() or {"x": 0.0}, tab.inner_text()) for tab in shown.page.get_by_role("tab").all()]
             assert min((box["x"], name) for box, name in tabs)[1].casefold() == "verdict"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from sora_stats_harness.reports.comparison_page import render_page
+from sora_stats_harness.reports.comparison_formats import render_page
 from sora_stats_harness.reports.history_page import render_history
 from sora_stats_harness.reports.report_formats import report_renderer
 
@@ -50,47 +50,60 @@ def write(kind: str, folder: Path) -> str:
     return path.as_uri()
 
 
+@pytest.fixture(scope="module")
+def tab(browser: Browser) -> Iterator[Opened]:
+    """A tab with scripts off."""
+    with opened(browser, scripts=False) as tab:
+        yield tab
+
+
+@pytest.fixture(scope="module")
+def scripting_tab(browser: Browser) -> Iterator[Opened]:
+    """A tab for axe-core, which is a script itself."""
+    with opened(browser, scripts=True) as tab:
+        yield tab
+
+
 @pytest.fixture
-def loaded(browser: Browser, tmp_path: Path) -> Iterator[Opened]:
+def loaded(tab: Opened, tmp_path: Path) -> Opened:
     """The page that has most to show, with scripts off."""
-    with opened(browser, write("loaded", tmp_path), scripts=False) as page:
-        yield page
+    return tab.show(write("loaded", tmp_path))
 
 
 @pytest.mark.parametrize("kind", PAGES)
-def test_page_fits_every_screen(kind: str, browser: Browser, tmp_path: Path) -> None:
+def test_page_fits_every_screen(kind: str, tab: Opened, tmp_path: Path) -> None:
     """Scripts off, light and dark, wide and narrow, folded or not: no horizontal scroll, and the console is silent."""
-    with opened(browser, write(kind, tmp_path), scripts=False) as page:
-        for scheme, width in itertools.product(SCHEMES, WIDTHS):
-            page.as_seen(scheme, width)
-            assert page.overflow() == 0, (scheme, width)
-        page.page.evaluate(UNFOLD)
-        assert page.overflow() == 0
-        assert page.complaints == []
+    page = tab.show(write(kind, tmp_path))
+    for scheme, width in itertools.product(SCHEMES, WIDTHS):
+        page.as_seen(scheme, width)
+        assert page.overflow() == 0, (scheme, width)
+    page.page.evaluate(UNFOLD)
+    assert page.overflow() == 0
+    assert page.complaints == []
 
 
 @pytest.mark.parametrize("kind", PAGES)
-def test_page_has_no_barrier(kind: str, browser: Browser, tmp_path: Path) -> None:
-    """axe-core, which is a script itself, finds nothing at all: light and wide, dark and narrow, all unfolded."""
-    with opened(browser, write(kind, tmp_path), scripts=True) as page:
-        page.page.evaluate(THIN)
-        assert page.as_seen("light", 1280).barriers() == []
-        page.page.evaluate(UNFOLD)
-        assert page.as_seen("dark", 360).barriers() == []
-        assert page.complaints == []
+def test_page_has_no_barrier(kind: str, scripting_tab: Opened, tmp_path: Path) -> None:
+    """axe-core finds nothing at all: light and wide, dark and narrow, all unfolded."""
+    page = scripting_tab.show(write(kind, tmp_path))
+    page.page.evaluate(THIN)
+    assert page.as_seen("light", 1280).barriers() == []
+    page.page.evaluate(UNFOLD)
+    assert page.as_seen("dark", 360).barriers() == []
+    assert page.complaints == []
 
 
-def test_a_barrier_would_be_found(browser: Browser, tmp_path: Path) -> None:
+def test_a_barrier_would_be_found(scripting_tab: Opened, tmp_path: Path) -> None:
     """Faint text, a wide line and a script that fails are each told."""
     path = tmp_path / "bad.html"
     bad = "<p style='color: #ddd; width: 4000px'>faint</p><script>console.error('no')</script>"
     path.write_text(
         f"<!doctype html><html lang='en'><title>x</title><main><h1>x</h1>{bad}</main></html>", encoding="utf-8"
     )
-    with opened(browser, path.as_uri(), scripts=True) as page:
-        assert page.as_seen("light", 360).overflow() > 3000
-        assert "color-contrast" in page.barriers()[0]
-        assert page.complaints == ["error: no"]
+    page = scripting_tab.show(path.as_uri())
+    assert page.as_seen("light", 360).overflow() > 3000
+    assert "color-contrast" in page.barriers()[0]
+    assert page.complaints == ["error: no"]
 
 
 def test_every_link_and_table_is_reached_by_keyboard(loaded: Opened) -> None:
@@ -124,3 +137,4 @@ def test_dark_is_dark_and_print_is_not(loaded: Opened) -> None:
     assert ground() == "rgb(20, 23, 28)"
     loaded.page.emulate_media(color_scheme="dark", media="print")
     assert ground() == "rgb(255, 255, 255)"
+    loaded.page.emulate_media(media="screen")

@@ -408,14 +408,14 @@ def test_relations_are_looked_at_as_in_python() -> None:
     blocks = pair.plain.codec.blocks
     seen = set()
     lack = carried = 0
-    for row in pair.plain.relations:
+    for row in pair.plain.relations.rows:
         places = [(block, at) for _, block, at in (row.left[0], row.right[0], *row.unless[:1])]
         counters = [(_group(document, blocks[block].path), blocks[block].counters[at].name) for block, at in places]
         for values in itertools.product(EDGES, EDGES, *[(0, 1)] * (len(counters) - 2)):
             for (group, name), value in zip(counters, values, strict=True):
                 group[name] = value
             (sample,) = pair.read(msgspec.json.encode(document)).samples
-            seen.add((row.requirement.id, bool(pair.filter.violated_relations(sample.blocks))))
+            seen.add((row.requirement.id, any(pair.filter.violated_relations(sample.blocks))))
         for values in itertools.product((0, 1, 2), repeat=2):
             for (group, name), value in zip(counters, values, strict=False):
                 group[name] = value
@@ -446,12 +446,12 @@ def test_relations_are_looked_at_as_in_python() -> None:
                 group[name] = 0
     assert carried > 10
     assert lack > 0, "some groups may be absent"
-    assert pair.counted["related"] >= 16 * len(pair.plain.relations)
+    assert pair.counted["related"] >= 16 * len(pair.plain.relations.rows)
     assert {missed for _, missed in seen} == {False, True}
     assert len(seen) > len({id for id, _ in seen})
 
 
-@pytest.mark.parametrize("id", sorted({row.requirement.id for row in SampleReader(DOC).relations}))
+@pytest.mark.parametrize("id", sorted({row.requirement.id for row in SampleReader(DOC).relations.rows}))
 def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str) -> None:
     """Such a counter is let through from then on, unread: its relations are Python's."""
     world = SimulatedWorld(DOC, seed=4, connections=1, churn=False)
@@ -459,7 +459,7 @@ def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str)
     document = connection.read_sample(0, "2024-07-01T00:00:01.000001Z")
     for block in SampleReader(DOC).codec.blocks:
         _group(document, block.path).update(dict.fromkeys((counter.name for counter in block.counters), 0))
-    row = next(row for row in SampleReader(DOC).relations if row.requirement.id == id)
+    row = next(row for row in SampleReader(DOC).relations.rows if row.requirement.id == id)
     seen = set()
     for learned in (row.left[0], row.right[0]):
         pair = Pair(DOC)
@@ -476,7 +476,7 @@ def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str)
             accepted = pair.counted["accepted"]
             (sample,) = pair.read(msgspec.json.encode(document)).samples
             assert pair.counted["accepted"] == accepted + 1
-            seen.add(bool(pair.filter.violated_relations(sample.blocks)))
+            seen.add(any(pair.filter.violated_relations(sample.blocks)))
         for side, counter in sides:
             side[counter] = 0
     assert seen == {False, True}

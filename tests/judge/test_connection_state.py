@@ -8,8 +8,9 @@ import pytest
 
 from sora_stats_harness.api.exchange import Exchange, Target
 from sora_stats_harness.judge.connection_state import MAX_OVERLAPPING_SAMPLES, ConnectionState
+from sora_stats_harness.judge.counter_history import CounterHistory
 from sora_stats_harness.judge.evidence import EvidenceExchange
-from sora_stats_harness.judge.sample import make_listed_sample
+from sora_stats_harness.judge.sample import Sample
 from sora_stats_harness.judge.stamp_order import StampedSample
 
 from .build import SERVER, ask
@@ -36,9 +37,9 @@ def stamped(
 
 def test_a_gap_is_from_a_receipt_to_the_next_sending() -> None:
     """The longest is remembered; how long a response took is none of it."""
-    state = ConnectionState(0)
+    state = ConnectionState(CounterHistory(0))
     for sent_ns, received_ns in ((0, 10), (15, 90), (93, 95)):
-        state.add_sample(exchange(sent_ns, received_ns), make_listed_sample("id"), Target.ALL)
+        state.add_sample(exchange(sent_ns, received_ns), Sample(connection_id="id"), Target.ALL)
     assert (state.longest_gap_ns, state.samples_of) == (5, {Target.ALL: 3})
 
 
@@ -48,7 +49,7 @@ def test_a_gap_is_from_a_receipt_to_the_next_sending() -> None:
 )
 def test_samples_are_kept_while_an_open_request_may_overlap_them(open_from_ns: int | None, kept: list[int]) -> None:
     """One that was received at the very moment at which a request was sent may."""
-    state = ConnectionState(1)
+    state = ConnectionState(CounterHistory(1))
     for received_ns in (10, 20):
         state.add_overlapping(stamped(0, received_ns, 0), 0)
     state.add_overlapping(stamped(0, 30, 0), open_from_ns)
@@ -57,7 +58,7 @@ def test_samples_are_kept_while_an_open_request_may_overlap_them(open_from_ns: i
 
 def test_a_hung_request_keeps_only_so_many() -> None:
     """The newest."""
-    state = ConnectionState(1)
+    state = ConnectionState(CounterHistory(1))
     for received_ns in range(40):
         state.add_overlapping(stamped(0, received_ns, 0), 0)
     assert [each.received_ns for each in state.overlapping_samples] == [*range(40)][-MAX_OVERLAPPING_SAMPLES:]
@@ -82,7 +83,7 @@ def test_the_first_counter_that_is_larger_in_the_earlier_stamped(
 ) -> None:
     """In whatever order the responses were received."""
     for first, second in ((0, 1), (1, 0)):
-        state = ConnectionState(len(early))
+        state = ConnectionState(CounterHistory(len(early)))
         samples = [stamped(0, 100, 10, *early), stamped(1, 101, 60, *late)]
         state.add_overlapping(samples[first], 0)
         compared, misses = state.check_timestamp_order(samples[second], tear_ns=20)
@@ -105,6 +106,6 @@ def test_the_first_counter_that_is_larger_in_the_earlier_stamped(
 )
 def test_which_samples_are_compared_by_their_stamps(other: StampedSample, compared: int) -> None:
     """Those that overlap, of one server, with stamps far enough apart, and not too far."""
-    state = ConnectionState(0)
+    state = ConnectionState(CounterHistory(0))
     state.add_overlapping(other, 0)
     assert state.check_timestamp_order(stamped(50, 80, 90), tear_ns=20)[0] == compared

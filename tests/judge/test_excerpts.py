@@ -9,7 +9,7 @@ import pytest
 
 from sora_stats_harness.api.exchange import Excerpt, ExcerptPart, Response
 from sora_stats_harness.judge.excerpts import ElementIndex, WantedPart, cut_body
-from sora_stats_harness.judge.sample import ParsedBody, make_listed_sample
+from sora_stats_harness.judge.sample import ParsedBody, Sample
 
 A, B = b'{"connection_id":"a","n":1}', b'{"connection_id":"b","n":2}'
 
@@ -99,7 +99,7 @@ def test_a_place_is_found_by_a_key_in_any_script() -> None:
 def test_what_was_found_in_a_part_has_its_place_in_the_whole() -> None:
     """A sample, and a key that stands twice; what is in no array stays where it is."""
     parts = (ExcerptPart(9, 9, 7), ExcerptPart(99, 9, 8))
-    first, second, alone = (make_listed_sample(each) for each in "abc")
+    first, second, alone = (Sample(connection_id=each) for each in "abc")
     first.index, second.index = 0, 1
     body = ParsedBody(samples=[first, second, alone], duplicates=[(1, "rtp", "n"), ("rtp", "n"), ()])
     body.restore_places(Excerpt(of="connections", length=999, sha256="", parts=parts))

@@ -8,10 +8,9 @@ from typing import Any, Final
 import pytest
 
 from sora_stats_harness.api.exchange import ErrorCode
-from sora_stats_harness.judge.incident import Incident
 from sora_stats_harness.judge.lone_targets import find_lone_counter_target
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.judge.verdict import Verdict
+from sora_stats_harness.judge.verdict import Incident, Verdict
 from sora_stats_harness.judge.verdict_decision import RunScope
 from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, ConformancePlan
 from sora_stats_harness.probe.conformance_run import run_conformance

@@ -104,7 +104,7 @@ def test_what_a_node_lists_itself_is_the_concern_of_other_requirements() -> None
 def found_again(found: FoundConnections, seq: int, id: str = "a") -> list[int]:
     """A response that has the connection; the listings that it proves wrong, by their numbers."""
     gaps = found.add_sighting(exchange(seq, 10 * seq, 10 * seq + 1), id)
-    return [gap.listing.key[1] for gap in gaps]
+    return [gap.exchange.key[1] for gap in gaps]
 
 
 @pytest.mark.parametrize(("sent_ns", "proved"), [(10, []), (11, []), (12, [2])])

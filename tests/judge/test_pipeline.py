@@ -200,7 +200,7 @@ def test_a_pause_that_raises_is_the_last_one(heard: list[Finding]) -> None:
         listing.complete_in_slices(response(many), pause)
     assert pauses == [0]
     assert shown == [listing.seq, other.seq]
-    assert judge.pending_count == 0
+    assert len(judge.waiting) == 0
     later.complete(response(sample(dtls__total_received_dtls=49)))
     after = judge.begin_exchange(ASK)
     after.complete(response(sample(dtls__total_received_dtls=49)))
@@ -226,13 +226,13 @@ def test_responses_are_judged_together_in_their_order(heard: list[Finding]) -> N
     tickets = [judge.begin_exchange(ASK) for _ in range(2 * MAX_BATCH_EXCHANGES + 5)]
     for ticket in tickets[3:0:-1]:
         ticket.complete(response(sample(dtls__total_received_dtls=60)))
-    assert shown == [] and judge.pending_count == 3
+    assert shown == [] and len(judge.waiting) == 3
     assert len(later) == 1, "asked for once"
     with pytest.raises(RuntimeError):
         later.pop()()
-    assert shown == [3, 2] and judge.pending_count == 1
+    assert shown == [3, 2] and len(judge.waiting) == 1
     later.pop()()
-    assert shown == [3, 2, 1] and judge.pending_count == 0 and later == []
+    assert shown == [3, 2, 1] and len(judge.waiting) == 0 and later == []
     for ticket in tickets[4 : 4 + MAX_BATCH_EXCHANGES]:
         ticket.complete(response(sample(dtls__total_received_dtls=60)))
     assert shown[3:] == [ticket.seq for ticket in tickets[4 : 4 + MAX_BATCH_EXCHANGES]], "so many are not waited with"

@@ -61,7 +61,7 @@ def test_what_is_bracketed_is_what_all_pairs_say(events: list[Event]) -> None:
         had = [id for id, there in zip(IDS, has, strict=True) if there]
         if what == "listing":
             gaps += [
-                (gap.absence.exchange.key[1], gap.absence.connection_id)
+                (gap.exchange.key[1], gap.connection_id)
                 for gap in presence.add_listing(one, [(id, None, None) for id in had])
             ]
             continue
@@ -88,7 +88,7 @@ def test_what_is_bracketed_is_what_all_pairs_say(events: list[Event]) -> None:
 def list_one(presence: NodePresence, seq: int, sent_ns: int, received_ns: int) -> list[int]:
     """A listing of the first connection; the absences that it proves, by their numbers."""
     gaps = presence.add_listing(exchange(seq, sent_ns, received_ns), [(IDS[0], None, None)])
-    return [gap.absence.exchange.key[1] for gap in gaps]
+    return [gap.exchange.key[1] for gap in gaps]
 
 
 def test_a_response_that_overlaps_the_listing_is_not_bracketed_by_it() -> None:
@@ -120,7 +120,7 @@ def test_absences_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
     for seq, id in enumerate(("a", "b", "b"), 1):
         presence.add_absence(exchange(seq, 10 * seq, 10 * seq + 1), id)
     gaps = presence.add_listing(exchange(9, 90, 91), [(id, None, None) for id in IDS])
-    assert [(gap.absence.connection_id, gap.absence.exchange.key[1]) for gap in gaps] == [("b", 2), ("b", 3)]
+    assert [(gap.connection_id, gap.exchange.key[1]) for gap in gaps] == [("b", 2), ("b", 3)]
 
 
 def test_the_first_two_listings_that_show_a_replacement_are_named() -> None:

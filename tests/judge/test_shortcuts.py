@@ -15,7 +15,6 @@ from sora_stats_harness.judge.check import Check, Observed, Stage
 from sora_stats_harness.judge.checks.body import JsonCheck
 from sora_stats_harness.judge.checks.shape import ShapeCheck
 from sora_stats_harness.judge.evidence import EvidenceStore
-from sora_stats_harness.judge.exchange_counts import ExchangeCounts
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirement import Finding
 from sora_stats_harness.judge.state import State
@@ -46,8 +45,7 @@ class ShapeOfEveryBody(Check):
     stage = Stage.PRESENCE
 
     def __init__(self) -> None:
-        counts = ExchangeCounts(0)
-        self._checks = (JsonCheck(DOC, counts), ShapeCheck(DOC, counts))
+        self._checks = (JsonCheck(DOC), ShapeCheck(DOC))
         self.found: list[Finding] = []
 
     def observe(self, seen: Observed, state: State) -> tuple[()]:

@@ -62,11 +62,11 @@ def test_whoever_has_a_large_response_waits_for_its_turn_to_be_judged(session: L
     gevent.sleep(0)  # it goes on until it waits
     second, small = gevent.spawn(sending(LARGE)), gevent.spawn(sending(SMALL))
     small.join()  # which begins last
-    assert session.judge.pending_count == 2
+    assert len(session.judge.waiting) == 2
     assert small.ready()
     assert not first.ready() and not second.ready()
     go.set()
     gevent.joinall([first, second], timeout=10, raise_error=True)
     assert first.ready() and second.ready()
-    assert session.judge.pending_count == 0
+    assert len(session.judge.waiting) == 0
     assert session.metrics.judged == 3

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -154,8 +155,9 @@ def bodies(edition: Edition, seeds: Iterable[int], *, fresh: bool) -> Counter[st
     return _bodies(edition, ((f"body {seed}", documents.document(seed, edition)) for seed in seeds), fresh=fresh)
 
 
+@cache
 def base() -> documents.Json:
-    """A sound connection of the small edition."""
+    """A sound connection of the small edition; not to be changed."""
     return next(
         event.seen.body
         for seed in range(100)

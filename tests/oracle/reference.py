@@ -191,21 +191,18 @@ class _Parser:
 
     def string(self) -> str:
         self.need('"')
-        units: list[int] = []  # UTF-16, so that an escaped pair and a plain character come to the same
+        units = b""  # UTF-16, so that an escaped pair and a plain character come to the same
         while True:
-            char = self.text[self.at : self.at + 1]
-            self.at += 1
-            if char == '"':
+            plain = re.compile(r'[^"\\\x00-\x1f]*').match(self.text, self.at)
+            assert plain is not None
+            units += plain[0].encode("utf-16-be")
+            self.at = plain.end()
+            if self.take('"'):
                 break
-            if char == "" or char < " ":
-                raise NotJson
-            if char == "\\":
-                units.append(self.escape())
-            else:
-                encoded = char.encode("utf-16-be")
-                units.extend(int.from_bytes(encoded[i : i + 2], "big") for i in range(0, len(encoded), 2))
+            self.need("\\")
+            units += self.escape().to_bytes(2, "big")
         try:
-            return b"".join(unit.to_bytes(2, "big") for unit in units).decode("utf-16-be")
+            return units.decode("utf-16-be")
         except UnicodeDecodeError:
             raise NotJson from None
 

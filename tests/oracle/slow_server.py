@@ -14,7 +14,6 @@ import sys
 from collections import Counter
 from collections.abc import MutableMapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from random import Random
 from typing import Any, Final
 
@@ -26,13 +25,12 @@ from sora_stats_harness.probe.conformance_plan import ConformancePlan
 from sora_stats_harness.probe.conformance_run import run_conformance
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
-from sora_stats_harness.simulator.asgi_app import Clock, ServiceModel, SimulatedCluster, SimulatedNode, SimulatorOptions
+from sora_stats_harness.simulator.asgi_app import ServiceModel, SimulatedCluster, SimulatedNode, SimulatorOptions
 from sora_stats_harness.simulator.server import start_simulator_process
-from tests.virtual_time import run_in_virtual_time
+from tests.virtual_time import EPOCH_NS, VirtualClock
 
 from . import judged
 
-EPOCH_NS: Final = 1_700_000_000_000_000_000
 CONNECTIONS: Final = 6
 IDS: Final = ("channel_id", "client_id", "connection_id")
 POLLERS: Final = 6
@@ -61,7 +59,7 @@ def judge_slow_server(edition: Edition, seed: int, exchanges: int) -> Counter[st
     )
     # With its tear stated, a server is held to it.
     judge, heard = judged.listen(edition, nodes=urls if nodes > 1 else (), tear_s=pace.tear_s or LEAST_TEAR_S)
-    run_in_virtual_time(_Polling(rng, judge, edition, urls, pace).run(exchanges))
+    _Polling(rng, judge, edition, urls, pace).run(exchanges)
     judge.finish()
     result = judge.result()
     found = [(each.requirement, each.field, each.actual) for each in heard.findings if each.level > Level.INFO]
@@ -111,20 +109,18 @@ def judge_among_busy_loops(edition: Edition, seed: int, service: str, duration_s
 class _Polling:
     def __init__(self, rng: Random, judge: Judge, edition: Edition, urls: list[str], pace: ServiceModel) -> None:
         self._rng, self._judge, self._edition, self._urls, self._pace = rng, judge, edition, urls, pace
+        self._clock = VirtualClock()
         self._delay_s = rng.choice(DELAYS_S)
         self._open: dict[int, int] = {}
         """When the requests were sent that are under way, by number."""
         self._seq = 0
         self._known: list[dict[str, str]] = []
 
-    async def run(self, exchanges: int) -> None:
+    def run(self, exchanges: int) -> None:
         """Poll until so many exchanges were begun."""
-        loop = asyncio.get_running_loop()
-        self._clock = Clock(
-            monotonic_ns=lambda: round(loop.time() * 1e9),
-            wall_ns=lambda: EPOCH_NS + round(loop.time() * 1e9),
-            sleep=asyncio.sleep,
-        )
+        self._clock.run(self._run(exchanges))
+
+    async def _run(self, exchanges: int) -> None:
         cluster = SimulatedCluster(
             SimulatorOptions(
                 self._edition,
@@ -132,7 +128,7 @@ class _Polling:
                 connections=CONNECTIONS,
                 nodes=len(self._urls),
                 pace=self._pace,
-                clock=self._clock,
+                clock=self._clock.of_simulator(),
             )
         )
         apps = [SimulatedNode(cluster, node) for node in range(len(self._urls))]
@@ -156,7 +152,7 @@ class _Polling:
                 clock="c",
                 sent_ns=sent_ns,
                 received_ns=received_ns,
-                sent_at=f"{datetime.fromtimestamp((EPOCH_NS + sent_ns) / 1e9, UTC):%Y-%m-%dT%H:%M:%S.%fZ}",
+                sent_at=EPOCH_NS + sent_ns,
                 response=response,
             )
             if request.target is Target.ALL and not self._known:

@@ -15,9 +15,10 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any, Final
 
-from sora_stats_harness.api.edition import ANY_LABEL, Edition, make_json_pointer
+from sora_stats_harness.api.edition import ANY_LABEL, Edition
 from sora_stats_harness.api.exchange import Exchange, Response, Target, make_valid_request
 from sora_stats_harness.simulator import strategies
+from sora_stats_harness.simulator.legal_connections import connection_model
 
 from . import reference
 
@@ -69,34 +70,28 @@ def world(rng: Random, edition: Edition, steps: int) -> list[Leaves]:
     """
     bases: tuple[strategies.BaseName, ...] = ("quiet", "busy")
     base = rng.choice(bases)
-    document: dict[str, Json] = strategies.make_connection(base, edition=edition)
+    model = connection_model(edition)
+    leaves = dict(model.bases[base])
     counters = [field for field in edition.counters if field.path[0] != "data_channel"]
     lossy = rng.random() < 0.3
     lost = 0
     level = 0
     states: list[Leaves] = []
     for _ in range(steps):
-        changes = {
-            make_json_pointer(path): value
-            for path, value in reference.leaves(document).items()
-            if path[-1].startswith("total_")
-        }
         for field in counters:
             if field.dotted not in _LOSSES and field.path[0] != "network_status" and rng.random() < 0.3:
-                place = make_json_pointer(field.path)
-                changes[place] = changes.get(place, 0) + rng.choice((0, 1, 1, 2, 7))
+                leaves[field.path] = leaves.get(field.path, 0) + rng.choice((0, 1, 1, 2, 7))
         if rng.random() < 0.3:
             level = rng.randrange(4)
-            changes[f"/network_status/total_unstable_level{level}"] += 1
-        changes["/network_status/unstable_level"] = level
-        document = strategies.make_connection(base, changes, edition)
-        leaves = reference.leaves(document)
+            leaves["network_status", f"total_unstable_level{level}"] += 1
+        leaves["network_status", "unstable_level"] = level
+        model.restore_relations(leaves)
         if lossy and rng.random() < 0.2:
             lost += rng.randrange(5)
-        leaves["rtp", "total_received_srtp_invalid"] = lost
-        leaves["rtp", "total_received"] += lost
-        leaves["rtp", "total_received_byte_size"] += 100 * lost
-        states.append(leaves)
+        state = leaves | {("rtp", "total_received_srtp_invalid"): lost}
+        state["rtp", "total_received"] += lost
+        state["rtp", "total_received_byte_size"] += 100 * lost
+        states.append(state)
     return states
 
 

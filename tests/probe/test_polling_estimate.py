@@ -108,3 +108,16 @@ def test_nobody_there_is_inconclusive(tmp_path: Path, monkeypatch: pytest.Monkey
     told = json.loads((tmp_path / "out" / "verdict.json").read_text())
     assert told["estimate"] is None
     assert "no complete response" in told["reason"]
+
+
+def test_the_configuration_weighs_its_findings_as_in_other_commands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A MUST that `[severity]` makes an INFO doesn't fail it."""
+    monkeypatch.setattr(module, "MIN_PAUSE_S", 0.05)
+    config = tmp_path / "sora-harness.toml"
+    config.write_text('[severity]\n"http.content_type" = "info"\n', encoding="utf-8")
+    with Simulator(connections=3, faults=["text-plain:every=1"]) as simulator:
+        code = main(["estimate", simulator.url, "--json", "--config", str(config), "--output", str(tmp_path / "out")])
+    (finding,) = json.loads(capsys.readouterr().out)["findings"]
+    assert (code, finding["requirement"], finding["level"]) == (0, "http.content_type", "INFO")

@@ -13,9 +13,9 @@ import pytest
 from sora_stats_harness.cli import main
 from sora_stats_harness.judge.verdict import CoverageSummary, Verdict
 from sora_stats_harness.reports import comparison_formats as comparison
-from sora_stats_harness.reports import comparison_schema
 from sora_stats_harness.reports import report_folder as files
-from sora_stats_harness.reports.comparison_page import COMPARISON_RENDERERS, render_page
+from sora_stats_harness.reports import report_schemas
+from sora_stats_harness.reports.comparison_formats import COMPARISON_RENDERERS, render_page
 from sora_stats_harness.reports.comparison_result import ComparisonPolicy, RunComparison
 from sora_stats_harness.reports.escaping import replace_surrogates
 from sora_stats_harness.reports.run_comparison import compare_runs
@@ -88,7 +88,7 @@ def test_json_holds_to_its_schema(make: object) -> None:
     """What `--json` prints is what schemas/comparison.json promises."""
     assert callable(make)
     document = json.loads(comparison.render_json(make()))
-    schema = comparison_schema.comparison_schema()
+    schema = report_schemas.comparison_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     jsonschema.Draft202012Validator(schema).validate(document)
     document["latency"] = [{"outcome": "better"}]

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from sora_stats_harness.judge.incident import ListingChanges
-from sora_stats_harness.judge.verdict import JudgeResult
+from sora_stats_harness.judge.verdict import JudgeResult, ListingChanges
 from sora_stats_harness.reports import incident_summary
 from sora_stats_harness.reports.report import VerdictReport
 from sora_stats_harness.reports.report_formats import report_renderer

@@ -14,7 +14,7 @@ import xmlschema
 from markdown_it import MarkdownIt
 
 from sora_stats_harness.judge.verdict import decode_verdict
-from sora_stats_harness.reports import markdown, verdict_schema
+from sora_stats_harness.reports import markdown, report_schemas
 from sora_stats_harness.reports import report_folder as files
 from sora_stats_harness.reports.report import VerdictReport
 from sora_stats_harness.reports.report_formats import report_renderer
@@ -40,7 +40,7 @@ def test_verdict_json_is_valid(kind: str) -> None:
     """Against the published schema, and it comes back as it was."""
     report = verdicts.PAGES[kind]()
     text = files.verdict_to_json(report.verdict)
-    jsonschema.Draft202012Validator(verdict_schema.verdict_schema()).validate(json.loads(text))
+    jsonschema.Draft202012Validator(report_schemas.verdict_schema()).validate(json.loads(text))
     assert decode_verdict(text.encode("ascii"), "it") == report.verdict
 
 

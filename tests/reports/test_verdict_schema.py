@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 
 from sora_stats_harness.reports import report_folder as files
-from sora_stats_harness.reports import verdict_schema
+from sora_stats_harness.reports import report_schemas
 
 from . import verdicts
 
@@ -19,12 +19,12 @@ Document = dict[str, Any]  # Any: JSON
 
 def validator() -> jsonschema.Draft202012Validator:
     """Of the published schema."""
-    return jsonschema.Draft202012Validator(verdict_schema.verdict_schema())
+    return jsonschema.Draft202012Validator(report_schemas.verdict_schema())
 
 
 def test_the_schema_is_one() -> None:
     """Valid against the metaschema of draft 2020-12, and every reference leads somewhere in the document itself."""
-    schema = verdict_schema.verdict_schema()
+    schema = report_schemas.verdict_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     references = {part.split('"')[0] for part in json.dumps(schema).split('"$ref": "')[1:]}
     assert references

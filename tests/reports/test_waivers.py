@@ -7,8 +7,7 @@ from datetime import date, timedelta
 import pytest
 
 from sora_stats_harness.api.project_config import Waiver
-from sora_stats_harness.reports.pass_policy import PassPolicy
-from sora_stats_harness.reports.waivers import covers_finding, waiver_reports
+from sora_stats_harness.reports.pass_policy import PassPolicy, covers_finding, waiver_report
 
 from .verdicts import entry
 
@@ -62,7 +61,7 @@ def test_it_holds_up_to_and_on_its_last_day(
     given = [entry("counter.monotonic")] if found else []
     marked = PassPolicy(waivers=[waiver()], day=today).mark(given)
     assert [each.status for each in marked] == ([status] if status else [])
-    (report,) = waiver_reports([waiver()], marked, {"counter.monotonic": checked}, today)
+    report = waiver_report(waiver(), marked, {"counter.monotonic": checked}, today)
     assert (report.state, report.waived, report.until) == (state, waived, "2026-12-31")
     assert all(each.status == "new" for each in given)
 
@@ -72,5 +71,5 @@ def test_one_that_holds_is_enough() -> None:
     waivers = [waiver(until=LAST - timedelta(9)), waiver(), waiver(field="*")]
     marked = PassPolicy(waivers=waivers, day=LAST).mark([entry("counter.monotonic")])
     assert [each.status for each in marked] == ["waived"]
-    reports = waiver_reports(waivers, marked, {}, LAST)
+    reports = [waiver_report(each, marked, {}, LAST) for each in waivers]
     assert [(report.state, report.waived) for report in reports] == [("expired", 0), ("used", 1), ("used", 1)]

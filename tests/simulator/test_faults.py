@@ -20,7 +20,7 @@ from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
 from sora_stats_harness.simulator.fault_interface import ReceivedRequest
 from sora_stats_harness.simulator.faults import FAULT_KINDS, parse_fault
-from sora_stats_harness.simulator.faults.conditions import CONDITION_DEFAULTS
+from sora_stats_harness.simulator.faults.parameters import CONDITION_DEFAULTS
 from sora_stats_harness.simulator.request_parser import TARGET_HEADER_BYTES
 
 from .raw import ALL, CLIENT, CONNECTION, Told

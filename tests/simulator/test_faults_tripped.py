@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -18,10 +20,13 @@ from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, Conformanc
 from sora_stats_harness.probe.conformance_run import ConformanceProgress, run_conformance
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.simulator.asgi_app import SimulatorOptions
 from sora_stats_harness.simulator.faults import FAULT_KINDS, FaultKind
 from sora_stats_harness.simulator.server import Simulator
 
 from ..examples import FULL
+from ..in_memory import InMemorySimulator
+from ..virtual_time import virtual_time
 
 FEW: Final = 4
 """Connections that show most faults; what a run costs grows with their number."""
@@ -51,6 +56,18 @@ SHORT_TIMEOUT_S: Final = 0.6
 """Where a time-out is what shows the fault."""
 
 
+@contextmanager
+def serve(options: dict[str, Any]) -> Iterator[tuple[list[str], Callable[[float], Prober]]]:
+    """Start a simulator, in memory, and in `make proof` on sockets; yields its URLs, and what makes a prober for it."""
+    if FULL:
+        with Simulator(**options) as listening:
+            yield listening.urls, lambda timeout_s: Prober(timeout_s=timeout_s)
+    else:
+        with virtual_time() as clock:
+            simulator = InMemorySimulator(SimulatorOptions(**options, clock=clock.of_simulator()))
+            yield simulator.urls, simulator.prober
+
+
 def probe(
     kind: FaultKind | None = None,
     *,
@@ -63,14 +80,12 @@ def probe(
     """Run the gate against a simulator, and sum up."""
     judge = Judge(edition.load_edition())
     waits = kind is not None and "http.complete" in kind.violated_requirements
-    prober = partial(Prober, timeout_s=SHORT_TIMEOUT_S if waits else TIMEOUT_S)
-    with (
-        Simulator(seed=seed, connections=connections, nodes=nodes, faults=[kind.name] if kind else []) as simulator,
-        InterruptHandler() as interrupt,
-    ):
+    options = {"seed": seed, "connections": connections, "nodes": nodes, "faults": [kind.name] if kind else []}
+    with serve(options) as (urls, make_prober), InterruptHandler() as interrupt:
+        prober = partial(make_prober, SHORT_TIMEOUT_S if waits else TIMEOUT_S)
         plan = ConformancePlan(
-            server=simulator.urls[0],
-            nodes=tuple(simulator.urls[1:]),
+            server=urls[0],
+            nodes=tuple(urls[1:]),
             duration_s=duration_s,
             rate=SIMULATOR_RATE,
             send_large_request=kind is not None and kind.needs_large_request,

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from .edition import Edition, FieldDefinition
-
-FieldPath = tuple[str, ...]
+from .edition import Edition, FieldDefinition, FieldPath
 
 
 def field_differences(before: Edition, after: Edition) -> list[dict[str, str]]:

@@ -7,9 +7,9 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from .edition_parser import EDITION_KEYS, FIELD_KEYS, EditionParser, FieldPath, value_limits
+from .edition_parser import EDITION_KEYS, FIELD_KEYS, EditionParser, value_limits
 from .edition_rules import LABELS_GROUP
-from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldProvenance
+from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldPath, FieldProvenance
 
 MAX_STATEMENTS: Final = 200
 """The most statements of one kind in an edition that builds on another; each looks at all fields."""

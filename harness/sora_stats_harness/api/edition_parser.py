@@ -9,7 +9,16 @@ from typing import Any, Final, TypeVar
 
 from .edition_rules import LABELS_GROUP, NAME_RULE, find_problems
 from .errors import EditionError
-from .field_definitions import Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType, FieldUnit
+from .field_definitions import (
+    Edition,
+    FieldDefinition,
+    FieldGroup,
+    FieldKind,
+    FieldPath,
+    FieldPresence,
+    FieldType,
+    FieldUnit,
+)
 
 EDITION_FORMAT: Final = "sora-harness/edition/1"
 
@@ -22,8 +31,6 @@ MAX_PATH_CHARACTERS: Final = 6_000
 MAX_SAME_AS: Final = 12
 """The longest chain of groups that are `same_as` another; real ones have one step."""
 E = TypeVar("E", bound=Enum)
-
-FieldPath = tuple[str, ...]
 
 _LIMITS_OF_STRINGS: Final = tuple((key, FieldType.STRING) for key in ("values", "max_bytes", "form"))
 _LIMIT_KEYS: Final = {"minimum", "maximum", "max_bytes", "values", "form"}

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from .field_definitions import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldKind, FieldType
+from .field_definitions import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldKind, FieldPath, FieldType
 
 CONNECTION_TEXTS: Final = ("timestamp", "channel_id", "client_id", "bundle_id", "connection_id")
 """The connection's own leaves that checks are about."""
@@ -27,15 +27,26 @@ CLOCKWORK_BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 NAME_RULE: Final = "a name must consist of printable characters"
 
-Path = tuple[str, ...]
-
 Problem = tuple[str, str]
 """A place in the file, and what is wrong there."""
 
 
-def shared_label_path(path: Path) -> Path:
+def shared_label_path(path: FieldPath) -> FieldPath:
     """The path of a field, with `#*` in place of its label: all labels have the same fields."""
     return (LABELS_GROUP, ANY_LABEL, *path[2:]) if path[:1] == (LABELS_GROUP,) and len(path) > 2 else path
+
+
+def edition_path(edition: Edition, wire: FieldPath) -> FieldPath:
+    """The edition's path for the keys of a response; a messaging label that the edition does not name becomes `#*`."""
+    group: FieldGroup | None = edition.root
+    path: list[str] = []
+    for key in wire:
+        below = {inner.name: inner for inner in group.groups} if group is not None else {}
+        if key not in below and ANY_LABEL in below and key.startswith(ANY_LABEL[0]):
+            key = ANY_LABEL
+        path.append(key)
+        group = below.get(key)
+    return tuple(path)
 
 
 def find_problems(edition: Edition) -> Iterator[Problem]:

@@ -9,6 +9,9 @@ from enum import Enum
 ANY_LABEL = "#*"
 """Stands for every messaging label: in paths, tables and schemas."""
 
+FieldPath = tuple[str, ...]
+"""Keys from the connection to a field or group; an edition's own paths have `#*` for any messaging label."""
+
 
 class FieldKind(Enum):
     """How a field's value may change from one sample to the next."""
@@ -151,6 +154,11 @@ class Edition:
     root: FieldGroup
     undocumented: tuple[FieldDefinition, ...] = ()
 
+    def __hash__(self) -> int:
+        return hash(
+            (self.name, self.title, self.source)
+        )  # an edition is a key of caches: that of all fields takes 0.4 ms
+
     @property
     def fields(self) -> tuple[FieldDefinition, ...]:
         """Every documented leaf; a group's own leaves come before those of its groups."""
@@ -162,14 +170,9 @@ class Edition:
         return tuple(field for field in self.fields if field.kind is FieldKind.COUNTER)
 
 
-def escape_json_pointer(key: str) -> str:
-    """Escape one key for a JSON Pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
-
-
 def make_json_pointer(path: tuple[str | int, ...]) -> str:
     """Join keys and indices into a JSON Pointer (RFC 6901); the empty path is the whole document."""
-    return "".join("/" + escape_json_pointer(str(key)) for key in path)
+    return "".join("/" + str(key).replace("~", "~0").replace("/", "~1") for key in path)
 
 
 def split_json_pointer(pointer: str) -> tuple[str, ...]:

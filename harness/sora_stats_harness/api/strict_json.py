@@ -25,6 +25,8 @@ MAX_DIGITS: Final = 4300
 MAX_SEARCHED_BRACKETS: Final = 1 << 20
 """The brackets that are counted to find where a document is nested too deeply."""
 
+_HALF_DIGITS: Final = MAX_DIGITS // 2
+_HALF_OF_A_LONG_NUMBER: Final = re.compile(f"[-0-9]{{{_HALF_DIGITS}}}")
 _BRACKET: Final = re.compile(rb"[\[{}\]]")
 
 Path = tuple[str | int, ...]
@@ -78,7 +80,10 @@ def parse_strict_json(body: bytes, *, depth: int = 0) -> StrictJsonDocument:
     except json.JSONDecodeError as error:
         reason = "empty" if not text.strip() else f"{error.msg} at character {error.pos}"
         raise StrictJsonError(reason, _byte_offset(text, error.pos)) from None
-    duplicates, deepest = _collect_duplicates(value, repeated, text)
+    surrogates = "\\ud" in text or "\\uD" in text
+    duplicates, deepest = (
+        _collect_duplicates(value, repeated, surrogates) if repeated or surrogates else ((), _count_nesting(value))
+    )
     if deepest > MAX_DEPTH - depth:
         exceeded.append((_TOO_DEEP, _find_depth(body)))
     if exceeded:
@@ -96,6 +101,8 @@ def is_integral(number: Decimal) -> bool:
 _Repeated = dict[int, tuple[dict[str, Any], list[str], list[tuple[str, Any]]]]
 """Objects with repeated keys by id(): the object, these keys, and all its pairs."""
 
+
+_CONTAINERS: Final = (dict, list)
 
 _TOO_DEEP: Final = f"nested deeper than {MAX_DEPTH}"
 
@@ -157,7 +164,7 @@ def _load_with_repeated(text: str, exceeded: list[tuple[str, int | None]]) -> tu
             text,
             object_pairs_hook=collect,
             parse_float=parse_decimal,
-            parse_int=parse_integer,
+            parse_int=parse_integer if _may_hold_long_number(text) else None,  # without a function json parses in C
             parse_constant=refuse_constant,
         )
     except RecursionError:
@@ -165,10 +172,29 @@ def _load_with_repeated(text: str, exceeded: list[tuple[str, int | None]]) -> tu
     return value, repeated
 
 
-def _collect_duplicates(value: object, repeated: _Repeated, text: str) -> tuple[list[Path], int]:
-    """The paths of repeated keys, and how deep containers are nested."""
-    surrogates = "\\ud" in text or "\\uD" in text
-    kinds = (dict, list, str) if surrogates else (dict, list)
+def _may_hold_long_number(text: str) -> bool:
+    """Whether a number may have more than 4,300 digits: any such holds half of them from a multiple of 2,150 on."""
+    return any(_HALF_OF_A_LONG_NUMBER.match(text, place) for place in range(0, len(text), _HALF_DIGITS))
+
+
+def _count_nesting(value: object) -> int:
+    """How deep containers are nested."""
+    depth = 0
+    level = [value] if isinstance(value, _CONTAINERS) else []
+    while level:
+        depth += 1
+        level = [
+            below
+            for node in level
+            for below in (node.values() if isinstance(node, dict) else node)
+            if isinstance(below, _CONTAINERS)
+        ]
+    return depth
+
+
+def _collect_duplicates(value: object, repeated: _Repeated, surrogates: bool) -> tuple[list[Path], int]:
+    """The same, and the paths of repeated keys."""
+    kinds = (*_CONTAINERS, str) if surrogates else _CONTAINERS
     found: list[Path] = []
     deepest = 0
     todo: list[tuple[object, Path]] = [(value, ())]

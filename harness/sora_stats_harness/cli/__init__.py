@@ -43,8 +43,6 @@ COMMANDS: Final = {
 
 COMMANDS_ON_LOCUST: Final = ("load", "capacity")
 
-"""Environment variable; where it is set an unexpected exception shows its traceback."""
-
 COMPLETION_VARIABLE: Final = "_SORA_HARNESS_COMPLETE"
 """Environment variable with which a shell asks for completions, as click names it."""
 

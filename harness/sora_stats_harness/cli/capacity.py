@@ -7,7 +7,6 @@ A server that the harness did not start never gets more requests than `--max-rat
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
@@ -21,7 +20,6 @@ from . import command_support as common
 from . import options
 from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
-from .output import write_message
 
 if TYPE_CHECKING:
     from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
@@ -44,12 +42,7 @@ def run(arguments: Arguments) -> int:
     """
     Search for the capacity, or measure what the other options ask for; judge and report.
 
-    Returns:
-        The exit code of the verdict; also 1 if no rate that was tried keeps the objectives, or if polling had an effect
-        on the media.
-
-    Raises:
-        UsageError: A run without bounds, or a value that cannot be used.
+    The exit code is also 1 if no rate that was tried keeps the objectives, or if polling had an effect on the media.
     """
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
@@ -115,10 +108,8 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
 
     with judged:
         plan_text = _plan_text(arguments, url, goal, plan, window_s) + common.plan_additions(arguments)
-        if arguments.dry_run:
-            write_message(f"{plan_text}\n", sys.stderr)
+        if not judged.show_plan(plan_text):
             return 0
-        arguments.say(plan_text)
         with judged.stack:
             visit = judged.visit_for_load()
             if visit is not None and visit.ends_search:
@@ -126,7 +117,7 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
                     visit, surveys.early_scope(arguments, judged), _verdict_options(arguments, goal, plan)
                 )
             server, address = surveys.resolve_target(arguments, url, judged.stack)
-            notes = judged.edition_notes(visit, address)
+            notes = judged.find_edition_for_load(visit, address)
             task = surveys.step_task(arguments, judged, address, plan, users=_max_in_flight(arguments, goal))
             if longest is not None:
                 task = replace(task, patience_s=longest / 1e6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -13,7 +12,7 @@ from ..api.errors import UsageError, describe_break
 from . import command_support as common
 from . import options
 from .framework import Arguments
-from .output import ProgressLine, write_message
+from .output import ProgressLine
 
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
@@ -80,10 +79,8 @@ def run_cost_by_size(arguments: Arguments, url: str | None) -> int:
     sizes: list[int] = arguments.connections or []
     with common.JudgedRun(arguments, "capacity") as run:
         plan_text = _size_plan_text(arguments, url, sizes)
-        if arguments.dry_run:
-            write_message(f"{plan_text}\n", sys.stderr)
+        if not run.show_plan(plan_text):
             return 0
-        arguments.say(plan_text)
         survey = _ListingSurvey(arguments, run)
         options_of_run = {
             "by_size": sizes or True,
@@ -155,7 +152,7 @@ class _ListingSurvey:
         from ..api.edition import load_edition
         from ..load.capacity.stepped_session import SteppedSession
 
-        self.notes = self._run.edition_notes(None, address)
+        self.notes = self._run.find_edition_for_load(None, address)
         spec = _load_spec(self._arguments, self._run, scenario="scrape", users=1, timeout_s=timeout_s)
         self.session = SteppedSession(load_edition(spec.edition), address, spec)
 
@@ -210,10 +207,8 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
     rate, rounds, phase_s = arguments.max_rate or SELF_TEST_MEDIA_RATE, arguments.phases, arguments.phase
     with common.JudgedRun(arguments, "capacity") as run:
         plan_text = f"{_media_plan_text(arguments, url, plan, rate)}{common.plan_additions(arguments)}"
-        if arguments.dry_run:
-            write_message(f"{plan_text}\n", sys.stderr)
+        if not run.show_plan(plan_text):
             return 0
-        arguments.say(plan_text)
         options_of_run = {
             "watch_media": True,
             "rate": rate,
@@ -227,7 +222,7 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
             if visit is not None and visit.ends_search:
                 return run.end_early(visit, early_scope(arguments, run), options_of_run)
             server, address = resolve_target(arguments, url, run.stack)
-            notes = run.edition_notes(visit, address)
+            notes = run.find_edition_for_load(visit, address)
             task = step_task(arguments, run, address, plan, users=max_in_flight(arguments))
             phases: list[PollingPhase] = []
             done = drive_steps(

@@ -30,35 +30,19 @@ _OPERATIONS: Final = ("GetStatsConnection", "GetStatsClient", "GetStatsAllConnec
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Judge the files, and report; writes files only with --output.
-
-    Returns:
-        The exit code of the verdict.
-
-    Raises:
-        UsageError: A file is missing, unreadable or of an unknown kind; an edition or target is unknown.
-    """
-    from ..api.edition import load_edition
+    """Judge the files, and report; writes files only with --output."""
     from ..api.exchange import TARGET_OF_OPERATION
-    from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge, JudgeOptions
     from ..load.recorded_load import RecordedLoad
     from ..probe.file_check import judge_files, open_files
 
-    settings = options.read_settings(arguments, writes_reports=False)
+    options.read_settings(arguments, writes_reports=False)
     target = TARGET_OF_OPERATION[arguments.target] if arguments.target is not None else None
     recorded = RecordedLoad()
     with common.JudgedRun(arguments, "check") as run:
         with run.stack:
             files = open_files(arguments.files, target)
             notes = _choose_edition(arguments, files)
-            judge = Judge(
-                load_edition(arguments.settings.edition),
-                observer=recorded.add,
-                checks=load_check_files(settings.checks),
-                options=JudgeOptions(tear_s=settings.tear_s, severity=settings.severity),
-            )
+            judge = run.new_judge(observer=recorded.add)
             checked = judge_files(judge, files, target=target, tick=_make_tick(run), opened=recorded.open)
         facts = run.facts(
             subject=checked.subject,

@@ -8,9 +8,9 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from ..api.errors import UsageError
+from ..api.errors import UsageError, suggest_nearest
 from . import COMMANDS, COMPLETION_VARIABLE, PROGRAM, overview
-from .framework import Option, describe_click_error, help_option, language_option, refuse_unknown_command
+from .framework import Option, describe_click_error, help_option, language_option
 from .output import write_message
 
 
@@ -33,9 +33,11 @@ class CommandGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """The command that the first word names."""
-        if (command := self.get_command(ctx, args[0])) is None:
-            refuse_unknown_command(ctx, args[0], COMMANDS)
-        return args[0], command, args[1:]
+        name, *others = args
+        if (command := self.get_command(ctx, name)) is None:
+            see = f"see {ctx.find_root().command_path} --help"
+            raise UsageError(f"there is no command {name!r}{suggest_nearest(name, COMMANDS)}; {see}")
+        return name, command, others
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the overview, which needs no command's module."""

@@ -18,9 +18,10 @@ from .options import check_baseline, simulator_parameters
 from .output import ProgressLine, report_width, wants_colour, write_message, write_output
 
 if TYPE_CHECKING:
-    from ..api.exchange import Headers
+    from ..api.exchange import Exchange, Headers
     from ..api.secret_redaction import Secrets
     from ..api.server_address import ServerAddress
+    from ..judge.pipeline import Judge
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.load_task import ServerAccess
     from ..probe.doctor import Visit
@@ -79,17 +80,13 @@ def check_enough_users(option: str, count: int | None, users: int) -> None:
         raise UsageError(f"{option} {count}: at most {users}, since there are only that many requests at a time")
 
 
-def _edition_plan_text(arguments: Arguments) -> str:
-    if arguments.settings.edition != AUTO_EDITION:
-        return ""
-    return "; first one listing to detect the edition (--edition auto)"
-
-
 def plan_additions(arguments: Arguments) -> str:
     """The end of each plan's text: the proxy, and how the edition is detected."""
-    route = arguments.settings.route()
-    through = "" if route.proxy is None or arguments.settings.url is None else f"; through the proxy {route.proxy.url}"
-    return through + _edition_plan_text(arguments)
+    settings = arguments.settings
+    proxy = settings.route().proxy if settings.url is not None else None
+    through = "" if proxy is None else f"; through the proxy {proxy.url}"
+    auto = "; first one listing to detect the edition (--edition auto)" if settings.edition == AUTO_EDITION else ""
+    return through + auto
 
 
 def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]]) -> list[str]:
@@ -174,17 +171,46 @@ class JudgedRun:
             RecordingWriter(arguments.record, recorded, secrets=self.secrets, limits=limits)
         )
 
-    def edition_notes(self, visit: Visit | None, address: ServerAddress) -> list[str]:
-        """
-        As `detect_edition`, for a process in which Locust has replaced sockets; uses the listing of a visit if there is
-        one.
-        """
-        from ..load.single_request import ConnectionAsk
-        from ..probe.edition_detection import detect_by_server, nearest_to_exchange
+    def new_judge(self, *, observer: Callable[[Exchange], None] | None = None, nodes: Sequence[str] = ()) -> Judge:
+        """A judge with the settings of the run, by the edition that was detected."""
+        from ..api.edition import load_edition
+        from ..judge.checks.user_checks import load_check_files
+        from ..judge.pipeline import Judge, JudgeOptions
 
         settings = self._arguments.settings
+        return Judge(
+            load_edition(settings.edition),
+            observer=observer,
+            checks=load_check_files(settings.checks),
+            options=JudgeOptions(nodes=nodes, tear_s=settings.tear_s, severity=settings.severity),
+        )
+
+    def show_plan(self, text: str) -> bool:
+        """Say what will be sent; returns whether it is to be sent, not only said."""
+        if self._arguments.dry_run:
+            write_message(f"{text}\n", sys.stderr)
+        else:
+            self._arguments.say(text)
+        return not self._arguments.dry_run
+
+    def find_edition(self, visit: Visit | None, server: str) -> list[str]:
+        """As `detect_edition`, by the listing of a visit, or if there is none by one that the prober sends."""
+        from ..probe.edition_detection import detect_by_server, nearest_to_exchange
+        from ..probe.single_request import ProberAsk
+
         if visit is not None:
             return detect_edition(self._arguments, lambda: nearest_to_exchange(visit.listing))
+        ask = ProberAsk(self.new_prober, self.interrupt)
+        return detect_edition(self._arguments, lambda: detect_by_server(server, self.headers, ask))
+
+    def find_edition_for_load(self, visit: Visit | None, address: ServerAddress) -> list[str]:
+        """The same, for a process in which Locust has replaced sockets."""
+        from ..load.single_request import ConnectionAsk
+        from ..probe.edition_detection import detect_by_server
+
+        if visit is not None:
+            return self.find_edition(visit, visit.server)
+        settings = self._arguments.settings
         ask = ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt, address)
         return detect_edition(self._arguments, lambda: detect_by_server(address.server, self.headers, ask))
 
@@ -228,42 +254,31 @@ class JudgedRun:
         """The diagnosis of what is at the URL, and what to do next; empty if nothing is wrong."""
         from ..probe.doctor import diagnose
 
-        if visit is None or visit.problem is None:
-            return {}
-        return diagnose(visit)
+        return {} if visit is None or visit.problem is None else diagnose(visit)
 
     def end_early(self, visit: Visit, scope: RunScope, options: dict[str, Any]) -> ExitCode:
         """Judge the one response, report the diagnosis of the URL, and return the exit code."""
-        from ..api.edition import load_edition
-        from ..judge.checks.user_checks import load_check_files
-        from ..judge.pipeline import Judge, JudgeOptions
         from ..judge.verdict_decision import RunEnding
-        from ..probe.edition_detection import nearest_to_exchange
 
-        arguments, listing = self._arguments, visit.listing
-        notes = detect_edition(arguments, lambda: nearest_to_exchange(listing))
-        settings = arguments.settings
+        listing = visit.listing
+        notes = self.find_edition(visit, visit.server)
         with self.stack:
             recorder = self.start_recorder(visit.server, options | scope.to_options())
-            judge = Judge(
-                load_edition(settings.edition),
-                observer=recorder.add_exchange if recorder is not None else None,
-                options=JudgeOptions(severity=settings.severity),
-                checks=load_check_files(settings.checks),
-            )
+            judge = self.new_judge(observer=None if recorder is None else recorder.add_exchange)
             opened = judge.begin_exchange(listing.request)
             opened.complete(listing.response, listing.error, None, listing.faults)
+            ending = RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason)
             if recorder is not None:
-                recorder.mark_early_end(interrupted=self.interrupt.is_interrupted, aborted=visit.reason)
+                recorder.mark_early_end(interrupted=ending.interrupted, aborted=ending.aborted)
         facts = self.facts(
             subject=visit.server,
             scope=scope,
-            ending=RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason),
+            ending=ending,
             options=options,
             notes=notes,
             diagnosis=self.diagnose(visit),
         )
-        return report_and_exit_code(arguments, judge, facts)
+        return report_and_exit_code(self._arguments, judge, facts)
 
     def server_access(self, address: ServerAddress) -> ServerAccess:
         """What the run's workers need to reach its server."""

@@ -26,16 +26,10 @@ _COMPARISON_FORMATS: Final = ("text", "markdown", "json", "html")
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Compare, and print what has changed.
-
-    Raises:
-        OutputError: The file cannot be written, and the exit code is not a worse one.
-        UsageError: A verdict cannot be read, or the two sides are not comparable.
-    """
+    """Compare, and print what has changed; a file that cannot be written outranks any exit code but FAIL."""
     from ..api.project_config import read_config
     from ..probe.run_settings import resolve_setting
-    from ..reports.comparison_page import COMPARISON_RENDERERS
+    from ..reports.comparison_formats import COMPARISON_RENDERERS
     from ..reports.comparison_result import ComparisonPolicy
     from ..reports.run_comparison import compare_runs
     from ..reports.verdict_files import read_runs

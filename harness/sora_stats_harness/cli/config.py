@@ -28,12 +28,7 @@ Rows = Mapping[str, tuple[Any, str]]  # Any: JSON
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Show every setting.
-
-    Raises:
-        UsageError: A setting can't be used; with `--check` also if something that it refers to can't be.
-    """
+    """Show every setting; with `--check` look also at what the settings refer to."""
     from ..api.project_config import ignored_pyproject
 
     settings = options.read_settings(arguments)

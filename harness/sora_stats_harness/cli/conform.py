@@ -7,7 +7,6 @@ It turns options into a plan, starts the simulator if no URL is given, and leave
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -20,7 +19,7 @@ from ..api.server_url import EXAMPLE_URL
 from . import command_support as common
 from . import options
 from .framework import Arguments, Command, Option, flag, group, with_value, with_values
-from .output import ProgressLine, write_message
+from .output import ProgressLine
 
 if TYPE_CHECKING:
     from ..api.exchange import Headers
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
     from ..probe.conformance_plan import ConformancePlan
     from ..probe.conformance_run import ConformanceProgress
     from ..probe.doctor import Visit
-    from ..recording.writer import RecordingWriter
 
 EXAMPLES: Final = """\
 examples:
@@ -46,16 +44,7 @@ MAX_FUZZ_DOCUMENTS: Final = 1_000_000
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Probe, judge and report.
-
-    Returns:
-        The exit code of the verdict.
-
-    Raises:
-        UsageError: Options that contradict each other, or a value that cannot be used.
-        SimulatorError: The embedded simulator did not start.
-    """
+    """Probe, judge and report."""
     from ..probe.conformance_run import run_conformance
     from ..probe.single_request import ProberAsk
 
@@ -64,16 +53,16 @@ def run(arguments: Arguments) -> int:
     _refuse_without_url(arguments)
     with common.JudgedRun(arguments, "conform") as run:
         if arguments.dry_run:
-            _say_plan(arguments, _make_plan(arguments, [settings.url or EXAMPLE_URL], run.headers), None)
+            _show_plan(arguments, run, _make_plan(arguments, [settings.url or EXAMPLE_URL], run.headers), None)
             return 0
         with run.stack:
             plan = _make_plan(arguments, _resolve_servers(arguments, run.stack), run.headers)
             visit = run.visit(ProberAsk(run.new_prober, run.interrupt), "sora-harness conform")
-            _say_plan(arguments, plan, visit)
-            notes = _find_edition(arguments, run, plan, visit)
+            _show_plan(arguments, run, plan, visit)
+            notes = run.find_edition(visit, plan.server)
             verdict_options = _verdict_options(plan) | ({} if seed is None else {"fuzz": arguments.fuzz, "seed": seed})
             recorder = run.start_recorder(plan.server, verdict_options | plan.scope.to_options())
-            judge = _make_judge(arguments, plan, recorder)
+            judge = run.new_judge(observer=None if recorder is None else recorder.add_exchange, nodes=plan.servers)
             if seed is not None and (visit is None or not visit.ends_early):
                 notes += _run_fuzz(plan, arguments.fuzz, seed, judge, run)
             result = run_conformance(
@@ -95,38 +84,12 @@ def run(arguments: Arguments) -> int:
         return common.report_and_exit_code(arguments, judge, facts)
 
 
-def _find_edition(arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, visit: Visit | None) -> list[str]:
-    """Detect the edition if it is `auto`, from the visit's listing or another one; returns notes."""
-    from ..probe.edition_detection import detect_by_server, nearest_to_exchange
-    from ..probe.single_request import ProberAsk
-
-    if visit is not None:
-        return common.detect_edition(arguments, lambda: nearest_to_exchange(visit.listing))
-    return common.detect_edition(
-        arguments, lambda: detect_by_server(plan.server, run.headers, ProberAsk(run.new_prober, run.interrupt))
-    )
-
-
-def _make_judge(arguments: Arguments, plan: ConformancePlan, recorder: RecordingWriter | None) -> Judge:
-    from ..api.edition import load_edition
-    from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge, JudgeOptions
-
-    settings = arguments.settings
-    return Judge(
-        load_edition(settings.edition),
-        observer=recorder.add_exchange if recorder else None,
-        options=JudgeOptions(nodes=plan.servers, tear_s=settings.tear_s, severity=settings.severity),
-        checks=load_check_files(settings.checks),
-    )
-
-
 def _make_plan(arguments: Arguments, servers: Sequence[str], headers: Headers) -> ConformancePlan:
     settings = arguments.settings
     return settings.gate.make_plan(servers, headers, simulated=settings.url is None)
 
 
-def _say_plan(arguments: Arguments, plan: ConformancePlan, visit: Visit | None) -> None:
+def _show_plan(arguments: Arguments, run: common.JudgedRun, plan: ConformancePlan, visit: Visit | None) -> None:
     """Print on stderr what will be sent; nothing if the run ends before that."""
     from ..probe.plan_text import pace_text
 
@@ -138,11 +101,7 @@ def _say_plan(arguments: Arguments, plan: ConformancePlan, visit: Visit | None) 
     subject = "the embedded simulator" if arguments.settings.url is None else " and ".join(plan.servers)
     fuzz = "" if arguments.fuzz is None else f"; before that {arguments.fuzz} made-up requests"
     additions = common.plan_additions(arguments)
-    text = f"plan: conform on {subject}: {pace_text(plan, listing)}{fuzz}{additions}"
-    if arguments.dry_run:
-        write_message(f"{text}\n", sys.stderr)
-    else:
-        arguments.say(text)
+    run.show_plan(f"plan: conform on {subject}: {pace_text(plan, listing)}{fuzz}{additions}")
 
 
 def _refuse_without_url(arguments: Arguments) -> None:

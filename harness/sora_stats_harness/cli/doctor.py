@@ -23,15 +23,7 @@ examples:
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Ask the server, and print the diagnosis.
-
-    Returns:
-        0 if `conform` can judge what is there, 3 if it can't.
-
-    Raises:
-        UsageError: No URL, or a value that can't be used.
-    """
+    """Ask the server, and print the diagnosis; 0 if `conform` can judge what is there, 3 if it can't."""
     from ..probe.doctor import diagnose, requests_about
     from ..probe.plan_text import pace_text
     from ..probe.single_request import ProberAsk

@@ -12,7 +12,6 @@ from .framework import Arguments, Command, flag, group, with_value
 
 if TYPE_CHECKING:
     from ..probe.doctor import Visit
-    from ..probe.interrupt import InterruptHandler
 
 EXAMPLES: Final = """\
 examples:
@@ -25,19 +24,8 @@ INTERRUPT_POLL_S: Final = 0.1
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Send the requests, judge the responses, and report the estimate.
-
-    Returns:
-        The exit code of the verdict.
-
-    Raises:
-        UsageError: A value that cannot be used.
-    """
-    from ..api.edition import load_edition
+    """Send the requests, judge the responses, and report the estimate."""
     from ..api.exchange import Target, make_valid_request
-    from ..judge.checks.user_checks import load_check_files
-    from ..judge.pipeline import Judge, JudgeOptions
     from ..judge.verdict_decision import RunEnding
     from ..probe.polling_estimate import (
         ESTIMATE_SCOPE,
@@ -53,12 +41,8 @@ def run(arguments: Arguments) -> int:
     with common.JudgedRun(arguments, "estimate") as run:
         with run.stack:
             server = settings.url or common.start_simulator(arguments, run.stack)[0]
-            notes = _find_edition(arguments, run, server)
-            judge = Judge(
-                load_edition(arguments.settings.edition),
-                checks=load_check_files(settings.checks),
-                options=JudgeOptions(tear_s=settings.tear_s),
-            )
+            notes = _find_edition(run, server)
+            judge = run.new_judge()
             local = False if arguments.cluster else None
             exchanges = measure_requests(
                 make_valid_request(Target.ALL, server=server, headers=run.headers, local=local),
@@ -97,27 +81,17 @@ def _visit(run: common.JudgedRun, exchanges: list[Any]) -> Visit | None:  # Any:
     return visit_server(exchanges[0], ask, command="sora-harness doctor")
 
 
-def _find_edition(arguments: Arguments, run: common.JudgedRun, server: str) -> list[str]:
-    """Find the edition where it is `auto`, by one request more; gives notes."""
-    from ..probe.edition_detection import detect_by_server
-    from ..probe.single_request import ProberAsk
-
-    began_s = time.monotonic()
-    notes = common.detect_edition(
-        arguments, lambda: detect_by_server(server, run.headers, ProberAsk(run.new_prober, run.interrupt))
-    )
-    if notes:
-        _pause_between_requests(time.monotonic() - began_s, run.interrupt)
-    return notes
-
-
-def _pause_between_requests(took_s: float, interrupt: InterruptHandler) -> None:
-    """Pause as after any other request."""
+def _find_edition(run: common.JudgedRun, server: str) -> list[str]:
+    """Find the edition where it is `auto`, by one request more, and pause as after any other; gives notes."""
     from ..probe.polling_estimate import MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO
 
-    until_s = time.monotonic() + max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * took_s)
-    while not interrupt.is_interrupted and (left_s := until_s - time.monotonic()) > 0:
-        time.sleep(min(left_s, INTERRUPT_POLL_S))
+    began_s = time.monotonic()
+    if notes := run.find_edition(None, server):
+        now_s = time.monotonic()
+        until_s = now_s + max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * (now_s - began_s))
+        while not run.interrupt.is_interrupted and (left_s := until_s - time.monotonic()) > 0:
+            time.sleep(min(left_s, INTERRUPT_POLL_S))
+    return notes
 
 
 def _no_response_reason(exchanges: list[Any]) -> str:  # Any: Exchange, which is not imported here

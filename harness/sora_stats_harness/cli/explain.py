@@ -26,12 +26,7 @@ WAIVER_DAYS: Final = 30
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Explain a requirement.
-
-    Raises:
-        UsageError: There is no such requirement.
-    """
+    """Explain a requirement."""
     from ..judge.requirements import REQUIREMENTS
 
     rule = REQUIREMENTS.get(arguments.id)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
 
-from ..api.errors import UsageError, suggest_nearest
+from ..api.errors import EditionError, UsageError, suggest_nearest
 from .framework import Arguments, Choice, Command, Option, flag, with_value
 from .options import DEFAULT_EDITION
-from .output import print_table, write_message, write_output
+from .output import print_table, write_message, write_output, write_result
 
 if TYPE_CHECKING:
     from ..api.edition import Edition, FieldDefinition
@@ -31,13 +34,7 @@ _FIELD_KINDS: Final = ("counter", "gauge", "configuration", "identity", "time")
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Print the documented fields in the page's order, then the undocumented ones that servers send.
-
-    Raises:
-        EditionError: There is no such edition, or a page cannot be read.
-        UsageError: There is no such group in it, or the words after the command are unknown.
-    """
+    """Print the documented fields in the page's order, then the undocumented ones that servers send."""
     from ..api.edition import load_edition
 
     if arguments.action[:1] != ("import",) and (arguments.output is not None or arguments.name is not None):
@@ -48,9 +45,7 @@ def run(arguments: Arguments) -> int:
         case ("diff", before, after):
             return _print_differences(before, after, as_json=arguments.json)
         case ("import", page) if arguments.group is None and arguments.kind is None and not arguments.json:
-            from . import fields_import
-
-            return fields_import.run_fields_import(page, output=arguments.output, name=arguments.name)
+            return _import_page(page, output=arguments.output, name=arguments.name)
         case ("import", _):
             raise UsageError("`fields import PAGE` takes only --output and --name: it writes an edition, in TOML")
         case _:
@@ -81,6 +76,26 @@ def _print_differences(before: str, after: str, *, as_json: bool) -> int:
         print_table(rows)
     else:
         write_message(f"{before} and {after} have the same fields\n")
+    return 0
+
+
+def _import_page(page: str, *, output: str | None, name: str | None) -> int:
+    """Make an edition of a page's field list (`-` for stdin), write it, and print notes about it on stderr."""
+    from ..api.edition_import import import_edition
+    from ..api.edition_import.page_source import MAX_PAGE_BYTES
+    from ..api.input_budget import read_small_file
+    from ..reports.escaping import escape_terminal
+
+    source, read_as = (sys.stdin.fileno(), "the page from stdin") if page == "-" else (page, f"the page {page}")
+    data = read_small_file(source, limit=MAX_PAGE_BYTES, name=read_as, error=EditionError)
+    origin = "stdin" if page == "-" else Path(page).name
+    name = name or re.sub(r"[^A-Za-z0-9]+", "-", Path(origin).stem).strip("-").lower() or "imported"
+    imported = import_edition(data, origin=origin, name=name)
+    write_result(imported.text, None if output is None else Path(output))
+    counted = len(imported.edition.fields)
+    notes = [f"{counted} fields read from {origin}, {len(imported.inferred)} of them not in any known edition"]
+    for line in [*notes, *imported.notes]:
+        write_message(escape_terminal(line, 500) + "\n", sys.stderr)
     return 0
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.exceptions import BadOptionUsage, MissingParameter, NoSuchOption
@@ -73,7 +73,13 @@ class HelpContext(click.Context):
 
 
 class Command(click.Command):
-    """A command whose help groups the options, and keeps the lines of the examples."""
+    """
+    A command whose help groups the options, and keeps the lines of the examples.
+
+    Args:
+        run: Does the work, and returns the exit code: that of the verdict, if it makes one. What a user did wrong is a
+            UsageError, which becomes one line.
+    """
 
     context_class: type[click.Context] = HelpContext
 
@@ -189,17 +195,6 @@ def _option_names(params: Iterable[click.Parameter]) -> list[str]:
     return [
         name for param in params if isinstance(param, click.Option) for name in (*param.opts, *param.secondary_opts)
     ]
-
-
-def refuse_unknown_command(context: click.Context, name: str, known: Iterable[str]) -> NoReturn:
-    """
-    Refuse a command that doesn't exist.
-
-    Raises:
-        UsageError: Always.
-    """
-    see = f"see {context.find_root().command_path} --help"
-    raise UsageError(f"there is no command {name!r}{suggest_nearest(name, known)}; {see}")
 
 
 def flag(name: str, text: str) -> Option:

@@ -22,13 +22,7 @@ DEFAULT_PAGE: Final = Path("history.html")
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Write the page, and print the table of runs.
-
-    Raises:
-        OutputError: The page cannot be written.
-        UsageError: There is no verdict below the folder.
-    """
+    """Write the page, and print the table of runs."""
     from ..reports.escaping import escape_terminal
     from ..reports.history_page import HISTORY_COLUMNS, history_row, render_history
     from ..reports.run_history import read_history

@@ -44,15 +44,7 @@ _USERS: Final = options.integer(1, 10_000)
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Send, judge, measure and report.
-
-    Returns:
-        The exit code of the verdict.
-
-    Raises:
-        UsageError: A run without bounds, or a value that cannot be used.
-    """
+    """Send, judge, measure and report."""
     settings = options.read_settings(arguments)
     if find_spec("locust") is None:
         raise UsageError("load needs Locust: pip install locust")
@@ -87,7 +79,7 @@ def run(arguments: Arguments) -> int:
                 return run.end_early(visit, spec.scope, spec.verdict_options(1))
             server = url or _start_simulator(arguments, run.stack)
             address = common.resolve_address(arguments, server)
-            notes = run.edition_notes(visit, address)
+            notes = run.find_edition_for_load(visit, address)
             spec = replace_fields(spec, edition=arguments.settings.edition, headers=run.headers)
             task = _load_task(arguments, run, address, spec)
             done = run_load_task(replace(task, limits=limits, workers=plan))

@@ -321,21 +321,14 @@ def _try_folders(arguments: Arguments, *, writes_reports: bool) -> None:
 
 
 def check_baseline(arguments: Arguments, *, subject_kind: SubjectKind | None = None) -> None:
-    """
-    Refuse a baseline of another edition or kind of subject.
-
-    Raises:
-        UsageError: The baseline doesn't fit.
-    """
-    from ..api.edition import load_edition
+    """Refuse a baseline of another edition or kind of subject."""
     from ..probe.edition_detection import AUTO_EDITION
-    from ..reports.baseline import baseline_mismatch
+    from ..reports import baseline
 
-    baseline: Baseline | None = arguments.baseline
     name = arguments.settings.edition
-    edition = None if name == AUTO_EDITION else load_edition(name).name
-    if baseline is not None and (mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=subject_kind)):
-        raise UsageError(mismatch)
+    baseline.check_baseline(
+        arguments.baseline, edition=None if name == AUTO_EDITION else name, subject_kind=subject_kind
+    )
 
 
 _SIMULATOR_PARAMETERS: Final = {"fault": "faults", "seed": "seed", "connections": "connections", "nodes": "nodes"}

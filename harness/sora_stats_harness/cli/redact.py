@@ -21,12 +21,7 @@ MAX_SHOWN_TEXTS: Final = 20
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Redact a recording.
-
-    Raises:
-        UsageError: The recording cannot be read, or OUT cannot be written.
-    """
+    """Redact a recording."""
     from ..recording.pseudonymize import redact_recording
 
     progress = ProgressLine()

@@ -22,12 +22,7 @@ examples:
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Write the same report as the run itself would have written.
-
-    Raises:
-        UsageError: The verdict cannot be read, or the file cannot be written.
-    """
+    """Write the same report as the run itself would have written."""
     from ..reports import report_folder as files
     from ..reports import terminal
 

@@ -21,16 +21,7 @@ examples:
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Write every schema, or compare them with the existing files.
-
-    Returns:
-        1 if `--check` found a missing or stale file, else 0.
-
-    Raises:
-        EditionError: There is no such edition.
-        UsageError: A file cannot be read or written.
-    """
+    """Write every schema, or compare them with the existing files: 1 if one is missing or stale."""
     from ..api.edition import load_edition, shipped_edition_names
 
     wanted = schema_files([load_edition(name) for name in arguments.edition or shipped_edition_names()])
@@ -50,15 +41,15 @@ def schema_files(editions: list[Edition]) -> dict[str, str]:
     from ..api import project_config as config
     from ..judge.requirements import REQUIREMENTS
     from ..recording import format as lines
-    from ..reports import comparison_schema, verdict_schema
+    from ..reports import report_schemas
 
     texts = {
         f"{edition.name}/{name}": schemas.render_schema(schema)
         for edition in editions
         for name, schema in schemas.all_schemas(edition).items()
     }
-    texts["verdict.json"] = schemas.render_schema(verdict_schema.verdict_schema())
-    texts["comparison.json"] = schemas.render_schema(comparison_schema.comparison_schema())
+    texts["verdict.json"] = schemas.render_schema(report_schemas.verdict_schema())
+    texts["comparison.json"] = schemas.render_schema(report_schemas.comparison_schema())
     texts["config.json"] = schemas.render_schema(config.config_schema(REQUIREMENTS))
     texts["recording.json"] = schemas.render_schema(lines.recording_schema())
     return texts

@@ -63,15 +63,7 @@ _MADE_UP_OPTIONS: Final = {"connections": None, "no_churn": False, "restart_afte
 
 
 def run(arguments: Arguments) -> int:
-    """
-    Listen, print the URLs, and wait.
-
-    Returns:
-        0 after an interrupt, or the command's own status.
-
-    Raises:
-        UsageError: An option that cannot be used, or a port that is in use.
-    """
+    """Listen, print the URLs, and wait; 0 after an interrupt, or the command's own status."""
     if arguments.list_faults:
         return _list_faults(as_json=arguments.json)
     if arguments.host not in _LOOPBACK_HOSTS:
@@ -221,7 +213,7 @@ def _stop_on_end_of_input(ended: threading.Event) -> None:
 
 def _list_faults(*, as_json: bool) -> int:
     from ..simulator.faults import FAULT_KINDS
-    from ..simulator.faults.conditions import CONDITION_DEFAULTS
+    from ..simulator.faults.parameters import CONDITION_DEFAULTS
 
     if as_json:
         listed = [

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from ..api.errors import UsageError
-from .framework import Arguments, Option, group
+from .framework import Arguments, flag, group, with_value
 from .options import integer
 
 if TYPE_CHECKING:
@@ -24,49 +24,43 @@ def worker_options() -> list[click.Parameter]:
     --processes; --master --expect-workers --master-bind-host --master-bind-port; --worker --master-host --master-port.
     """
     port = integer(1, 65_535)
+    count = integer(1, MAX_WORKERS)
     return group(
         "who sends",
-        Option(
-            ["--processes"],
-            type=integer(1, MAX_WORKERS),
-            default=1,
-            metavar="N",
-            help="send from this many processes of this machine (default: 1)",
+        with_value(
+            "--processes", "N", "send from this many processes of this machine (default: 1)", type=count, default=1
         ),
-        Option(["--master"], is_flag=True, help="let workers send, which connect from any machine"),
-        Option(
-            ["--expect-workers"],
-            type=integer(1, MAX_WORKERS),
+        flag("--master", "let workers send, which connect from any machine"),
+        with_value(
+            "--expect-workers",
+            "N",
+            "with --master: begin when this many have connected (default: 1)",
+            type=count,
             default=1,
-            metavar="N",
-            help="with --master: begin when this many have connected (default: 1)",
         ),
-        Option(
-            ["--master-bind-host"],
+        with_value(
+            "--master-bind-host",
+            "HOST",
+            "with --master: listen there (default: 127.0.0.1; 0.0.0.0 lets in workers of other machines)",
             default="127.0.0.1",
-            metavar="HOST",
-            help="with --master: listen there (default: 127.0.0.1; 0.0.0.0 lets in workers of other machines)",
         ),
-        Option(
-            ["--master-bind-port"],
+        with_value(
+            "--master-bind-port",
+            "PORT",
+            f"with --master: listen on this port (default: {DEFAULT_MASTER_PORT})",
             type=port,
             default=DEFAULT_MASTER_PORT,
-            metavar="PORT",
-            help=f"with --master: listen on this port (default: {DEFAULT_MASTER_PORT})",
         ),
-        Option(["--worker"], is_flag=True, help="send for a master, which decides everything else"),
-        Option(
-            ["--master-host"],
-            default="127.0.0.1",
-            metavar="HOST",
-            help="with --worker: where the master is (default: 127.0.0.1)",
+        flag("--worker", "send for a master, which decides everything else"),
+        with_value(
+            "--master-host", "HOST", "with --worker: where the master is (default: 127.0.0.1)", default="127.0.0.1"
         ),
-        Option(
-            ["--master-port"],
+        with_value(
+            "--master-port",
+            "PORT",
+            f"with --worker: the master's port (default: {DEFAULT_MASTER_PORT})",
             type=port,
             default=DEFAULT_MASTER_PORT,
-            metavar="PORT",
-            help=f"with --worker: the master's port (default: {DEFAULT_MASTER_PORT})",
         ),
     )
 

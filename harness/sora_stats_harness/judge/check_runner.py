@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from ..api.exchange import Target
 from .check import Check, Observed, Stage, Violation
-from .exchange_counts import ASKED_FOR, AskedFor
+from .exchange_counts import ASKED_FOR, AskedFor, ExchangeCounts
 from .findings import FindingAggregator
 from .requirement import RequiredCapability
 from .state import State
@@ -23,12 +23,14 @@ class CheckRunner:
     Args:
         checks: In the order in which they are called within a stage.
         findings: Receives their violations.
+        counts: What the judge itself counts.
     """
 
-    def __init__(self, checks: Sequence[Check], findings: FindingAggregator) -> None:
+    def __init__(self, checks: Sequence[Check], findings: FindingAggregator, counts: ExchangeCounts) -> None:
         self._checks = tuple(checks)
         self._check_of: dict[Observer, Check] = {check.observe: check for check in checks}
         self._findings = findings
+        self._counts = counts
         self.checked_of: dict[AskedFor, dict[str, int]] = {
             target: {row.id: 0 for check in checks for row in check.requirements} for target in ASKED_FOR
         }
@@ -95,10 +97,11 @@ class CheckRunner:
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the counts and those that checks compute only now, and then which checks have crashed."""
+        rows = {row.id: row for check in self._checks for row in check.requirements}.values()
         for target, checked in self.checked_of.items():
-            for check in self._checks:
-                for row in check.requirements:
-                    result.count(row, target, checked[row.id])
+            counts = self._counts.of_target[target]
+            for row in rows:
+                result.count(row, target, checked[row.id] + (getattr(counts, row.checked_in) if row.checked_in else 0))
         for check in self._checks:
             try:
                 check.add_to_result(states, result)

@@ -20,21 +20,12 @@ MAX_CLOCK_SKEW_NS: Final = 1_000_000_000
 """The largest difference between the nodes' clocks that is not reported."""
 
 
-class UnlistedConnection(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection that is listed for the whole cluster, but by none of its nodes."""
+class MisplacedConnection(msgspec.Struct, frozen=True, kw_only=True):
+    """A connection that is listed by two nodes, or for the whole cluster but by none of its nodes."""
 
     connection_id: str
-    before: EvidenceExchange
-    nodes: tuple[EvidenceExchange, ...]
-    after: EvidenceExchange
-
-
-class ConnectionOnTwoNodes(msgspec.Struct, frozen=True, kw_only=True):
-    """A connection that two nodes list."""
-
-    connection_id: str
-    earlier: EvidenceExchange
-    later: EvidenceExchange
+    before: tuple[EvidenceExchange, ...]
+    """The earlier responses that prove it."""
 
 
 class ConnectionListing(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +54,7 @@ class ClusterListings:
         self.union_checked: int = 0
         self.once_checked: int = 0
 
-    def add_node_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[ConnectionOnTwoNodes]:
+    def add_node_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[MisplacedConnection]:
         """Add what one node lists of itself; returns connections that another node lists too."""
         server = exchange.request.server
         if server not in self.nodes:
@@ -76,18 +67,18 @@ class ClusterListings:
             home, earlier = self._home.setdefault(connection_id, (server, exchange))
             if home != server and connection_id not in self._said:
                 self._said.add(connection_id)
-                doubles.append(ConnectionOnTwoNodes(connection_id=connection_id, earlier=earlier, later=exchange))
+                doubles.append(MisplacedConnection(connection_id=connection_id, before=(earlier,)))
         self._local[server].append(ConnectionListing(exchange=exchange, members=frozenset(members)))
         del self._local[server][:-4]
         return doubles
 
-    def add_cluster_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[UnlistedConnection]:
+    def add_cluster_listing(self, exchange: EvidenceExchange, members: Collection[str]) -> list[MisplacedConnection]:
         """Add what a node lists of the whole cluster; returns connections that no node lists."""
         if exchange.request.server not in self.nodes:
             return []
         before = self._whole
         now = ConnectionListing(exchange=exchange, members=frozenset(members))
-        strays: list[UnlistedConnection] = []
+        strays: list[MisplacedConnection] = []
         if before is not None:
             between = [self._listings_between(node, before.exchange, exchange) for node in sorted(self.nodes)]
             asked = [listing for listing in between if listing is not None]
@@ -96,11 +87,9 @@ class ClusterListings:
             self.union_checked += 1
             listed = frozenset().union(*(listing.members for listing in asked))
             strays = [
-                UnlistedConnection(
+                MisplacedConnection(
                     connection_id=connection_id,
-                    before=before.exchange,
-                    after=exchange,
-                    nodes=tuple(listing.exchange for listing in asked),
+                    before=(before.exchange, *(listing.exchange for listing in asked)),
                 )
                 for connection_id in sorted((before.members & now.members) - listed)
             ]

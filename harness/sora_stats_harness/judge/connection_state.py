@@ -8,6 +8,7 @@ their bodies.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -39,74 +40,49 @@ class TimestampOrderViolation(msgspec.Struct, frozen=True, kw_only=True, gc=Fals
 
     early: StampedSample
     late: StampedSample
-    index: int | None
-    """The index of the sample with the later stamp in its response."""
 
 
+@dataclass(slots=True, eq=False)  # setting an attribute of one of msgspec's takes ten times as long
 class ConnectionState:
     """The state of one connection."""
 
-    __slots__ = (
-        "blocks",
-        "cluster_stamp_histories",
-        "configuration",
-        "counter_history",
-        "decreased_counters",
-        "first",
-        "identity",
-        "last",
-        "last_blocks",
-        "last_configuration",
-        "level",
-        "level_samples",
-        "longest_gap_ns",
-        "overlapping_samples",
-        "pending_levels",
-        "pending_violations",
-        "relation_samples",
-        "samples_of",
-        "stamp_histories",
-        "timestamp_violations",
-    )
-
-    def __init__(self, blocks: int, messages: Sequence[int] = ()) -> None:
-        self.counter_history: CounterHistory[EvidenceExchange] = CounterHistory(blocks, messages)
-        self.identity: tuple[str | None, str | None, str | None] | None = None
-        """Channel, client and bundle, as first seen."""
-        self.first: EvidenceExchange | None = None
-        self.configuration: dict[str, tuple[Any, ...]] = {}  # Any: leaves of any type
-        """The leaves of each open label that are not counters."""
-        self.last_configuration: Mapping[str, tuple[Any, ...]] | None = None
-        """The last sample's object for these: the accelerator returns the same object while nothing changes."""
-        self.blocks: list[Counters | None] | None = None
-        """The previous sample's blocks: identical tuples need not be judged again."""
-        self.last: EvidenceExchange | None = None
-        """The first response is kept, so that at least one proof of the largest values remains."""
-        self.last_blocks: Sequence[Counters | None] | None = None
-        """The last sample's counters: a lower bound for relations that a wrong maximum can't spoil."""
-        self.longest_gap_ns: int = 0
-        """The longest time between the receipt of a sample and the sending of the next one's request."""
-        self.level: int | None = None
-        self.samples_of: dict[Target | None, int] = {}
-        """How many, by target."""
-        self.overlapping_samples: list[StampedSample] = []
-        """Those that a request still open may overlap."""
-        self.pending_violations: list[PendingViolation] = []
-        self.pending_levels: list[PendingLevel] = []
-        self.relation_samples: dict[Target | None, int] = {}
-        self.level_samples: dict[Target | None, int] = {}
-        """In how many of `samples_of` the relations are known to have been checked; the same for the level."""
-        self.decreased_counters: set[tuple[int | str, int]] = set()
-        """Counters that fell; judging their order by timestamp would report the same fault again."""
-        self.timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = {}
-        """
-        By counter, pairs in which the earlier stamp has the larger value; held back until it is known whether it falls.
-        """
-        self.stamp_histories: dict[str, StampHistory] = {}
-        self.cluster_stamp_histories: dict[str, StampHistory] = {}
-        """
-        By server; the second for responses about the whole cluster, since then another node may have made the stamp.
-        """
+    counter_history: CounterHistory[EvidenceExchange]
+    identity: tuple[str | None, str | None, str | None] | None = None
+    """Channel, client and bundle, as first seen."""
+    first: EvidenceExchange | None = None
+    configuration: dict[str, tuple[Any, ...]] = field(default_factory=dict)  # Any: leaves of any type
+    """The leaves of each open label that are not counters."""
+    last_configuration: Mapping[str, tuple[Any, ...]] | None = None
+    """The last sample's object for these: the accelerator returns the same object while nothing changes."""
+    blocks: list[Counters | None] | None = None
+    """The previous sample's blocks: identical tuples need not be judged again."""
+    last: EvidenceExchange | None = None
+    """The response that had its last sample."""
+    last_blocks: Sequence[Counters | None] | None = None
+    """The last sample's counters: a lower bound for relations that a wrong maximum can't spoil."""
+    longest_gap_ns: int = 0
+    """The longest time between the receipt of a sample and the sending of the next one's request."""
+    level: int | None = None
+    samples_of: dict[Target | None, int] = field(default_factory=dict)
+    """How many, by target."""
+    overlapping_samples: list[StampedSample] = field(default_factory=list)
+    """Those that a request still open may overlap."""
+    pending_violations: list[PendingViolation] = field(default_factory=list)
+    pending_levels: list[PendingLevel] = field(default_factory=list)
+    relation_samples: dict[Target | None, int] = field(default_factory=dict)
+    level_samples: dict[Target | None, int] = field(default_factory=dict)
+    """In how many of `samples_of` the relations are known to have been checked; the same for the level."""
+    decreased_counters: set[tuple[int | str, int]] = field(default_factory=set)
+    """Counters that fell; judging their order by timestamp would report the same fault again."""
+    timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = field(default_factory=dict)
+    """
+    By counter, pairs in which the earlier stamp has the larger value; held back until it is known whether it falls.
+    """
+    stamp_histories: dict[str, StampHistory] = field(default_factory=dict)
+    cluster_stamp_histories: dict[str, StampHistory] = field(default_factory=dict)
+    """
+    By server; the second for responses about the whole cluster, since then another node may have made the stamp.
+    """
 
     def add_sample(self, exchange: EvidenceExchange, sample: Sample, target: Target | None) -> None:
         """Add the newest sample, after every check has seen it."""

@@ -5,19 +5,16 @@ Tracks how much of the field list a run has seen: which fields, and which counte
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
 
 from msgspec import UNSET
 
-from ..api.edition import Edition, FieldKind, FieldPresence
+from ..api.edition import Edition, FieldKind, FieldPath, FieldPresence
 from ..api.edition_rules import LABELS_GROUP
 from .connection_state import ConnectionState
 from .edition_decoder import EditionDecoder
 from .sample import Sample
 from .state import State
 from .verdict import CoverageSummary
-
-Path = tuple[str, ...]
 
 
 class CoverageTracker:
@@ -31,9 +28,9 @@ class CoverageTracker:
             for field in edition.fields
             if field.path[:1] != (LABELS_GROUP,) and field.presence is not FieldPresence.CONDITIONAL
         ]
-        self._fields: set[Path] = set()
-        self._grown: set[Path] = set()
-        self.known_absences: set[frozenset[Path]] = set()
+        self._fields: set[FieldPath] = set()
+        self._grown: set[FieldPath] = set()
+        self.known_absences: set[frozenset[FieldPath]] = set()
         """The sets of absent paths that were noted already."""
 
     def add_labels(self, sample: Sample, connection: ConnectionState) -> None:
@@ -42,8 +39,15 @@ class CoverageTracker:
         if configuration.keys() <= connection.configuration.keys():
             return
         for label, others in configuration.items():
-            if label not in connection.configuration:
-                self.add_label(self._codec.path_of_known_label(label), others)
+            if label in connection.configuration:
+                continue
+            path = self._codec.path_of_known_label(label)
+            self._fields.update((*path, field.name) for field in self._codec.label_counters)
+            self._fields.update(
+                (*path, field.name)
+                for field, value in zip(self._codec.label_others, others, strict=False)
+                if value is not UNSET
+            )
 
     def add_fields_of_sample(self, sample: Sample) -> None:
         """Add the groups and leaves that a sample has."""
@@ -53,23 +57,14 @@ class CoverageTracker:
             path for path in self._plain if not any(path[:depth] in absent for depth in range(1, len(path) + 1))
         )
 
-    def add_label(self, path: Path, others: Sequence[Any]) -> None:  # Any: leaves of any type
-        """Take in a label: its counters, and those of its other leaves that are there."""
-        self._fields.update((*path, field.name) for field in self._codec.label_counters)
-        self._fields.update(
-            (*path, field.name)
-            for field, value in zip(self._codec.label_others, others, strict=False)
-            if value is not UNSET
-        )
-
-    def add_grown_counters(self, subject: ConnectionState) -> None:
+    def add_grown_counters(self, connection: ConnectionState) -> None:
         """Add the connection's counters that are larger than when they were first seen."""
-        self._grown |= self._find_grown_counters(subject)
+        self._grown |= self._find_grown_counters(connection)
 
-    def _find_grown_counters(self, subject: ConnectionState) -> set[Path]:
-        lineage = subject.counter_history
-        grown: set[Path] = set()
-        for block, first, last in zip(self._codec.blocks, lineage.first, lineage.current_maxima.blocks, strict=True):
+    def _find_grown_counters(self, connection: ConnectionState) -> set[FieldPath]:
+        history = connection.counter_history
+        grown: set[FieldPath] = set()
+        for block, first, last in zip(self._codec.blocks, history.first, history.current_maxima.blocks, strict=True):
             if first is None or last is None or first is last:
                 continue
             grown.update(
@@ -77,14 +72,14 @@ class CoverageTracker:
                 for field, old, new in zip(block.counters, first, last, strict=True)
                 if 0 <= old < new
             )
-        for label, counters in lineage.current_maxima.labels.items():
-            first = lineage.label_starts[label].counters
+        for label, counters in history.current_maxima.labels.items():
+            first = history.label_starts[label].counters
             self._add_grown_label(grown, label, [old < new for old, new in zip(first, counters, strict=True)])
-        for label, grew in lineage.grown_labels.items():
+        for label, grew in history.grown_labels.items():
             self._add_grown_label(grown, label, grew)
         return grown
 
-    def _add_grown_label(self, grown: set[Path], label: str, grew: Sequence[bool]) -> None:
+    def _add_grown_label(self, grown: set[FieldPath], label: str, grew: Sequence[bool]) -> None:
         path = self._codec.path_of_known_label(label)
         grown.update(
             (*path, field.name) for field, moved in zip(self._codec.label_counters, grew, strict=True) if moved

@@ -15,12 +15,10 @@ from typing import Any, Final
 import msgspec
 
 from ..api import edition as editions
-from ..api.edition import ANY_LABEL, Edition, FieldPresence, make_json_pointer
+from ..api.edition import ANY_LABEL, Edition, FieldPath, FieldPresence, make_json_pointer, split_json_pointer
 from ..api.exchange import Exchange, Response
 from .checks.shape import ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .verdict import CoverageSummary, DocumentationDrift, DriftEntry, FindingEntry
-
-Path = tuple[str, ...]
 
 _WAY_OF_REQUIREMENT: Final = {
     REQUIRED.id: "absent",
@@ -44,13 +42,13 @@ class _SchemaDifference(msgspec.Struct, kw_only=True):
     """One difference, over all targets."""
 
     way: str
-    path: Path
+    path: FieldPath
     documented: str
     seen: str
     connections: int
     samples: int
     first_seen_at: str
-    leaves: list[Path]
+    leaves: list[FieldPath]
     """The paths in an undocumented group when it was first seen; for a leaf, its own path."""
 
 
@@ -75,10 +73,10 @@ def measure_drift(
     if coverage.samples == 0:
         return None
     bodies: dict[Response, Any] = {}  # Any: JSON
-    found: dict[tuple[str, Path], _SchemaDifference] = {}
+    found: dict[tuple[str, FieldPath], _SchemaDifference] = {}
     for entry in findings:
         way = _WAY_OF_REQUIREMENT.get(entry.requirement)
-        path = _path_of_pointer(entry.field)
+        path = split_json_pointer(entry.field)
         if way is None or not path:
             continue
         exchanges = evidence(entry.fingerprint)
@@ -142,7 +140,7 @@ def find_nearest_edition(document: Any) -> tuple[str, int]:  # Any: whatever JSO
 # What was observed, and its distance from an edition.
 
 
-def _observed_paths(edition: Edition, coverage: CoverageSummary, found: Iterable[_SchemaDifference]) -> set[Path]:
+def _observed_paths(edition: Edition, coverage: CoverageSummary, found: Iterable[_SchemaDifference]) -> set[FieldPath]:
     unseen = set(coverage.never_seen)
     responded = {field.path for field in edition.fields if field.dotted not in unseen}
     for each in found:
@@ -150,7 +148,7 @@ def _observed_paths(edition: Edition, coverage: CoverageSummary, found: Iterable
     return responded
 
 
-def _edition_distance(edition: Edition, responded: set[Path]) -> int:
+def _edition_distance(edition: Edition, responded: set[FieldPath]) -> int:
     """
     The number of fields that were seen but are not in the edition, and of those that should be there but were not seen.
     """
@@ -159,10 +157,10 @@ def _edition_distance(edition: Edition, responded: set[Path]) -> int:
     return len(responded - listed) + len(needed - responded)
 
 
-def _leaf_paths(path: Path, value: Any) -> list[Path]:  # Any: JSON
+def _leaf_paths(path: FieldPath, value: Any) -> list[FieldPath]:  # Any: JSON
     if not isinstance(value, dict):
         return [path]
-    found: dict[Path, None] = {}
+    found: dict[FieldPath, None] = {}
     for key, below in value.items():
         name = ANY_LABEL if path == ("data_channel",) and key.startswith("#") else key
         found.update(dict.fromkeys(_leaf_paths((*path, name), below)))
@@ -183,7 +181,7 @@ def _value_at(at: str, exchanges: Sequence[Exchange], bodies: dict[Response, Any
             bodies[response] = None
     value = bodies[response]
     excerpt = response.excerpt
-    for part in _path_of_pointer(at):
+    for part in split_json_pointer(at):
         if isinstance(value, dict):
             value = value.get(part)
         elif isinstance(value, list) and part.isdecimal():
@@ -195,14 +193,10 @@ def _value_at(at: str, exchanges: Sequence[Exchange], bodies: dict[Response, Any
     return value
 
 
-def _path_of_pointer(text: str) -> Path:
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in text.split("/")[1:])
-
-
 # Wording.
 
 
-def _documented_text(edition: Edition, path: Path, entry: FindingEntry) -> str:
+def _documented_text(edition: Edition, path: FieldPath, entry: FindingEntry) -> str:
     if entry.requirement == UNDOCUMENTED.id:
         return "known from responses, not in the list"
     if entry.requirement == UNKNOWN.id:
@@ -211,7 +205,7 @@ def _documented_text(edition: Edition, path: Path, entry: FindingEntry) -> str:
     return f"a group of {below} fields" if below else entry.expected
 
 
-def _object_paths(leaves: Sequence[Path], path: Path) -> str:
+def _object_paths(leaves: Sequence[FieldPath], path: FieldPath) -> str:
     if list(leaves) in ([], [path]):
         return ""
     named = ", ".join(".".join(leaf[len(path) :]) for leaf in leaves[:_MAX_NAMED_FIELDS])
@@ -220,7 +214,7 @@ def _object_paths(leaves: Sequence[Path], path: Path) -> str:
 
 def _merge_moved_fields(edition: Edition, found: list[_SchemaDifference]) -> list[_SchemaDifference]:
     """Merge a field absent at one place with one undocumented at another place under the same name into one entry."""
-    places: dict[str, list[tuple[_SchemaDifference, Path]]] = {}
+    places: dict[str, list[tuple[_SchemaDifference, FieldPath]]] = {}
     for each in found:
         for leaf in each.leaves:
             places.setdefault(leaf[-1], []).append((each, leaf))

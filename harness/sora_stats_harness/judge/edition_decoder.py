@@ -23,6 +23,7 @@ from ..api.edition import (
     FieldDefinition,
     FieldGroup,
     FieldKind,
+    FieldPath,
     FieldPresence,
     FieldType,
     FieldUnit,
@@ -50,14 +51,12 @@ MISSING_COUNTER: Final = -1
 Json = Any
 """A decoded struct or a parsed document; its type depends on the edition."""
 
-Path = tuple[str, ...]
-
 
 class CounterBlock(msgspec.Struct, frozen=True, kw_only=True):
     """A group with counters of its own: the unit in which samples are compared."""
 
     index: int
-    path: Path
+    path: FieldPath
     counters: tuple[FieldDefinition, ...]
 
 
@@ -66,7 +65,7 @@ class LenientLeaf(msgspec.Struct, frozen=True, kw_only=True):
 
     get: Callable[[Json], Raw]
     """Gets the raw value from the decoded connection or label; raises AttributeError if its group is absent."""
-    path: Path
+    path: FieldPath
     field: FieldDefinition | None
     """None for a key that the edition does not know."""
     learned: bool
@@ -79,7 +78,7 @@ class GroupPlan(msgspec.Struct, kw_only=True):
     """How to unpack one group's struct: `msgspec.structs.astuple` returns counters, other leaves, groups, extras."""
 
     group: FieldGroup
-    attributes: Path
+    attributes: FieldPath
     """The attributes that lead from the connection's struct to this one."""
     struct: type[msgspec.Struct]
     decoder: msgspec.json.Decoder[Json]
@@ -111,7 +110,7 @@ class EditionDecoder:
         self._undecidable = frozenset(
             shared_label_path(field.path) for field in edition.fields if not _is_decidable(field)
         )
-        self.learned: set[Path] = set(self._undecidable)
+        self.learned: set[FieldPath] = set(self._undecidable)
         """Paths that are accepted as raw bytes, including keys unknown to the edition."""
         self.labels_raw: bool = False
         """Whether labels are unpacked one by one, since some were not objects of the documented shape."""
@@ -122,14 +121,14 @@ class EditionDecoder:
         self.known_labels: dict[str, FieldGroup] = {group.name: group for group in members if not group.is_label}
         self._label_model = self.label_group or (members[0] if members else None)
         self.blocks: tuple[CounterBlock, ...] = tuple(self._make_blocks())
-        self.block_of: dict[Path, int] = {block.path: block.index for block in self.blocks}
-        self.counter_places: dict[Path, tuple[int, int]] = {
+        self.block_of: dict[FieldPath, int] = {block.path: block.index for block in self.blocks}
+        self.counter_places: dict[FieldPath, tuple[int, int]] = {
             (*block.path, field.name): (block.index, place)
             for block in self.blocks
             for place, field in enumerate(block.counters)
         }
         """Each counter's block and its index there, by path."""
-        self.undocumented: dict[Path, FieldDefinition] = {
+        self.undocumented: dict[FieldPath, FieldDefinition] = {
             shared_label_path(field.path): field for field in edition.undocumented
         }
         self.label_counters: tuple[FieldDefinition, ...] = (
@@ -152,6 +151,8 @@ class EditionDecoder:
         """
         Whether msgspec accepts all names. If not, there are no decoders or plans, and each connection is surveyed.
         """
+        self._plans: dict[FieldPath, GroupPlan] = {}
+        """The plans of groups as they are, by path."""
         if self.is_usable:
             self._build_decoders()
 
@@ -159,9 +160,10 @@ class EditionDecoder:
         """One that knows the same, and learns by itself."""
         made = copy.copy(self)
         made.learned = self.learned.copy()
+        made._plans = self._plans.copy()
         return made
 
-    def edition_path_of_label(self, label: str) -> Path | None:
+    def edition_path_of_label(self, label: str) -> FieldPath | None:
         """The edition's path of a label in a response; None for an undocumented label."""
         if label in self.known_labels:
             return (LABELS_GROUP, label)
@@ -169,13 +171,13 @@ class EditionDecoder:
             return (LABELS_GROUP, ANY_LABEL)
         return None
 
-    def path_of_known_label(self, label: str) -> Path:
+    def path_of_known_label(self, label: str) -> FieldPath:
         """The same of a label in a sample: it has no others."""
         path = self.edition_path_of_label(label)
         assert path is not None, "readers take documented labels only"
         return path
 
-    def accept_deviation(self, path: Path) -> bool:
+    def accept_deviation(self, path: FieldPath) -> bool:
         """
         Accept a deviating leaf, group or unknown key as raw bytes from now on.
 
@@ -189,14 +191,14 @@ class EditionDecoder:
                 if self.labels_raw:
                     return False
                 self.labels_raw = True
-                self._build_decoders()
+                self._build_decoders_again(())
                 return True
             path = shared_label_path(path)
         is_full = len(self.learned) - len(self._undecidable) >= MAX_LEARNED
         if path in self.learned or is_full or not path or not _is_valid_field_name(path[-1]):
             return False
         self.learned.add(path)
-        self._build_decoders()
+        self._build_decoders_again(path)
         return True
 
     def _make_blocks(self) -> Iterator[CounterBlock]:
@@ -206,6 +208,12 @@ class EditionDecoder:
                 continue
             yield CounterBlock(index=index, path=group.path, counters=counters)
             index += 1
+
+    def _build_decoders_again(self, learned: FieldPath) -> None:
+        """Plan the groups again that hold what was learned."""
+        for depth in range(len(learned) + 1):
+            self._plans.pop(learned[:depth], None)
+        self._build_decoders()
 
     def _build_decoders(self) -> None:
         self.label_plan: GroupPlan | None = (
@@ -237,8 +245,10 @@ class EditionDecoder:
         self.one: msgspec.json.Decoder[Json] = msgspec.json.Decoder(struct)
         self.many: msgspec.json.Decoder[list[Json]] = msgspec.json.Decoder(list[struct])  # type: ignore[valid-type]
 
-    def _plan_group(self, group: FieldGroup, attributes: Path, path: Path) -> GroupPlan:
+    def _plan_group(self, group: FieldGroup, attributes: FieldPath, path: FieldPath) -> GroupPlan:
         """Plan a group; `path` is its own, or `data_channel.#*` for the struct that serves all labels."""
+        if path in self._plans:
+            return self._plans[path]
         leaves = sorted(group.fields, key=lambda field: field.kind is not FieldKind.COUNTER)
         counters = sum(field.kind is FieldKind.COUNTER for field in leaves)
         columns: list[str] = []
@@ -281,7 +291,7 @@ class EditionDecoder:
                 known = self.undocumented.get(other)
                 let_through(other[-1], known, learned=known is None)
         struct = _make_struct("_".join(path) or "connection", types, columns)
-        return GroupPlan(
+        plan = self._plans[path] = GroupPlan(
             group=group,
             attributes=attributes,
             struct=struct,
@@ -294,6 +304,7 @@ class EditionDecoder:
             loose=tuple(loose),
             whole=len(columns) == counters,
         )
+        return plan
 
     def _labels_type(self) -> Any:  # Any: a type made at run time
         if (LABELS_GROUP,) in self.learned:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -198,16 +198,12 @@ def _find_place(body: Body, span: tuple[int, int], place: Place) -> int:
     if not keys:
         return start
     data, at = body.read(start, stop), 0
-    for key in _encoded(keys):
-        found = data.find(key, at)
+    for key in keys:
+        found = data.find(json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass"), at)
         if found < 0:
             break
         at = found
     return start + at
-
-
-def _encoded(keys: list[str]) -> Iterator[bytes]:
-    return (json.dumps(key, ensure_ascii=False).encode("utf-8", "surrogatepass") for key in keys)
 
 
 def _with(response: Response, body: bytes, excerpt: Excerpt | None) -> Response:

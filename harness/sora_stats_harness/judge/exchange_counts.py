@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 from ..api.exchange import Target
@@ -13,43 +14,29 @@ AskedFor = Target | None
 ASKED_FOR: Final[tuple[AskedFor, ...]] = (*Target, None)
 
 
+@dataclass(slots=True)
 class TargetCounts:
     """The counts of one target's responses."""
 
-    __slots__ = (
-        "accepted",
-        "bare_bodies",
-        "comparable_samples",
-        "complete",
-        "labelled_samples",
-        "named_samples",
-        "samples",
-        "slow_samples",
-        "unsearched_bodies",
-        "withheld",
-        "without_http",
-    )
-
-    def __init__(self) -> None:
-        self.complete: int = 0
-        self.without_http: int = 0
-        self.bare_bodies: int = 0
-        """Exchanges with a complete response; those from recordings of samples only; bodies from files."""
-        self.accepted: int = 0
-        self.withheld: int = 0
-        self.unsearched_bodies: int = 0
-        """
-        Responses whose body is judged; those with a withheld body; those that were not searched for repeated keys.
-        """
-        self.samples: int = 0
-        self.labelled_samples: int = 0
-        self.slow_samples: int = 0
-        self.comparable_samples: int = 0
-        self.named_samples: int = 0
-        """
-        Samples; those with data channels, not accepted by the fast decoder, with one before to compare with, and of the
-        very connection that the request has named.
-        """
+    complete: int = 0
+    without_http: int = 0
+    bare_bodies: int = 0
+    """Exchanges with a complete response; those from recordings of samples only; bodies from files."""
+    accepted: int = 0
+    withheld: int = 0
+    unsearched_bodies: int = 0
+    """
+    Responses whose body is judged; those with a withheld body; those that were not searched for repeated keys.
+    """
+    samples: int = 0
+    labelled_samples: int = 0
+    slow_samples: int = 0
+    comparable_samples: int = 0
+    named_samples: int = 0
+    """
+    Samples; those with data channels, not accepted by the fast decoder, with one before to compare with, and of the
+    very connection that the request has named.
+    """
 
     @property
     def accepted_by_http(self) -> int:
@@ -60,6 +47,21 @@ class TargetCounts:
     def bodies(self) -> int:
         """How many bodies were read."""
         return self.accepted - self.withheld
+
+    @property
+    def bodies_by_http(self) -> int:
+        """Those of them that came by HTTP, or from a file."""
+        return self.bodies - self.without_http
+
+    @property
+    def searched_bodies(self) -> int:
+        """Those that were searched for repeated keys."""
+        return self.bodies - self.unsearched_bodies
+
+    @property
+    def comparable_channels(self) -> int:
+        """How many samples with data channels had one before to compare with, at most."""
+        return min(self.comparable_samples, self.labelled_samples)
 
 
 class ExchangeCounts:

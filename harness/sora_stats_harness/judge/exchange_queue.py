@@ -112,12 +112,6 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
         )
 
 
-class BeginExchange(Protocol):
-    """Announces a request, right before its first byte is written; `intended_ns` is its scheduled start."""
-
-    def __call__(self, request: Request, intended_ns: int | None = None) -> PendingExchange: ...
-
-
 class ExchangeQueue:
     """
     The live requests of one run.

@@ -20,11 +20,10 @@ from .checks.identity import ASKED, CLIENT
 from .checks.monotonic import MONOTONIC
 from .checks.presence import LISTED, PRESENT
 from .checks.shape import GROUP, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
-from .incident import Incident
 from .incident_evidence import IncidentEvidence, cache_headers, is_page, is_repeated, is_stamped_earlier
 from .lone_targets import compared_targets, find_lone_counter_target, find_lone_targets
 from .shared_faults import group_shared_faults
-from .verdict import FindingEntry
+from .verdict import FindingEntry, Incident
 
 MIN_FALLEN_FIELDS: Final = 20
 """How many different counters must fall at once to suggest a restart; a connection has some 300."""

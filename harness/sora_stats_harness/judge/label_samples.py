@@ -8,11 +8,12 @@ import msgspec
 from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
+from ..api.edition import FieldPath
 from ..api.edition_rules import LABELS_GROUP
 from . import shape_deviations as shape
 from .edition_decoder import MISSING_COUNTER, EditionDecoder, GroupPlan, Json
 from .lenient_values import NeedsSlowPath, judge_raw_value, parse_raw_value
-from .sample import Path, Sample
+from .sample import Sample
 
 MAX_CACHED_LABELS: Final = 1000
 """How many labels are remembered so that they need not be checked again."""
@@ -65,7 +66,7 @@ def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sa
         configuration[label] = leaves[plan.counters : plan.counters + len(codec.label_others)]
 
 
-def _judge_label(plan: GroupPlan, leaves: Json, path: Path, wire: Path, sample: Sample) -> Json:
+def _judge_label(plan: GroupPlan, leaves: Json, path: FieldPath, wire: FieldPath, sample: Sample) -> Json:
     values = list(leaves)
     for loose in plan.loose:
         name = loose.path[-1]

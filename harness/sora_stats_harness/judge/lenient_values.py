@@ -8,13 +8,11 @@ from typing import Any
 from msgspec import Raw
 
 from ..api import strict_json
-from ..api.edition import FieldDefinition, FieldPresence
+from ..api.edition import FieldDefinition, FieldPath, FieldPresence
 from . import shape_deviations as shape
 from . import value_text
 from .edition_decoder import Json, LenientLeaf
 from .shape_deviations import ShapeDeviation
-
-Path = tuple[str, ...]
 
 
 class NeedsSlowPath(Exception):
@@ -32,7 +30,7 @@ class LenientPlace:
     """The deviation if there is no value."""
     field: FieldDefinition | None
     """The documented leaf, if the value was learned: without a value, that may be wrong as well."""
-    alone: frozenset[Path]
+    alone: frozenset[FieldPath]
     """A set with only its path."""
     text: bytes = b""
     """The last text there, if it was short: a server that is wrong mostly repeats itself."""
@@ -42,7 +40,7 @@ class LenientPlace:
 
 
 def judge_raw_value(
-    field: FieldDefinition | None, learned: bool, path: Path, wire: Path, text: bytes, index: int | None
+    field: FieldDefinition | None, learned: bool, path: FieldPath, wire: FieldPath, text: bytes, index: int | None
 ) -> tuple[Any, ShapeDeviation | None]:  # Any: a sound leaf's value, None where it is not
     if not text:
         if field is None or field.presence is FieldPresence.CONDITIONAL:
@@ -68,7 +66,7 @@ def _is_plain(text: bytes) -> bool:
     return text.isdigit() or text in (b"true", b"false", b"null")
 
 
-def parse_raw_value(raw: Raw | bytes, path: Path, index: int | None) -> Json:
+def parse_raw_value(raw: Raw | bytes, path: FieldPath, index: int | None) -> Json:
     """Parse a raw value strictly; if it repeats keys, the whole connection must be surveyed."""
     document = strict_json.parse_strict_json(bytes(raw), depth=len(path) + (index is not None))
     if document.duplicates:

@@ -20,19 +20,12 @@ MAX_PENDING_ABSENCES: Final = 10_000
 """The most absences on one server that wait for a later listing; the oldest are dropped."""
 
 
-class UnresolvedAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A connection that a response lacked, although it was listed before."""
+class ConnectionAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A response that lacked a connection that one before had; whether that is a fault, a later one shows."""
 
     connection_id: str
     before: EvidenceExchange
     exchange: EvidenceExchange
-
-
-class PresenceGap(msgspec.Struct, frozen=True, kw_only=True):
-    """An absence that a later listing proved to be a fault."""
-
-    absence: UnresolvedAbsence
-    after: EvidenceExchange
 
 
 class SightingCounts(msgspec.Struct, gc=False):
@@ -68,7 +61,7 @@ class NodePresence:
         self._first: dict[str, EvidenceExchange] = {}
         """The first listing of each connection."""
         self._client: dict[tuple[str | None, str | None], set[str]] = {}
-        self._pending: dict[str, list[UnresolvedAbsence]] = {}
+        self._pending: dict[str, list[ConnectionAbsence]] = {}
         self._waiting = 0
         self._members: frozenset[str] = frozenset()
         """The connections of the last listing that was not empty."""
@@ -87,9 +80,9 @@ class NodePresence:
 
     def add_listing(
         self, exchange: EvidenceExchange, samples: Iterable[tuple[str, str | None, str | None]]
-    ) -> list[PresenceGap]:
-        """Add a listing, with connection_id, channel_id and client_id of each; returns the gaps that it proves."""
-        gaps: list[PresenceGap] = []
+    ) -> list[ConnectionAbsence]:
+        """Add a listing, with connection_id, channel_id and client_id of each; returns the faults that it proves."""
+        gaps: list[ConnectionAbsence] = []
         for connection_id, channel_id, client_id in samples:
             if connection_id not in self._first:
                 self._first[connection_id] = exchange
@@ -105,7 +98,7 @@ class NodePresence:
                 self._waiting -= len(pending) - len(late)
                 proved = [each for each in pending if each.exchange.received_ns < exchange.sent_ns]
                 self.checked.update(each.exchange.request.target for each in proved)
-                gaps += [PresenceGap(absence=each, after=exchange) for each in proved]
+                gaps += proved
         return gaps
 
     def add_members(self, exchange: EvidenceExchange, members: Collection[str]) -> None:
@@ -146,7 +139,7 @@ class NodePresence:
             return
         if self._waiting >= MAX_PENDING_ABSENCES:
             self._waiting -= len(self._pending.pop(next(iter(self._pending))))
-        absence = UnresolvedAbsence(connection_id=connection_id, before=first, exchange=exchange)
+        absence = ConnectionAbsence(connection_id=connection_id, before=first, exchange=exchange)
         self._pending.setdefault(connection_id, []).append(absence)
         self._waiting += 1
 

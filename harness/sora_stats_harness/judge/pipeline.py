@@ -22,14 +22,13 @@ from .counter_history import EARLIEST_NS
 from .coverage import CoverageTracker
 from .evidence import MAX_EVIDENCE_BYTES, EvidenceStore
 from .exchange_counts import ExchangeCounts
-from .exchange_queue import BeginExchange, ExchangeQueue
+from .exchange_queue import ExchangeQueue
 from .findings import FindingAggregator
-from .last_samples import LastSample, find_last_samples
 from .requirement import DEFAULT_SEVERITY, Finding, Level, Severity
 from .sample_reader import SampleReader
 from .stage_walk import StageTools, StageWalk
-from .standard_checks import CheckContext, make_standard_checks
-from .state import State
+from .standard_checks import STANDARD_CHECKS, CheckContext
+from .state import LastSample, State
 from .verdict import JudgeResult, SubjectKind
 
 
@@ -95,7 +94,9 @@ class Judge:
         self._counts = ExchangeCounts(len(edition.fields))
         tear_ns = None if options.tear_s is None else int(options.tear_s * 1e9)
         context = CheckContext(reader=reader, counts=self._counts, tear_ns=tear_ns)
-        self._runner = CheckRunner((*make_standard_checks(context), *checks), self._findings)
+        self._runner = CheckRunner(
+            (*(make(context) for make in STANDARD_CHECKS.values()), *checks), self._findings, self._counts
+        )
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(
@@ -107,7 +108,7 @@ class Judge:
         self._live = self._state_of(self.run, self.clock)
         judge_live = partial(self._stages.judge, self._live)
         self._queue = ExchangeQueue(self.run, self.clock, judge_live, first_seq=options.first_seq, soon=options.soon)
-        self.begin_exchange: BeginExchange = self._queue.begin_exchange
+        self.begin_exchange = self._queue.begin_exchange
         """Announce a request; call this right before its first byte is written."""
         self.waiting: Sized = self._queue.waiting
         """What has ended and waits to be judged."""
@@ -194,11 +195,6 @@ class Judge:
         """`simulator` as soon as one response said so; `recording` if there were only bare bodies."""
         return self._counts.subject_kind
 
-    @property
-    def pending_count(self) -> int:
-        """How many exchanges have ended and wait to be judged."""
-        return len(self.waiting)
-
     def is_pending(self, exchange: Exchange) -> bool:
         """Whether an exchange that has ended was not judged yet."""
         return self._queue.is_pending(exchange)
@@ -230,7 +226,7 @@ class Judge:
         This is for comparing samples across machines: their clocks can't be compared, but the server's timestamps can.
         A connection whose counters fell is left out, since that is a finding already.
         """
-        return find_last_samples(self._states.values())
+        return (sample for state in self._states.values() for sample in state.last_samples())
 
     def result(self) -> JudgeResult:
         """The result so far; may be called at any time."""

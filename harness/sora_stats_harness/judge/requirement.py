@@ -127,6 +127,10 @@ class Requirement:
     masked_by: str = ""
     counted: str = ""
     """What `checked` counts, in the plural, if `unit` can't derive it."""
+    checked_in: str = ""
+    """
+    Which of the judge's own counts (`TargetCounts`) says how often it was checked, besides what the check counts itself.
+    """
 
     @property
     def unit(self) -> str:

@@ -35,7 +35,7 @@ _FAMILIES: Final = ("http", "shape", "identity", "relation", "counter", "clock",
 
 def _rank(row: Requirement) -> tuple[int, int]:
     """The order of the registry: higher levels first, families together, within a family as in the checks."""
-    family = row.id.partition(".")[0]
+    family = row.family
     return -row.level, _FAMILIES.index(family) if family in _FAMILIES else len(_FAMILIES)
 
 

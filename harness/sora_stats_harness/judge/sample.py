@@ -7,11 +7,10 @@ from typing import Any
 
 import msgspec
 
+from ..api.edition import FieldPath
 from ..api.exchange import Excerpt
 from .edition_decoder import Counters
 from .shape_deviations import ShapeDeviation
-
-Path = tuple[str, ...]
 
 
 class Sample(msgspec.Struct, gc=False):
@@ -24,21 +23,21 @@ class Sample(msgspec.Struct, gc=False):
     leaves (None for a masked one, UNSET for an absent one).
     """
 
-    timestamp: str | None
-    channel_id: str | None
-    client_id: str | None
-    bundle_id: str | None
-    connection_id: str | None
-    level: int | None
-    blocks: list[Counters | None]
-    labels: dict[str, Counters]
-    configuration: Mapping[str, tuple[Any, ...]]  # Any: leaves of their own types
+    timestamp: str | None = None
+    channel_id: str | None = None
+    client_id: str | None = None
+    bundle_id: str | None = None
+    connection_id: str | None = None
+    level: int | None = None
+    blocks: list[Counters | None] = []
+    labels: dict[str, Counters] = {}
+    configuration: Mapping[str, tuple[Any, ...]] = {}  # Any: leaves of their own types
     related: bool | None = None
     """Whether all relations between its counters and its level hold; None if that was not checked."""
     stamp_ns: int | None = None
     index: int | None = None
     deviations: list[ShapeDeviation] = []
-    absent: frozenset[Path] = frozenset()
+    absent: frozenset[FieldPath] = frozenset()
     """Paths of absent documented groups and leaves, except labels."""
 
 
@@ -79,20 +78,3 @@ class ParsedBody(msgspec.Struct, gc=False):
         self.duplicates = [
             (restored(path[0]), *path[1:]) if path and isinstance(path[0], int) else path for path in self.duplicates
         ]
-
-
-def make_listed_sample(connection_id: str) -> Sample:
-    """A sample of a connection of which only the id is known."""
-    return Sample(
-        index=None,
-        timestamp=None,
-        channel_id=None,
-        client_id=None,
-        bundle_id=None,
-        connection_id=connection_id,
-        blocks=[],
-        labels={},
-        configuration={},
-        level=None,
-        deviations=[],
-    )

@@ -192,13 +192,11 @@ class SampleBuilder:
             bundle_id=bundle_id,
             connection_id=connection_id,
             blocks=blocks,
-            labels={},
-            configuration={},
             level=level,
-            deviations=[],
         )
         if self._relaxed or self._partial or self._extra(value):
-            self._judge_lenient_places(value, sample)
+            for leeway in self._leeways:
+                self._judge_lenient_place(leeway, bytes(leeway.loose.get(value)), sample)
             self._check_strings(sample)
         else:
             stamp_ns = sample.stamp_ns = stamp.parse_timestamp_ns(timestamp)
@@ -218,10 +216,6 @@ class SampleBuilder:
             else:
                 take_labels(self.codec, self._usual_labels, labels, sample)
         return sample
-
-    def _judge_lenient_places(self, value: Json, sample: Sample) -> None:
-        for leeway in self._leeways:
-            self._judge_lenient_place(leeway, bytes(leeway.loose.get(value)), sample)
 
     def _judge_lenient_place(self, leeway: LenientPlace, text: bytes, sample: Sample) -> None:
         """Judge one raw value, and put it where it belongs if it is valid."""
@@ -270,19 +264,7 @@ class SampleBuilder:
 
     def _take_partial_struct(self, value: Json, index: int | None) -> Sample:
         """As `from_struct`, for a connection without some group."""
-        sample = Sample(
-            index=index,
-            timestamp=None,
-            channel_id=None,
-            client_id=None,
-            bundle_id=None,
-            connection_id=None,
-            blocks=[None] * len(self.codec.blocks),
-            labels={},
-            configuration={},
-            level=None,
-            deviations=[],
-        )
+        sample = Sample(index=index, blocks=[None] * len(self.codec.blocks))
         for name, text in zip(CONNECTION_TEXTS, self._root(value), strict=False):
             setattr(sample, name, text if isinstance(text, str) else None)
         self._take_group(self.codec.plan, value, sample)

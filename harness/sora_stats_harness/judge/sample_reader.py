@@ -20,7 +20,7 @@ from ..api.edition import Edition
 from ..api.strict_json import JsonLimitError, StrictJsonError, parse_strict_json
 from . import shape_deviations as shape
 from .accelerator import REPEATED_KEY, ScannedConnection
-from .checks.relations import ResolvedRelation, resolve_relations
+from .checks.relations import RelationFilter, resolve_relations
 from .checks.shape import TYPE, UNKNOWN
 from .edition_decoder import EditionDecoder
 from .lenient_values import NeedsSlowPath, judge_raw_value
@@ -52,10 +52,10 @@ _REJECTIONS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, 
 
 
 @lru_cache(MAX_PREPARED_EDITIONS)
-def _prepare_edition(edition: Edition) -> tuple[EditionDecoder, tuple[ResolvedRelation, ...]]:
-    """The parts that all readers of an edition share; cached, since each test makes a reader."""
+def _prepare_edition(edition: Edition) -> tuple[EditionDecoder, RelationFilter]:
+    """The parts that all judges of an edition share; cached, since each test makes a judge."""
     codec = EditionDecoder(edition)
-    return codec, resolve_relations(codec.blocks)
+    return codec, RelationFilter(resolve_relations(codec.blocks))
 
 
 class SampleReader:
@@ -71,14 +71,14 @@ class SampleReader:
         self.edition = edition
         codec, relations = _prepare_edition(edition)
         self.codec: EditionDecoder = codec.copy()
-        self.relations: tuple[ResolvedRelation, ...] = relations
+        self.relations: RelationFilter = relations
         """The relations whose counters this edition has."""
         self._seen_once: set[tuple[str, ...]] = set()
         """Unknown keys that came once."""
         self._builder: SampleBuilder | None = None
         """None if every connection is surveyed."""
         if self.codec.is_usable:
-            self._builder = SampleBuilder(self.codec, self.relations, accelerated=accelerated)
+            self._builder = SampleBuilder(self.codec, relations.rows, accelerated=accelerated)
 
     def read(self, body: bytes, many: bool, scan: bool) -> ParsedBody:
         """

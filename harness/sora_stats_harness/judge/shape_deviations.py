@@ -17,18 +17,15 @@ from typing import TYPE_CHECKING, Final, cast
 
 import msgspec
 
-from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldType
-from ..api.edition_rules import LABELS_GROUP, shared_label_path
+from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldPath, FieldType
+from ..api.edition_rules import LABELS_GROUP, edition_path, shared_label_path
 from ..api.edition_schemas import TIMESTAMP_PATTERN, connection_schema
 from ..api.strict_json import MAX_DIGITS, is_integral
 from .checks.shape import ABSENT, ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
-from .field_paths import edition_path
 from .value_text import Json, format_value, json_type_name
 
 if TYPE_CHECKING:
     from jsonschema.protocols import Validator
-
-Path = tuple[str, ...]
 
 TIMESTAMP_REGEX: Final = re.compile(TIMESTAMP_PATTERN)
 
@@ -58,9 +55,9 @@ class ShapeDeviation(msgspec.Struct, frozen=True, kw_only=True):
     """One way in which one connection is not as documented; paths are relative to the connection."""
 
     requirement: str
-    path: Path
+    path: FieldPath
     """The edition's path, with `#*` for any messaging label."""
-    wire: Path
+    wire: FieldPath
     """The response's own keys."""
     expected: str
     actual: str
@@ -152,7 +149,7 @@ def is_valid_timestamp(text: str) -> bool:
     return True
 
 
-def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> ShapeDeviation | None:
+def check_leaf(field: FieldDefinition, path: FieldPath, wire: FieldPath, value: Json) -> ShapeDeviation | None:
     """Judge one leaf; None if it is valid."""
     missed = check_value(field, value)
     if missed is None:
@@ -169,7 +166,7 @@ def check_leaf(field: FieldDefinition, path: Path, wire: Path, value: Json) -> S
     )
 
 
-def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> ShapeDeviation:
+def absent_leaf_deviation(field: FieldDefinition, path: FieldPath, wire: FieldPath) -> ShapeDeviation:
     """The deviation of an absent leaf."""
     return ShapeDeviation(
         requirement=REQUIRED.id,
@@ -181,14 +178,14 @@ def absent_leaf_deviation(field: FieldDefinition, path: Path, wire: Path) -> Sha
     )
 
 
-def absent_group_deviation(path: Path) -> ShapeDeviation:
+def absent_group_deviation(path: FieldPath) -> ShapeDeviation:
     """The deviation of an absent group."""
     return ShapeDeviation(
         requirement=GROUP.id, path=path, wire=path, expected="an object", actual="absent", fault=ABSENT
     )
 
 
-def not_an_object_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
+def not_an_object_deviation(path: FieldPath, wire: FieldPath, value: Json) -> ShapeDeviation:
     """The deviation of a value in place of an object."""
     return ShapeDeviation(
         requirement=TYPE.id,
@@ -200,7 +197,7 @@ def not_an_object_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviati
     )
 
 
-def unknown_key_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation:
+def unknown_key_deviation(path: FieldPath, wire: FieldPath, value: Json) -> ShapeDeviation:
     """The deviation of a key that the edition does not know."""
     return ShapeDeviation(
         requirement=UNKNOWN.id,
@@ -213,7 +210,7 @@ def unknown_key_deviation(path: Path, wire: Path, value: Json) -> ShapeDeviation
     )
 
 
-def undocumented_field_deviation(field: FieldDefinition, wire: Path, value: Json) -> ShapeDeviation:
+def undocumented_field_deviation(field: FieldDefinition, wire: FieldPath, value: Json) -> ShapeDeviation:
     """The note about an undocumented field that the edition knows."""
     return ShapeDeviation(
         requirement=UNDOCUMENTED.id,
@@ -255,7 +252,7 @@ def find_all_deviations(edition: Edition, document: Json) -> list[ShapeDeviation
     """
     if not isinstance(document, dict):
         return [not_an_object_deviation((), (), document)]
-    found: dict[Path, ShapeDeviation] = {}
+    found: dict[FieldPath, ShapeDeviation] = {}
     for deviation in [*_find_schema_deviations(edition, document), *_find_other_deviations(edition, document)]:
         other = found.get(deviation.wire)
         if other is None or _deviation_rank(deviation) < _deviation_rank(other):
@@ -275,7 +272,7 @@ def _find_schema_deviations(edition: Edition, document: Json) -> Iterator[ShapeD
     entries = _entries_by_path(edition)
     for error in connection_validator(edition).iter_errors(document):
         wire = tuple(str(key) for key in error.absolute_path)
-        keys: Iterable[Path] = [wire]
+        keys: Iterable[FieldPath] = [wire]
         if error.validator == "required":
             required, given = cast("list[str]", error.validator_value), cast("dict[str, Json]", error.instance)
             keys = [(*wire, name) for name in required if name not in given]
@@ -300,32 +297,34 @@ def _find_schema_deviations(edition: Edition, document: Json) -> Iterator[ShapeD
 
 
 @cache
-def _entries_by_path(edition: Edition) -> dict[Path, FieldDefinition | FieldGroup]:
-    groups: dict[Path, FieldDefinition | FieldGroup] = {group.path: group for group in edition.root.walk_groups()}
+def _entries_by_path(edition: Edition) -> dict[FieldPath, FieldDefinition | FieldGroup]:
+    groups: dict[FieldPath, FieldDefinition | FieldGroup] = {group.path: group for group in edition.root.walk_groups()}
     return groups | {field.path: field for field in edition.fields}
+
+
+@cache
+def _undocumented_by_path(edition: Edition) -> dict[FieldPath, FieldDefinition]:
+    return {shared_label_path(field.path): field for field in edition.undocumented}
 
 
 def _find_other_deviations(edition: Edition, document: dict[str, Json]) -> Iterator[ShapeDeviation]:
     """
     Find what JSON Schema can't express: whole groups, unknown keys, bytes, calendar, and how integers are written.
     """
-    undocumented = {shared_label_path(field.path): field for field in edition.undocumented}
-    todo: list[tuple[FieldGroup, Path, dict[str, Json]]] = [(edition.root, (), document)]
+    entries, undocumented = _entries_by_path(edition), _undocumented_by_path(edition)
+    todo: list[tuple[FieldGroup, FieldPath, dict[str, Json]]] = [(edition.root, (), document)]
     while todo:
         group, wire, value = todo.pop()
-        fields = {field.name: field for field in group.fields}
-        groups = {inner.name: inner for inner in group.groups if not inner.is_label}
-        labels = next((inner for inner in group.groups if inner.is_label), None)
-        for inner in groups.values():
-            if inner.name not in value and not inner.optional:
+        for inner in group.groups:
+            if not (inner.is_label or inner.optional) and inner.name not in value:
                 yield absent_group_deviation((*wire, inner.name))
         for key, below in value.items():
             path, here = (*group.path, key), (*wire, key)
-            known = groups.get(key)
-            if known is None and labels is not None and key.startswith(ANY_LABEL[0]):
-                known = labels
-            if key in fields:
-                if deviation := check_leaf(fields[key], path, here, below):
+            known = entries.get(path)
+            if known is None and key.startswith(ANY_LABEL[0]):
+                known = entries.get((*group.path, ANY_LABEL))
+            if isinstance(known, FieldDefinition):
+                if deviation := check_leaf(known, path, here, below):
                     yield deviation
             elif known is not None:
                 if isinstance(below, dict):

@@ -14,12 +14,13 @@ from ..api.exchange import Exchange, Response, Target
 from .check import Observed, Stage
 from .check_runner import CheckRunner, Observer
 from .connection_state import ConnectionState
+from .counter_history import CounterHistory
 from .coverage import CoverageTracker
 from .evidence import EvidenceStore
 from .excerpts import read_listed_ids
 from .exchange_counts import ExchangeCounts, TargetCounts
 from .response_head import HeaderReader, RelevantHeaders
-from .sample import ParsedBody, Sample, make_listed_sample
+from .sample import ParsedBody, Sample
 from .sample_reader import SampleReader
 from .stamp_order import StampedSample
 from .state import State
@@ -264,7 +265,8 @@ class StageWalk:
         sent_ns = exchange.sent_ns
         connection = state.connections.get(seen.connection_id)
         if connection is None:
-            connection = self._begin_connection(seen.connection_id, state)
+            self._counts.add_connection(seen.connection_id, returned=seen.connection_id in state.expired)
+            connection = state.add_connection(seen.connection_id)
         seen.connection = connection
         history = connection.counter_history
         newest = history.versions[-1]
@@ -297,15 +299,11 @@ class StageWalk:
 
     def _judge_alone(self, seen: Observed, sample: Sample, state: State) -> None:
         """Judge a sample of a body from a file, without comparisons."""
-        seen.connection = ConnectionState(len(self._decoder.blocks))
+        seen.connection = ConnectionState(CounterHistory(len(self._decoder.blocks)))
         self._counts.add_connection(seen.connection_id or f"{seen.exchange.seq}/{sample.index}")
         self._coverage.add_labels(sample, seen.connection)
         self._ask(self._new_connection, seen, state)
         self._ask(self._timeless, seen, state)
-
-    def _begin_connection(self, connection_id: str, state: State) -> ConnectionState:
-        self._counts.add_connection(connection_id, returned=connection_id in state.expired)
-        return state.add_connection(connection_id)
 
     def settle_leaving(self, state: State) -> None:
         """Decide what is pending for connections that have left."""
@@ -322,5 +320,5 @@ def _go_on() -> None:
 def _admit_listed(seen: Observed, ids: bytes) -> None:
     """Admit the connections of a listing of which only the ids were kept."""
     seen.body = ParsedBody()
-    seen.admitted.update((each, make_listed_sample(each)) for each in read_listed_ids(ids))
+    seen.admitted.update((each, Sample(connection_id=each)) for each in read_listed_ids(ids))
     seen.all_admitted = True

@@ -40,17 +40,17 @@ class CheckContext:
 
 
 STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
-    CompleteResponseCheck: lambda context: CompleteResponseCheck(context.counts),
-    HeadCheck: lambda context: HeadCheck(context.counts),
-    JsonCheck: lambda context: JsonCheck(context.reader.edition, context.counts),
+    CompleteResponseCheck: lambda context: CompleteResponseCheck(),
+    HeadCheck: lambda context: HeadCheck(),
+    JsonCheck: lambda context: JsonCheck(context.reader.edition),
     FramingCheck: lambda context: FramingCheck(context.counts),
     WrongRequestCheck: lambda context: WrongRequestCheck(),
-    ShapeCheck: lambda context: ShapeCheck(context.reader.edition, context.counts),
-    SampleIdentityCheck: lambda context: SampleIdentityCheck(context.counts),
+    ShapeCheck: lambda context: ShapeCheck(context.reader.edition),
+    SampleIdentityCheck: lambda context: SampleIdentityCheck(),
     FormCheck: lambda context: FormCheck(),
     ExclusiveLimitsCheck: lambda context: ExclusiveLimitsCheck(context.reader.codec, context.counts),
-    ConstantCheck: lambda context: ConstantCheck(context.reader.codec, context.counts),
-    MonotonicCheck: lambda context: MonotonicCheck(context.reader.codec, context.counts),
+    ConstantCheck: lambda context: ConstantCheck(context.reader.codec),
+    MonotonicCheck: lambda context: MonotonicCheck(context.reader.codec),
     RelationCheck: lambda context: RelationCheck(context.reader.relations),
     UnstableLevelCheck: lambda context: UnstableLevelCheck(context.reader.codec.blocks),
     TimestampOrderCheck: lambda context: TimestampOrderCheck(context.reader.codec.blocks, context.tear_ns),
@@ -59,8 +59,3 @@ STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
     ClusterCheck: lambda context: ClusterCheck(),
 }
 """Each check with the function that makes it for a judge."""
-
-
-def make_standard_checks(context: CheckContext) -> tuple[Check, ...]:
-    """Make a set of checks for one judge."""
-    return tuple(make(context) for make in STANDARD_CHECKS.values())

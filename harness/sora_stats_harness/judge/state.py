@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ..api.exchange import Target
 from .availability import ServerAvailability
 from .check import MemoryT
 from .connection_state import ConnectionState
+from .counter_history import CounterHistory
 from .requirement import Requirement
 
 if TYPE_CHECKING:
-    from .edition_decoder import EditionDecoder
+    from .edition_decoder import Counters, EditionDecoder
+    from .evidence import EvidenceExchange
 
 EXPIRY_CHECK_EXCHANGES: Final = 1024
 """The most exchanges between two searches for connections to forget."""
@@ -28,6 +30,16 @@ SILENCE_FACTOR: Final = 5
 
 MAX_SILENT_CONNECTIONS: Final = 10_000
 """How many connections that have probably left are kept, at some 15 KB each; the longest silent are forgotten first."""
+
+
+class LastSample(NamedTuple):
+    """The newest sample of a connection."""
+
+    connection_id: str
+    exchange: EvidenceExchange
+    stamp_ns: int
+    """The server's timestamp."""
+    blocks: Sequence[Counters | None]
 
 
 class State:
@@ -85,7 +97,7 @@ class State:
     def add_connection(self, connection_id: str) -> ConnectionState:
         """Add a connection."""
         made = self.connections[connection_id] = ConnectionState(
-            len(self._decoder.blocks), self._decoder.label_messages
+            CounterHistory(len(self._decoder.blocks), self._decoder.label_messages)
         )
         return made
 
@@ -115,6 +127,16 @@ class State:
             if now_ns - connection.silent_since_ns > SILENCE_FACTOR * (connection.longest_gap_ns or usual_ns)
         )
         return [connection_id for _, connection_id in silent[: max(0, len(silent) - MAX_SILENT_CONNECTIONS)]]
+
+    def last_samples(self) -> Iterator[LastSample]:
+        """As `Judge.last_samples`."""
+        for connection_id, connection in self.connections.items():
+            last, blocks = connection.last, connection.last_blocks
+            if last is None or blocks is None or connection.decreased_counters:
+                continue
+            stamps = connection.stamp_histories.get(last.request.server)
+            if stamps is not None and (last.request.target is not Target.ALL or last.request.asked.local):
+                yield LastSample(connection_id, last, stamps.first.stamp_ns, blocks)
 
     def __iter__(self) -> Iterator[tuple[str, ConnectionState]]:
         return iter(self.connections.items())

@@ -7,13 +7,14 @@ from typing import Any
 
 from msgspec import UNSET
 
+from ..api.edition import FieldPath
 from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
 from ..api.strict_json import StrictJsonDocument
 from . import shape_deviations as shape
 from . import timestamps as stamp
 from .checks.shape import GROUP, PATTERN, RANGE, REQUIRED, UNDOCUMENTED
 from .edition_decoder import MISSING_COUNTER, EditionDecoder, Json
-from .sample import Path, Sample
+from .sample import Sample
 from .shape_deviations import ShapeDeviation
 
 
@@ -37,9 +38,6 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
             else tuple(sound.counter(group, (*block.path, field.name)) for field in block.counters)
             for block in codec.blocks
         ],
-        labels={},
-        configuration={},
-        level=None,
         deviations=deviations,
         absent=frozenset(_find_absent(codec, sound, deviations)),
     )
@@ -62,7 +60,9 @@ def survey_sample(codec: EditionDecoder, document: StrictJsonDocument, index: in
     return sample
 
 
-def _find_absent(codec: EditionDecoder, sound: _MaskedConnection, deviations: list[ShapeDeviation]) -> Iterator[Path]:
+def _find_absent(
+    codec: EditionDecoder, sound: _MaskedConnection, deviations: list[ShapeDeviation]
+) -> Iterator[FieldPath]:
     """Fields and groups that are absent, and groups that are not objects; without labels."""
     for deviation in deviations:
         if deviation.requirement == REQUIRED.id and deviation.path[0] != LABELS_GROUP:
@@ -84,15 +84,15 @@ def is_learnable(deviation: ShapeDeviation) -> bool:
 class _MaskedConnection:
     """A parsed connection without masked values and undocumented keys."""
 
-    def __init__(self, value: dict[str, Json], masked: set[Path], documented: set[Path]) -> None:
+    def __init__(self, value: dict[str, Json], masked: set[FieldPath], documented: set[FieldPath]) -> None:
         self._value = value
         self._masked = masked
         self._documented = documented
 
-    def is_usable(self, path: Path) -> bool:
+    def is_usable(self, path: FieldPath) -> bool:
         return path in self._documented and path not in self._masked
 
-    def group(self, path: Path) -> dict[str, Json] | None:
+    def group(self, path: FieldPath) -> dict[str, Json] | None:
         node: Json = self._value
         for depth, key in enumerate(path, 1):
             if path[:depth] in self._masked or not isinstance(node, dict):
@@ -100,11 +100,11 @@ class _MaskedConnection:
             node = node.get(key)
         return node if isinstance(node, dict) and path not in self._masked else None
 
-    def counter(self, group: dict[str, Json], path: Path) -> int:
+    def counter(self, group: dict[str, Json], path: FieldPath) -> int:
         value = shape.integer_value(group.get(path[-1]))
         return MISSING_COUNTER if value is None or path in self._masked else value
 
-    def leaf(self, group: dict[str, Json], path: Path) -> Any:  # Any: a leaf of any type
+    def leaf(self, group: dict[str, Json], path: FieldPath) -> Any:  # Any: a leaf of any type
         if path in self._masked:
             return None
         value = group.get(path[-1], UNSET)

@@ -13,9 +13,8 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
+from ..api.edition import FieldPath
 from .edition_decoder import EditionDecoder
-
-Path = tuple[str, ...]
 
 MAX_GROUPS: Final = 4
 """In how many groups of one connection keys are cut out; a connection with more is surveyed."""
@@ -28,7 +27,7 @@ class CutConnection(msgspec.Struct, frozen=True):
     """A connection without the keys that the edition does not know."""
 
     rest: bytes
-    members: list[tuple[Path, bytes]]
+    members: list[tuple[FieldPath, bytes]]
     """The paths and values that were cut out."""
 
 
@@ -44,7 +43,7 @@ def cut_unknown_keys(codec: EditionDecoder, piece: bytes, error: Exception) -> C
         None if something else is wrong as well, a key is repeated beside an unknown one, or there is white space, which
         would hide repeated keys.
     """
-    rest, members = piece.strip(b" \t\r\n"), list[tuple[Path, bytes]]()
+    rest, members = piece.strip(b" \t\r\n"), list[tuple[FieldPath, bytes]]()
     for _ in range(MAX_GROUPS):
         found = _UNKNOWN.fullmatch(str(error))
         if found is None:
@@ -65,7 +64,7 @@ def cut_unknown_keys(codec: EditionDecoder, piece: bytes, error: Exception) -> C
     return None
 
 
-def _cut_group(text: bytes, path: Path, known: frozenset[str]) -> tuple[bytes, dict[str, bytes]] | None:
+def _cut_group(text: bytes, path: FieldPath, known: frozenset[str]) -> tuple[bytes, dict[str, bytes]] | None:
     """The text of an object without the unknown keys of one of its groups; None if that changes anything else."""
     try:
         members = _MEMBERS.decode(text)

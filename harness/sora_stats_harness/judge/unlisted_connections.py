@@ -10,24 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-import msgspec
-
 from .evidence import EvidenceExchange
-from .node_presence import SightingCounts
+from .node_presence import ConnectionAbsence, SightingCounts
 
 MAX_PENDING_LISTINGS: Final = 10_000
 """The most gaps of one server's listings that wait for a later sample; the oldest are dropped."""
 
 MAX_PENDING_OF_CONNECTION: Final = 100
 """The same for one connection: most have left, and are never found again."""
-
-
-class ListingGap(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A listing without a connection that was found before."""
-
-    connection_id: str
-    before: EvidenceExchange
-    listing: EvidenceExchange
 
 
 class FoundConnections:
@@ -39,11 +29,11 @@ class FoundConnections:
         self.has_listings: bool = False
         """Whether a listing came that later samples may confirm, or prove to lack a connection."""
         self._listed: dict[str, SightingCounts] = {}
-        self._pending: dict[str, list[ListingGap]] = {}
+        self._pending: dict[str, list[ConnectionAbsence]] = {}
         self._waiting = 0
         self.checked: int = 0
 
-    def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> Sequence[ListingGap]:
+    def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> Sequence[ConnectionAbsence]:
         """Note that a response had this connection; returns the gaps that it proves."""
         if connection_id not in self.first:
             self.first[connection_id] = exchange
@@ -53,7 +43,7 @@ class FoundConnections:
         pending = self._pending.pop(connection_id, None)
         if pending is None:
             return ()
-        gaps = [gap for gap in pending if gap.listing.received_ns < exchange.sent_ns]
+        gaps = [gap for gap in pending if gap.exchange.received_ns < exchange.sent_ns]
         if len(gaps) < len(pending):  # the others overlap this response; a later one may decide
             self._pending[connection_id] = pending[len(gaps) :]
         self._waiting -= len(gaps)
@@ -80,9 +70,9 @@ class FoundConnections:
                 listed.newer += 1
                 listed.newer_ns = listing.received_ns
             elif connection_id not in excused:
-                self._add_gap(ListingGap(connection_id=connection_id, before=first, listing=listing))
+                self._add_gap(ConnectionAbsence(connection_id=connection_id, before=first, exchange=listing))
 
-    def _add_gap(self, gap: ListingGap) -> None:
+    def _add_gap(self, gap: ConnectionAbsence) -> None:
         pending = self._pending.setdefault(gap.connection_id, [])
         if len(pending) >= MAX_PENDING_OF_CONNECTION:
             return

@@ -14,7 +14,6 @@ import msgspec
 
 from ..api.errors import UsageError
 from ..api.exchange import Target
-from .incident import Incident, ListingChanges
 from .measured_results import CapacityResult, ListingCost, LoadResult, MediaResult, PollingEstimate
 from .requirement import Requirement
 
@@ -128,6 +127,33 @@ class CoverageSummary(msgspec.Struct, kw_only=True):
     withheld: int = 0
     notes: list[str] = []
     """Facts worth knowing that are not findings, one line each."""
+
+
+class Incident(msgspec.Struct, frozen=True, kw_only=True):
+    """The one cause behind many findings; it does not change any status."""
+
+    id: str
+    """The kind of cause, such as `restart-same-ids`; docs/GATE.md lists them."""
+    summary: str
+    """What happened, in a sentence."""
+    advice: str
+    """What to do."""
+    explains: list[str]
+    """Fingerprints of the findings that it explains."""
+    exchanges: list[tuple[str, int]]
+    """(run, seq) of at most two exchanges that prove it, the earlier first."""
+
+
+class ListingChanges(msgspec.Struct, frozen=True, kw_only=True):
+    """How the listings of one server changed as a whole."""
+
+    server: str
+    replacements: int
+    """How often a listing had none of the previous listing's connections."""
+    alternations: int
+    """How often a listing had those of the listing before the previous one instead."""
+    exchanges: list[tuple[str, int]]
+    """(run, seq) of two listings that show it, the earlier first."""
 
 
 class DriftEntry(msgspec.Struct, frozen=True, kw_only=True):

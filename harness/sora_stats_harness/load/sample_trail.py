@@ -17,8 +17,8 @@ import msgspec
 
 from ..api.exchange import Exchange
 from ..judge.edition_decoder import CounterBlock
-from ..judge.last_samples import LastSample
 from ..judge.pipeline import Judge
+from ..judge.state import LastSample
 
 NOTE_INTERVAL_S: Final = 1.0
 

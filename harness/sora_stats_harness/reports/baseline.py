@@ -14,7 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from ..api.input_budget import MAX_VERDICT_BYTES, read_small_file
+from ..api.edition import load_edition, split_json_pointer
+from ..api.errors import UsageError
 from ..judge.checks.body import DUPLICATE_KEY, JSON, JSON_LIMITS
 from ..judge.checks.framing import LENGTH
 from ..judge.checks.http import COMPLETE, STATUS
@@ -28,8 +29,8 @@ from ..judge.verdict import (
     JudgeResult,
     SubjectKind,
     Verdict,
-    decode_verdict,
 )
+from .verdict_files import read_verdict
 
 _REQUIRES_GROWING_COUNTER: Final = (MONOTONIC.id, TIMESTAMP_ORDER.id)
 """Requirements about which a counter that never moved shows nothing."""
@@ -65,9 +66,7 @@ def read_baseline(path: Path) -> Baseline:
     Raises:
         UsageError: The file cannot be read, or is not a verdict.
     """
-    name = f"the baseline {path}"
-    data = read_small_file(path, limit=MAX_VERDICT_BYTES, name=name)
-    return Baseline(source=str(path), verdict=decode_verdict(data, name))
+    return Baseline(source=str(path), verdict=read_verdict(path, f"the baseline {path}"))
 
 
 def baseline_mismatch(
@@ -80,6 +79,25 @@ def baseline_mismatch(
     if subject_kind is not None and subject_kind != earlier.subject_kind:
         return f"the baseline {baseline.source} is about a {earlier.subject_kind}, this run about a {subject_kind}"
     return None
+
+
+def check_baseline(
+    baseline: Baseline | None, *, edition: str | None = None, subject_kind: SubjectKind | None = None
+) -> None:
+    """
+    Refuse a baseline to which a run cannot be compared.
+
+    Args:
+        edition: The name or the file of the run's edition; None if it is not known yet.
+        subject_kind: What the run is about; None if it is not known yet.
+
+    Raises:
+        UsageError: The baseline doesn't fit, or there is no such edition.
+    """
+    if baseline is not None:
+        name = None if edition is None else load_edition(edition).name
+        if mismatch := baseline_mismatch(baseline, edition=name, subject_kind=subject_kind):
+            raise UsageError(mismatch)
 
 
 def compare_with_baseline(
@@ -141,7 +159,7 @@ def _would_be_found(
 
 
 def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: Collection[tuple[str, ...]]) -> bool:
-    path = _path_of_pointer(entry.field)
+    path = split_json_pointer(entry.field)
     while path and not (below := [".".join(each) for each in documented if each[: len(path)] == path]):
         path = path[:-1]  # for an undocumented key, its group must have been seen
     if not path:
@@ -152,15 +170,11 @@ def _field_was_seen(entry: FindingEntry, coverage: CoverageSummary, documented: 
     return not unseen.issuperset(below)
 
 
-def _path_of_pointer(pointer: str) -> tuple[str, ...]:
-    return tuple(part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
-
-
 def _masks(other: FindingEntry, entry: FindingEntry) -> bool:
     """Whether a finding of this run may have hidden another one: a value of the wrong shape is judged no further."""
     if other.target != entry.target or other.requirement == entry.requirement:
         return False
     if other.requirement in _MASKS_ALL_BODY_CHECKS:
         return True
-    above, path = _path_of_pointer(other.field), _path_of_pointer(entry.field)
+    above, path = split_json_pointer(other.field), split_json_pointer(entry.field)
     return bool(above) and path[: len(above)] == above

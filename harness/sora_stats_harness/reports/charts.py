@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 
 from ..api.language import translate
 from .escaping import escape_terminal
-from .html_elements import SafeHtml, html_element, scrollable
+from .html_elements import HtmlContent, SafeHtml, html_element, html_list, scrollable
 
 CHARTS_EXTRA: Final = "charts"
 """The extra of this package that installs pygal."""
@@ -135,16 +135,12 @@ def line_chart(
     svg = ElementTree.fromstring(chart.render(is_unicode=True))  # noqa: S314  # pygal has just written it
     _strip_scripts_and_styles(svg)
     _apply_colour_classes(svg, lines)
-    key = (
-        html_element("ul", [_line_class(line, place) for place, line in enumerate(lines)], class_="key")
-        if lines[1:]
-        else None
-    )
+    key = html_list((_line_key(line, place) for place, line in enumerate(lines)), class_="key")
     return html_element(
         "figure",
         html_element("figcaption", title),
         scrollable(_label_svg(svg, name, title, about), title),
-        key,
+        key if lines[1:] else None,
         class_="chart",
     )
 
@@ -193,11 +189,9 @@ def _colour(line: ChartLine, place: int) -> str:
     return line.colour or f"color-{place % COLOUR_COUNT}"
 
 
-def _line_class(line: ChartLine, place: int) -> SafeHtml:
-    swatch = html_element(
-        "span", "", class_=f"swatch {'dots ' if line.dots else ''}{_colour(line, place)}", aria_hidden="true"
-    )
-    return html_element("li", swatch, line.name)
+def _line_key(line: ChartLine, place: int) -> list[HtmlContent]:
+    style = f"swatch {'dots ' if line.dots else ''}{_colour(line, place)}"
+    return [html_element("span", "", class_=style, aria_hidden="true"), line.name]
 
 
 def _number(value: float) -> str:

@@ -1,5 +1,5 @@
 """
-Formats a comparison of runs: as text for a terminal, as Markdown for a merge request, as JSON for a program.
+Formats a comparison of runs: as text for a terminal, Markdown for a merge request, JSON for a program, or a page.
 
 Every format says the same in the same order: the headline, findings, fields, latencies, capacity, coverage, and notes
 about the limits of the comparison. A row without a result says why.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -26,6 +26,23 @@ from .comparison_result import (
 )
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
+from .html_elements import (
+    HtmlContent,
+    PageSection,
+    SafeHtml,
+    breakable_text,
+    code_text,
+    data_table,
+    definition_list,
+    html_document,
+    html_element,
+    html_list,
+    page_sections,
+    page_style,
+    small_note,
+    status_badge,
+    table_row,
+)
 from .markdown import escape_inline
 from .run_comparison import describe_ratio
 from .text_wrapping import columns as columns_of
@@ -33,6 +50,7 @@ from .text_wrapping import pad, wrap_text
 
 MAX_FINDINGS: Final = 50
 MAX_FIELDS: Final = 30
+MAX_LINE_CHARACTERS: Final = 1000
 
 _CHANGE_TEXTS: Final = {
     "new": "new",
@@ -49,13 +67,13 @@ def render_text(comparison: RunComparison) -> str:
     """The comparison for a terminal, without colour."""
     blocks = [
         [f"sora-harness compare  ({_clean(f'edition {comparison.edition}, {comparison.subject_kind}')})"]
-        + [f"  {name:<4}  {_clean(line, 1000)}" for name, line in comparison_sides(comparison)],
+        + [f"  {name:<4}  {_clean(line, MAX_LINE_CHARACTERS)}" for name, line in comparison_sides(comparison)],
         *(_text_table(table) for table in comparison_tables(comparison)),
-        [translate("Notes"), *(f"  {_clean(note, 1000)}" for note in comparison_notes(comparison))]
+        [translate("Notes"), *(f"  {_clean(note, MAX_LINE_CHARACTERS)}" for note in comparison_notes(comparison))]
         if comparison_notes(comparison)
         else [],
         [
-            f"{verdict_word(comparison)}  {_clean(comparison_headline(comparison), 1000)}  "
+            f"{verdict_word(comparison)}  {_clean(comparison_headline(comparison), MAX_LINE_CHARACTERS)}  "
             f"{translate(f'(exit {comparison.exit_code})')}"
         ],
     ]
@@ -83,8 +101,12 @@ def _text_table(table: TextTable) -> list[str]:
 
 def render_markdown(comparison: RunComparison) -> str:
     """The comparison in the Markdown that GitHub and GitLab share; texts from a server are in code spans."""
-    blocks = [f"## {_VERDICT_SIGNS[verdict_word(comparison)]} {code(comparison_headline(comparison), 1000)}"]
-    blocks.append("\n".join(f"- {name}: {code(line, 1000)}" for name, line in comparison_sides(comparison)))
+    blocks = [
+        f"## {_VERDICT_SIGNS[verdict_word(comparison)]} {code(comparison_headline(comparison), MAX_LINE_CHARACTERS)}"
+    ]
+    blocks.append(
+        "\n".join(f"- {name}: {code(line, MAX_LINE_CHARACTERS)}" for name, line in comparison_sides(comparison))
+    )
     for title, columns, rows, note in comparison_tables(comparison):
         blocks.append(f"### {title}")
         if columns:
@@ -96,7 +118,7 @@ def render_markdown(comparison: RunComparison) -> str:
         blocks += [note] if note else []
     if notes := comparison_notes(comparison):
         blocks.append("### Notes")
-        blocks.append("\n".join(f"- {code(note, 1000)}" for note in notes))
+        blocks.append("\n".join(f"- {code(note, MAX_LINE_CHARACTERS)}" for note in notes))
     return "\n\n".join(blocks) + "\n"
 
 
@@ -268,3 +290,68 @@ def _capacity(change: CapacityChange) -> TextTable:
         }[change.bound]
     columns = ("requests a second", "BASE", "NEW", "outcome")
     return ("Capacity", columns, [["from confirmed to failed", show(change.base), show(change.new), word]], "")
+
+
+# As a page.
+
+_LIST_COLUMNS: Final = {
+    "Findings": ("Change", "Level", "Requirement", "Where", "What it says", "Runs"),
+    "Documented fields": ("Change", "Field"),
+}
+"""The columns of tables that the other formats show as lists."""
+
+
+def render_page(comparison: RunComparison) -> str:
+    """The comparison as one HTML file without scripts or external resources."""
+    notes = comparison_notes(comparison)
+    sections = [_page_section(table) for table in comparison_tables(comparison)]
+    sections.append(
+        PageSection("notes", "Notes", "Notes", html_list(notes, limit=MAX_LINE_CHARACTERS) if notes else None)
+    )
+    title = f"{verdict_word(comparison)} {translate(comparison_headline(comparison))}"
+    return html_document(title, page_style(), [_page_head(comparison), *page_sections(sections)])
+
+
+def _page_head(comparison: RunComparison) -> SafeHtml:
+    word = verdict_word(comparison)
+    style = comparison.verdict if word != "COMPARED" else "info"
+    sides = [
+        (name, breakable_text(translate(line), MAX_LINE_CHARACTERS)) for name, line in comparison_sides(comparison)
+    ]
+    facts = (f"edition {comparison.edition}", comparison.subject_kind, f"exit code {comparison.exit_code}")
+    return html_element(
+        "header",
+        html_element("h1", status_badge(word, style), " ", "Comparison of runs"),
+        html_element("p", comparison_headline(comparison), class_="headline", limit=MAX_LINE_CHARACTERS),
+        definition_list(sides),
+        html_list(facts, class_="facts"),
+        class_=f"verdict {style}",
+    )
+
+
+def _page_section(table: TextTable) -> PageSection:
+    title, columns, rows, note = table
+    right = range(1, len(columns))
+    heads = columns or _LIST_COLUMNS[title]
+    shown = [table_row(*(row if columns else map(_list_cell, row)), right=right) for row in rows]
+    content: list[HtmlContent] = [data_table(f"{title} of BASE and NEW", heads, shown, right=right)] if shown else []
+    return PageSection(
+        title.lower().replace(" ", "-"),
+        f"{title} ({len(rows)})",
+        title,
+        [*content, small_note(note) if note else None],
+    )
+
+
+def _list_cell(text: str) -> HtmlContent:
+    """A cell of paths, ids or words; paths and ids may be broken between their parts."""
+    return code_text(text) if "/" in text or ("." in text and " " not in text) else text
+
+
+COMPARISON_RENDERERS: Final[dict[str, Callable[[RunComparison], str]]] = {
+    "text": render_text,
+    "markdown": render_markdown,
+    "json": render_json,
+    "html": render_page,
+}
+"""The formats by their names on the command line."""

@@ -53,9 +53,9 @@ def curl_command(request: Request) -> str:
     body = request.body
     if body is None:
         return " ".join((*words, _shell_word(url)))
-    if _is_printable(body):
+    if len(body) <= MAX_PRINTED_BODY_BYTES and _is_printable(text := body.decode("latin-1")):
         # --data-raw does not interpret a leading @, and keeps everything else as well.
-        return " ".join((*words, "--data-raw", _shell_word(body.decode("ascii")), _shell_word(url)))
+        return " ".join((*words, "--data-raw", _shell_word(text), _shell_word(url)))
     source = _body_command(body)
     data = "@-" if source else "@BODY"
     return source + " ".join((*words, "--data-binary", data, _shell_word(url)))
@@ -106,15 +106,12 @@ def _environment_variable(name: str) -> str:
 
 def _shell_word(text: str) -> str:
     """One word of a POSIX shell, in printable ASCII."""
-    if _PRINTABLE.fullmatch(text) and not RUNNER_COMMAND_REGEX.search(text):
+    if _is_printable(text):
         return shlex.quote(text)
     return f'"$({_printf_command(text.encode("utf-8", "surrogateescape"))})"'
 
 
-def _is_printable(body: bytes) -> bool:
-    if len(body) > MAX_PRINTED_BODY_BYTES or not body.isascii():
-        return False
-    text = body.decode("ascii")
+def _is_printable(text: str) -> bool:
     return _PRINTABLE.fullmatch(text) is not None and not RUNNER_COMMAND_REGEX.search(text)
 
 

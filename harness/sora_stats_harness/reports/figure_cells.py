@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..judge.measured_results import LatencyDistribution
+from ..judge.requirements import REQUIREMENTS
+from ..judge.verdict import RequirementStatus
 
 NO_FIGURE: Final = "-"
+
+STRENGTH_NOTE: Final = (
+    "A fault in a larger share than the stated one, of all targets or of one, would have been seen, with 95 % "
+    "confidence."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,16 +84,12 @@ def without_empty_columns(table: MeasurementTable) -> MeasurementTable:
         if place < table.keys or any(row[place] not in ("", NO_FIGURE) for row in table.rows)
     ]
     places = {before: after for after, before in enumerate(kept)}
-    return MeasurementTable(
-        name=table.name,
-        title=table.title,
+    return replace(
+        table,
         columns=[table.columns[place] for place in kept],
         rows=[[row[place] for place in kept] for row in table.rows],
-        keys=table.keys,
         texts=[places[place] for place in table.texts if place in places],
         optional=[places[place] for place in table.optional if place in places],
-        folded=table.folded,
-        note=table.note,
     )
 
 
@@ -99,3 +102,15 @@ def format_share(share: float) -> str:
     """
     percent = share * 100
     return f"{float(f'{percent:.2g}'):.10f}".rstrip("0").rstrip(".") + " %"
+
+
+def strength_text(row: RequirementStatus) -> str:
+    """What a met requirement excludes: `> 0.024 % of comparable pairs (GetStatsClient > 0.05 %)`."""
+    if row.excludes_above is None:
+        return ""
+    rule = REQUIREMENTS.get(row.id)
+    text = f"> {format_share(row.excludes_above)} of {rule.unit if rule else 'checks'}"
+    targets = [f"{name} > {format_share(each.excludes_above)}" for name, each in row.by_target.items()]
+    if len(targets) == 1:
+        targets = list(row.by_target)
+    return f"{text} ({', '.join(targets)})" if targets else text

@@ -11,17 +11,22 @@ from urllib.parse import quote
 
 from . import charts, summary
 from .comparison_result import FindingChange
-from .html_components import (
+from .html_elements import (
+    HtmlContent,
     PageSection,
+    SafeHtml,
     code_text,
     data_table,
+    figure_tiles,
+    html_document,
+    html_element,
+    html_list,
     page_sections,
     page_style,
     small_note,
     status_badge,
     table_row,
 )
-from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import NO_CHARTS_NOTE
 from .latency_comparison import describe_load
 from .load_tables import response_times
@@ -83,16 +88,15 @@ def render_history(history: RunHistory, *, beside: Path) -> str:
         history: All runs.
         beside: The folder of the page; links to the runs' own reports are relative to it.
     """
-    left_out = [html_element("li", text, limit=1000) for text in history.left_out]
     sections = [
         PageSection("runs", f"Runs ({len(history.runs)})", "Runs", _runs(history, beside)),
         PageSection("trends", "Trends", "Trends", _trends(history.runs)),
         PageSection("changes", "Changes", "Findings new and fixed", _changes(history.runs)),
         PageSection(
             "left-out",
-            f"Left out ({len(left_out)})",
-            f"Left out: {summary.count_with_noun(len(left_out), 'file')}",
-            html_element("ul", left_out) if left_out else None,
+            f"Left out ({len(history.left_out)})",
+            f"Left out: {summary.count_with_noun(len(history.left_out), 'file')}",
+            html_list(history.left_out, limit=1000) if history.left_out else None,
         ),
     ]
     title = f"History of {summary.count_with_noun(len(history.runs), 'run')}"
@@ -114,24 +118,8 @@ def _head(history: RunHistory, title: str) -> SafeHtml:
         html_element("p", note, class_="self-test") if simulated else None,
         html_element("h1", title),
         html_element("p", f"The last one, of {last.subject}: {summary.verdict_headline(last)}", class_="headline"),
-        html_element(
-            "ul",
-            [
-                html_element(
-                    "li", html_element("strong", number), " ", html_element("span", text), class_=style or None
-                )
-                for number, text, style in tiles
-            ],
-            class_="tiles",
-        ),
-        html_element(
-            "ul",
-            [
-                html_element("li", text)
-                for text in (f"first started {first}", f"last started {moment_text(last.started_at)}")
-            ],
-            class_="facts",
-        ),
+        figure_tiles(tiles),
+        html_list([f"first started {first}", f"last started {moment_text(last.started_at)}"], class_="facts"),
         class_=f"verdict {last.verdict}",
     )
 

@@ -9,8 +9,7 @@ from typing import Final
 
 from ..judge.verdict import BaselineFinding, BaselineReport, DocumentationDrift, Verdict, WaiverReport
 from . import summary
-from .html_components import code_text, data_table, definition_list, small_note, table_row
-from .html_elements import HtmlContent, html_element
+from .html_elements import HtmlContent, code_text, data_table, definition_list, html_element, small_note, table_row
 
 _WAIVER_STATES: Final = {
     "used": "in use",

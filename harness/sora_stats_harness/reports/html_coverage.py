@@ -10,8 +10,18 @@ from ..api import edition as editions
 from ..api.edition import Edition, FieldDefinition, FieldKind
 from ..judge.verdict import Verdict
 from . import summary
-from .html_components import code_text, data_table, definition_list, folded_details, small_note, table_row
-from .html_elements import HtmlContent, SafeHtml, html_element
+from .html_elements import (
+    HtmlContent,
+    SafeHtml,
+    code_text,
+    data_table,
+    definition_list,
+    folded_details,
+    html_element,
+    html_list,
+    small_note,
+    table_row,
+)
 
 FIELD_STATES: Final = ("grew", "constant", "other, seen", "not seen")
 """The states of a field: counters that moved or did not, other fields that were seen, and fields that were not."""
@@ -63,13 +73,7 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
         for field in edition.fields
     ]
     columns = ("Group", "Share", "Fields", "Grew", "Constant", "Other, seen", "Not seen")
-    key = html_element(
-        "ul",
-        [
-            html_element("li", html_element("span", "", class_=f"swatch {_state_class(state)}"), state)
-            for state in FIELD_STATES
-        ],
-    )
+    key = html_list([html_element("span", "", class_=f"swatch {_state_class(each)}"), each] for each in FIELD_STATES)
     return [
         html_element("div", key, class_="key", aria_hidden="true"),
         data_table("The field list, group by group", columns, rows, right=range(2, 7)),

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from ..api.exchange import Exchange
 from ..api.language import translate
-from ..judge.incident import Incident
-from ..judge.verdict import FindingEntry, Verdict
+from ..judge.verdict import FindingEntry, Incident, Verdict
 from . import incident_summary, summary
-from .html_components import breakable_text, code_text, data_table, folded_details, small_note, status_badge, table_row
-from .html_elements import HtmlContent, SafeHtml, html_element
+from .html_elements import (
+    HtmlContent,
+    SafeHtml,
+    breakable_text,
+    code_text,
+    data_table,
+    definition_list,
+    folded_details,
+    html_element,
+    small_note,
+    status_badge,
+    table_row,
+)
 from .picture_svg import render_picture
 from .report import VerdictReport
 from .sample_table import SampleTable, SampleTableRow, make_sample_table
@@ -39,16 +49,7 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
             html_element("h3", code_text(incident.id)),
             html_element("p", html_element("strong", incident.summary)),
             _incident_picture(report, incident),
-            html_element(
-                "dl",
-                [
-                    (
-                        html_element("dt", label),
-                        html_element("dd", _fact(label, text)),
-                    )
-                    for label, text in incident_summary.incident_facts(verdict, incident)
-                ],
-            ),
+            _facts(incident_summary.incident_facts(verdict, incident)),
             _explained_findings(report, incident),
             class_=f"finding {_incident_style(report, incident)}",
         )
@@ -56,9 +57,12 @@ def incidents_section(report: VerdictReport) -> HtmlContent:
     ]
 
 
-def _fact(label: str, text: str) -> SafeHtml:
-    """A fact of a finding; a command line is shown in full, to be copied."""
-    return code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label))
+def _facts(rows: Iterable[tuple[str, str]]) -> SafeHtml:
+    """The facts of a finding; a command line is shown in full, to be copied."""
+    return definition_list(
+        (label, code_text(text if label == "reproduce" else translate(text), limit=summary.fact_limit(label)))
+        for label, text in rows
+    )
 
 
 def _incident_style(report: VerdictReport, incident: Incident) -> str:
@@ -135,7 +139,7 @@ def _index(report: VerdictReport) -> HtmlContent:
         return None
     rows = [
         table_row(
-            finding_link(group.place, group.requirement),
+            finding_link(group.place, group.first.requirement),
             group.first.level if group.first.status == "new" else group.first.status,
             f"{group.count:,}",
             group.first.message,
@@ -151,10 +155,6 @@ def _index(report: VerdictReport) -> HtmlContent:
 
 def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml:
     style = summary.finding_style(report, entry)
-    rows = [
-        (html_element("dt", label), html_element("dd", _fact(label, text)))
-        for label, text in summary.finding_facts(report, entry)
-    ]
     return html_element(
         "article",
         html_element(
@@ -167,7 +167,7 @@ def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> SafeHtml
         ),
         html_element("p", entry.message),
         _picture(report, entry, f"finding-{place}") if place <= MAX_PICTURES else None,
-        html_element("dl", rows),
+        _facts(summary.finding_facts(report, entry)),
         _sample_table(entry, report.evidence_of(entry), place) if place <= MAX_SAMPLE_TABLES else None,
         class_=f"finding {style}",
         id=f"finding-{place}",
@@ -225,19 +225,12 @@ def _sample_column_head(exchange: Exchange, place: int, count: int) -> HtmlConte
 def _sample_row(row: SampleTableRow) -> SafeHtml:
     words = [word for word, holds in (("this field", row.culprit), ("falls", row.falls and row.culprit)) if holds]
     classes = [name for name, holds in (("culprit", row.culprit), ("differs", row.differs)) if holds]
-    last = len(row.values) - 1
-    return html_element(
-        "tr",
-        html_element(
-            "th",
-            code_text(row.field),
-            html_element("small", ", ".join(words)) if words else None,
-            scope="row",
-        ),
-        [
-            html_element("td", html_element("mark" if row.differs and i == last else "samp", value), class_="number")
-            for i, value in enumerate(row.values)
-        ],
+    *earlier, last = row.values
+    return table_row(
+        [code_text(row.field), html_element("small", ", ".join(words)) if words else None],
+        *(html_element("samp", value) for value in earlier),
+        html_element("mark" if row.differs else "samp", last),
+        right=range(1, len(row.values) + 1),
         class_=" ".join(classes) or None,
     )
 

@@ -20,8 +20,7 @@ from .figure_cells import (
     format_number,
     percentile_ms,
 )
-from .html_components import data_table, folded_details, small_note, table_row
-from .html_elements import HtmlContent, SafeHtml, html_element
+from .html_elements import HtmlContent, SafeHtml, data_table, folded_details, html_element, small_note, table_row
 from .load_tables import clock_time
 from .measurement_tables import step_times
 

@@ -8,30 +8,33 @@ print; long tables are folded with <details>, which needs no script.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Sequence
 
 from ..judge.verdict import RequirementStatus, Verdict
 from . import html_baseline as html_gate
 from . import html_coverage, html_findings, incident_summary, summary
-from .headline import HeadlineFigure, conformance_figures, headline_figures, leads_with_measurements
-from .html_components import (
+from .figure_cells import STRENGTH_NOTE, strength_text
+from .headline import conformance_figures, headline_figures, leads_with_measurements
+from .html_elements import (
     STATUS_SIGNS,
+    HtmlContent,
     PageSection,
+    SafeHtml,
     breakable_text,
     code_text,
     data_table,
     definition_list,
+    figure_tiles,
+    html_document,
+    html_element,
+    html_list,
     page_sections,
     page_style,
     status_badge,
     table_row,
 )
-from .html_elements import HtmlContent, SafeHtml, html_document, html_element
 from .html_measurements import measurement_content
 from .measurement_tables import measurement_sections
 from .report import VerdictReport
-from .strength_text import STRENGTH_NOTE, strength_text
 
 
 def render_html(report: VerdictReport) -> str:
@@ -107,8 +110,8 @@ def _head(verdict: Verdict) -> SafeHtml:
             html_element("span", verdict.subject, class_="subject"),
         ),
         html_element("p", summary.verdict_headline(verdict), class_="headline"),
-        _figure_tiles(headline_figures(verdict)),
-        html_element("ul", [html_element("li", fact) for fact in facts], class_="facts"),
+        figure_tiles(headline_figures(verdict)),
+        html_list(facts, class_="facts"),
         class_=f"verdict {verdict.verdict}",
     )
 
@@ -119,29 +122,13 @@ def _baseline_title(verdict: Verdict) -> str:
 
 
 def _requirements_title(verdict: Verdict) -> str:
-    counts = Counter(summary.status_text(row) for row in verdict.requirements)
-    return "Requirements: " + ", ".join(f"{counts[text]} {text}" for text in summary.STATUS_ORDER if counts[text])
+    return f"Requirements: {summary.status_counts(verdict.requirements)}"
 
 
 def _coverage_title(verdict: Verdict) -> str:
     return (
         f"Coverage: {verdict.coverage.fields_seen:,} of {verdict.coverage.fields_documented:,} documented fields seen"
     )
-
-
-def _figure_tiles(figures: Sequence[HeadlineFigure]) -> SafeHtml:
-    """The headline figures."""
-    tiles = [
-        html_element(
-            "li",
-            html_element("strong", figure.number),
-            " ",
-            html_element("span", figure.text),
-            class_=figure.style or None,
-        )
-        for figure in figures
-    ]
-    return html_element("ul", tiles, class_="tiles")
 
 
 def _requirements(verdict: Verdict) -> list[HtmlContent]:
@@ -152,25 +139,17 @@ def _requirements(verdict: Verdict) -> list[HtmlContent]:
             html_element("h3", family.name, " ", _badge(family.worst)),
             html_element(
                 "p",
-                f"{family.status_counts()}; checked {family.checked:,} times, "
+                f"{summary.status_counts(family.members)}; checked {family.checked:,} times, "
                 f"{summary.count_with_noun(family.violations, 'violation')}",
                 class_="rest",
             ),
-            html_element(
-                "ul",
-                [_requirement_cell(each) for each in verdict.requirements if _family(each) == family.name],
-                class_="cells",
-            ),
+            html_list(map(_requirement_cell, family.members), class_="cells"),
             class_="family",
         )
         for family in summary.family_summaries(verdict)
     ]
-    figures = _figure_tiles(conformance_figures(verdict)) if leads_with_measurements(verdict) else None
+    figures = figure_tiles(conformance_figures(verdict)) if leads_with_measurements(verdict) else None
     return [figures, html_element("div", rows, class_="matrix")]
-
-
-def _family(requirement: RequirementStatus) -> str:
-    return requirement.id.partition(".")[0]
 
 
 def _badge(requirement: RequirementStatus) -> SafeHtml:
@@ -186,16 +165,13 @@ def _requirement_cell(requirement: RequirementStatus) -> SafeHtml:
     counts = f"{requirement.violations:,} of {requirement.checked:,}" if requirement.violations else ""
     parts = [f"{requirement.level}, {status}", counts, summary.not_checked_reason(requirement)]
     return html_element(
-        "li",
-        html_element(
-            "a",
-            html_element("span", STATUS_SIGNS[style], class_="sign", aria_hidden="true"),
-            breakable_text(requirement.id.partition(".")[2]),
-            html_element("span", f": {status}", class_="unseen"),
-            class_=f"cell {style}",
-            href=f"#{_row_name(requirement)}",
-            title=f"{summary.requirement_title(requirement)} ({'; '.join(filter(None, parts))})",
-        ),
+        "a",
+        html_element("span", STATUS_SIGNS[style], class_="sign", aria_hidden="true"),
+        breakable_text(requirement.id.partition(".")[2]),
+        html_element("span", f": {status}", class_="unseen"),
+        class_=f"cell {style}",
+        href=f"#{_row_name(requirement)}",
+        title=f"{summary.requirement_title(requirement)} ({'; '.join(filter(None, parts))})",
     )
 
 
@@ -238,7 +214,7 @@ def _unobserved(verdict: Verdict) -> HtmlContent:
 
 def _notes(verdict: Verdict) -> HtmlContent:
     notes = verdict.coverage.notes
-    return html_element("ul", [html_element("li", note) for note in notes]) if notes else None
+    return html_list(notes) if notes else None
 
 
 def _run(verdict: Verdict) -> SafeHtml:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from ..judge.incident import Incident
-from ..judge.verdict import FindingEntry, Verdict
+from ..judge.verdict import FindingEntry, Incident, Verdict
 from . import summary
 
 

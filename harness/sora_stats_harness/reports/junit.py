@@ -36,29 +36,18 @@ def render_junit(report: VerdictReport) -> str:
     slos = [] if verdict.load is None else [_slo_case(each) for each in verdict.load.slos]
     cases = [*(_requirement_case(row, report) for row in verdict.requirements), *slos, _verdict_case(verdict)]
     seconds = f"{summary.run_duration_s(verdict) or 0.0:.3f}"
-    counts = {
-        "tests": len(cases),
-        "failures": sum(case.find("failure") is not None for case in cases),
-        "errors": sum(case.find("error") is not None for case in cases),
-        "skipped": sum(case.find("skipped") is not None for case in cases),
-    }
-    numbers = {name: str(count) for name, count in counts.items()}
-    suite = ElementTree.Element(
-        "testsuite",
-        {
-            "name": escape_terminal(f"sora-harness {verdict.command}".strip()),
-            **numbers,
-            "time": seconds,
-            "timestamp": escape_terminal(verdict.started_at),
-        },
-    )
+    kinds = {"failures": "failure", "errors": "error", "skipped": "skipped"}
+    numbers = {name: f"{sum(case.find(kind) is not None for case in cases)}" for name, kind in kinds.items()}
+    counts = {"tests": f"{len(cases)}", **numbers, "time": seconds}
+    name = escape_terminal(f"sora-harness {verdict.command}".strip())
+    suite = ElementTree.Element("testsuite", {"name": name, **counts, "timestamp": escape_terminal(verdict.started_at)})
     properties = ElementTree.SubElement(suite, "properties")
     for name, value in _properties(verdict):
         ElementTree.SubElement(properties, "property", {"name": escape_terminal(name), "value": escape_terminal(value)})
     suite.extend(cases)
     if verdict.coverage.notes:
         ElementTree.SubElement(suite, "system-out").text = "\n".join(map(escape_terminal, verdict.coverage.notes))
-    root = ElementTree.Element("testsuites", {"name": "sora-harness", **numbers, "time": seconds})
+    root = ElementTree.Element("testsuites", {"name": "sora-harness", **counts})
     root.append(suite)
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -81,12 +70,9 @@ def _properties(verdict: Verdict) -> Iterable[tuple[str, str]]:
             yield f"incident.{number}.{incident.id}.{label}", text
     for key, value in verdict.labels.items():
         yield f"label.{key}", value
-    for label, text in summary.waiver_lines(verdict):
-        yield f"waiver.{label.replace(' ', '_')}", text
-    for label, text in summary.baseline_lines(verdict):
-        yield f"baseline.{label.replace(' ', '_')}", text
-    for name, text in summary.coverage_lines(verdict):
-        yield f"coverage.{name.replace(' ', '_')}", text
+    labelled = {"waiver": summary.waiver_lines, "baseline": summary.baseline_lines, "coverage": summary.coverage_lines}
+    for part, lines in labelled.items():
+        yield from ((f"{part}.{label.replace(' ', '_')}", text) for label, text in lines(verdict))
     for section in measurement_sections(verdict):
         for table in section.tables:
             yield from _table_properties(table)
@@ -101,24 +87,15 @@ def _table_properties(table: MeasurementTable) -> Iterator[tuple[str, str]]:
 
 
 def _requirement_case(row: RequirementStatus, report: VerdictReport) -> ElementTree.Element:
-    case = ElementTree.Element(
-        "testcase",
-        {
-            "classname": escape_terminal(f"sora.{row.id.partition('.')[0]}"),
-            "name": escape_terminal(row.id),
-            "time": "0",
-        },
-    )
+    case = _case(f"sora.{row.id.partition('.')[0]}", row.id)
     entries = [entry for entry in report.verdict.findings if entry.requirement == row.id]
     parts = "\n\n".join(_text(entry, report) for entry in entries[:MAX_FINDINGS])
     if len(entries) > MAX_FINDINGS:
         parts += f"\n\n… and {len(entries) - MAX_FINDINGS} more findings, in verdict.json"
     title = summary.requirement_title(row)
     if row.fails:
-        failure = ElementTree.SubElement(
-            case, "failure", {"type": row.level, "message": escape_terminal(entries[0].message if entries else title)}
-        )
-        failure.text = parts
+        message = escape_terminal(entries[0].message if entries else title)
+        ElementTree.SubElement(case, "failure", {"type": row.level, "message": message}).text = parts
         attached = [f"[[ATTACHMENT|{path}]]" for entry in entries if (path := report.evidence_path(entry))]
         if attached:
             ElementTree.SubElement(case, "system-out").text = "\n".join(attached[:MAX_FINDINGS])
@@ -156,11 +133,10 @@ def _text(entry: FindingEntry, report: VerdictReport) -> str:
 
 
 def _slo_case(result: SloResult) -> ElementTree.Element:
-    name = escape_terminal(result.slo)
-    case = ElementTree.Element("testcase", {"classname": "sora.slo", "name": name, "time": "0"})
+    case = _case("sora.slo", result.slo)
     text = escape_terminal(f"{result.actual} of {result.requests:,} requests")
     if result.status == "violated":
-        ElementTree.SubElement(case, "failure", {"type": "SLO", "message": f"{name} is violated: {text}"})
+        ElementTree.SubElement(case, "failure", {"type": "SLO", "message": f"{case.get('name')} is violated: {text}"})
     elif result.status == "not_checked":
         ElementTree.SubElement(case, "skipped", {"message": escape_terminal(result.reason or "")})
     else:
@@ -169,14 +145,17 @@ def _slo_case(result: SloResult) -> ElementTree.Element:
 
 
 def _verdict_case(verdict: Verdict) -> ElementTree.Element:
-    case = ElementTree.Element("testcase", {"classname": "sora", "name": "verdict", "time": "0"})
+    case = _case("sora", "verdict")
     text = f"{verdict.verdict}: {summary.verdict_headline(verdict)}"
-    if summary.is_self_test(verdict):
-        text = f"{summary.SELF_TEST_NOTE} {text}"
-    if verdict.verdict == "fail":
-        ElementTree.SubElement(case, "failure", {"type": "fail", "message": escape_terminal(text)})
-    elif verdict.verdict == "inconclusive":
-        ElementTree.SubElement(case, "error", {"type": "inconclusive", "message": escape_terminal(text)})
+    text = escape_terminal(f"{summary.SELF_TEST_NOTE} {text}" if summary.is_self_test(verdict) else text)
+    if verdict.verdict == "pass":
+        ElementTree.SubElement(case, "system-out").text = text
     else:
-        ElementTree.SubElement(case, "system-out").text = escape_terminal(text)
+        kind = "failure" if verdict.verdict == "fail" else "error"
+        ElementTree.SubElement(case, kind, {"type": verdict.verdict, "message": text})
     return case
+
+
+def _case(classname: str, name: str) -> ElementTree.Element:
+    attributes = {"classname": escape_terminal(classname), "name": escape_terminal(name), "time": "0"}
+    return ElementTree.Element("testcase", attributes)

@@ -48,7 +48,7 @@ def render_markdown_summary(report: VerdictReport) -> str:
         _incidents(report),
         _findings(report),
         *([*measured, *conformance] if leads_with_measurements(verdict) else [*conformance, *measured]),
-        _coverage(verdict),
+        _labelled("Covered", summary.coverage_lines(verdict)),
         _unobserved(verdict),
         _notes(verdict),
     ]
@@ -78,12 +78,12 @@ def _head(verdict: Verdict) -> str:
 
 
 def _families(verdict: Verdict) -> str:
-    lines = ["| family | requirements | checked | violations |", "| --- | --- | ---: | ---: |"]
-    lines += [
-        f"| {escape_inline(row.name)} | {row.status_counts()} | {row.checked:,} | {row.violations:,} |"
-        for row in summary.family_summaries(verdict)
+    rows = [
+        (escape_inline(each.name), summary.status_counts(each.members), f"{each.checked:,}", f"{each.violations:,}")
+        for each in summary.family_summaries(verdict)
     ]
-    return "\n".join(lines)
+    heads = (("family", "requirements", "checked", "violations"), ("---", "---", "---:", "---:"))
+    return "\n".join(map(_row, (*heads, *rows)))
 
 
 def _incidents(report: VerdictReport) -> str:
@@ -93,12 +93,8 @@ def _incidents(report: VerdictReport) -> str:
         return ""
     blocks = [f"### {incident_summary.incidents_title(verdict)}"]
     for incident in incident_summary.incidents_by_weight(verdict):
-        lines = [f"**{incident.id}**: {escape_inline(incident.summary)}", ""]
-        lines += [
-            f"- {label}: {code(text, summary.fact_limit(label))}"
-            for label, text in incident_summary.incident_facts(verdict, incident)
-        ]
-        blocks.append("\n".join(lines))
+        facts = _facts(incident_summary.incident_facts(verdict, incident))
+        blocks.append("\n".join([f"**{incident.id}**: {escape_inline(incident.summary)}", "", *facts]))
         if members := incident_summary.incident_findings(verdict, incident):
             title = f"{summary.count_with_noun(len(members), 'finding')} explained by {incident.id}"
             shown = [_finding(place, entry, report) for place, entry in members[:MAX_EXPLAINED_FINDINGS]]
@@ -116,9 +112,7 @@ def _findings(report: VerdictReport) -> str:
     apart = summary.fingerprints_shown_apart(report.verdict)
     parts = [(place, entry) for place, entry in enumerate(entries, start=1) if entry.fingerprint not in apart]
     blocks += [_finding(place, entry, report) for place, entry in parts[:MAX_FINDINGS]]
-    blocks += [
-        text for text in (incident_summary.incident_note(report.verdict), summary.drift_note(report.verdict)) if text
-    ]
+    blocks += filter(None, (incident_summary.incident_note(report.verdict), summary.drift_note(report.verdict)))
     if len(parts) > MAX_FINDINGS:
         blocks.append(f"… and {len(parts) - MAX_FINDINGS} more, in verdict.json")
     return "\n\n".join(blocks)
@@ -126,23 +120,20 @@ def _findings(report: VerdictReport) -> str:
 
 def _finding(place: int, entry: FindingEntry, report: VerdictReport) -> str:
     mark = "" if entry.status == "new" else f", {entry.status}"
-    lines = [f"{place}. {code(entry.requirement)} ({entry.level}{mark}) {escape_inline(entry.message)}"]
-    lines += [
-        f"   - {label}: {code(text, summary.fact_limit(label))}" for label, text in summary.finding_facts(report, entry)
-    ]
-    return "\n".join(lines)
+    head = f"{place}. {code(entry.requirement)} ({entry.level}{mark}) {escape_inline(entry.message)}"
+    return "\n".join([head, *_facts(summary.finding_facts(report, entry), indent=3)])
+
+
+def _facts(rows: Iterable[tuple[str, str]], *, indent: int = 0) -> list[str]:
+    return [f"{' ' * indent}- {label}: {code(text, summary.fact_limit(label))}" for label, text in rows]
 
 
 def _section(section: MeasurementSection) -> str:
-    blocks = [f"### {_title(section.title)}"]
+    blocks = [f"### {escape_inline(section.title, MAX_TITLE_CHARACTERS)}"]
     if section.warning:
         blocks.append(f"**{escape_inline(section.warning)}**")
     blocks += [_table(table) for table in section.tables if not table.folded]
     return "\n\n".join(blocks)
-
-
-def _title(text: str) -> str:
-    return escape_inline(text, MAX_TITLE_CHARACTERS)
 
 
 def _table(table: MeasurementTable) -> str:
@@ -150,10 +141,6 @@ def _table(table: MeasurementTable) -> str:
     lines.append(_row("---:" if place in table.numeric else "---" for place in range(len(table.columns))))
     lines += [_row(map(escape_inline, row)) for row in table.rows]
     return "\n".join([*lines, "", escape_inline(table.note)] if table.note else lines)
-
-
-def _coverage(verdict: Verdict) -> str:
-    return _labelled("Covered", summary.coverage_lines(verdict))
 
 
 def _labelled(title: str, rows: Sequence[tuple[str, str]]) -> str:

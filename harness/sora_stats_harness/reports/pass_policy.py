@@ -2,26 +2,40 @@
 The policy that decides whether a finding fails: levels, waivers and the baseline.
 
 Both the verdict at the end of `conform`, `check` and `load`, and a capacity search during its run, use it.
+
+A waiver names a requirement, a place, a reason, who decided, and its last day. A finding that it covers is shown as
+waived and doesn't fail. Reports also name a waiver that has expired, whose findings count again, and one that no
+finding needs any more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from fnmatch import fnmatchcase
 
 import msgspec
 
 from ..api.errors import HarnessError, worst_exit_code
 from ..api.project_config import Waiver
 from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
-from ..judge.verdict import FindingEntry, FindingStatus, Verdict
+from ..judge.verdict import FindingEntry, FindingStatus, Verdict, WaiverReport, WaiverState
 from .baseline import Baseline
-from .waivers import covers_finding
 
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def covers_finding(waiver: Waiver, finding: Finding | FindingEntry) -> bool:
+    """
+    Whether a waiver covers a finding, regardless of its last day.
+
+    Source:
+        fnmatch.fnmatchcase on the finding's field: `*` also matches `/`, and the `#*` of a label.
+    """
+    return finding.requirement == waiver.requirement and fnmatchcase(finding.field, waiver.field)
 
 
 class Tolerance(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +105,32 @@ def withhold_pass(verdict: Verdict, problem: HarnessError) -> None:
         reasons = (str(problem), verdict.reason if verdict.verdict == "inconclusive" else None)
         verdict.verdict, verdict.exit_code = "inconclusive", int(code)
         verdict.reason = "; ".join(filter(None, reasons))
+
+
+def waiver_report(
+    waiver: Waiver, entries: Sequence[FindingEntry], checked: Mapping[str, int], day: date
+) -> WaiverReport:
+    """
+    The effect of a waiver.
+
+    Args:
+        entries: The run's findings, with their status.
+        day: The day on which the run started, in UTC.
+    """
+    expired = day > waiver.until
+    count = sum(covers_finding(waiver, entry) and not (expired and entry.status == "waived") for entry in entries)
+    state: WaiverState = "expired" if expired else "used"
+    if not expired and count == 0:
+        state = "unused" if checked.get(waiver.requirement) else "not_observed"
+    return WaiverReport(
+        requirement=waiver.requirement,
+        field=waiver.field,
+        reason=waiver.reason,
+        by=waiver.by,
+        until=waiver.until.isoformat(),
+        state=state,
+        waived=count,
+    )
 
 
 DEFAULT_POLICY = PassPolicy()

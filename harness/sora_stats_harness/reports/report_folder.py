@@ -20,18 +20,18 @@ from typing import Final
 import msgspec
 
 from ..api.errors import OutputError, UsageError
-from ..api.input_budget import MAX_VERDICT_BYTES, is_folder, path_exists, read_small_file
-from ..judge.verdict import Verdict, decode_verdict
+from ..api.input_budget import is_folder, path_exists
+from ..judge.verdict import Verdict
 from ..recording.output_file import TEMPORARY_PREFIX, create_file, write_beside
 from . import evidence_files as evidence
 from .escaping import safe_file_name
 from .report import VerdictReport
 from .report_formats import REPORT_FORMATS, report_renderer
+from .verdict_files import VERDICT_FILE, read_verdict
 
 DEFAULT_FOLDER: Final = Path("reports")
 """By default a run makes its folder below this one."""
 
-VERDICT_FILE: Final = "verdict.json"
 _FILE_NAMES: Final = {name: row.file_name for name, row in REPORT_FORMATS.items() if row.file_name is not None}
 _EVIDENCE_NAME: Final = re.compile(r"[0-9]{3,}-[A-Za-z0-9._-]+\.jsonl")
 
@@ -179,7 +179,7 @@ def read_report(path: Path) -> VerdictReport:
         UsageError: It cannot be read, or is not a verdict.
     """
     path = path / VERDICT_FILE if is_folder(path) else path
-    verdict = decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
+    verdict = read_verdict(path)
     return VerdictReport(
         verdict=verdict,
         evidence=evidence.read_evidence_folder(path.parent, verdict),

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..api.edition import make_json_pointer
+from ..api.edition import make_json_pointer, split_json_pointer
 from ..api.exchange import Exchange
 from ..judge.verdict import FindingEntry
 from .escaping import truncate
@@ -152,9 +152,9 @@ def _leaves(value: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple
 
 
 def _violating_leaf(entry: FindingEntry, exchange: Exchange) -> tuple[str, ...]:
-    keys = [key.replace("~1", "/").replace("~0", "~") for key in entry.pointer.split("/")[1:]]
+    keys = split_json_pointer(entry.pointer)
     target = exchange.request.target
-    return tuple(keys[1:] if target is not None and target.many else keys)
+    return keys[1:] if target is not None and target.many else keys
 
 
 def _format_leaf_at(sample: dict[tuple[str, ...], Any], path: tuple[str, ...]) -> str:

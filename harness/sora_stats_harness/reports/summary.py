@@ -60,18 +60,20 @@ _PROXY_HEADERS: Final = ("server", "age", "via", "x-cache")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FamilySummary:
-    """All requirements of one family: how many have each status, and how often they were checked and violated."""
+    """All requirements of one family, and how often they were checked and violated."""
 
     name: str
-    statuses: Counter[str]
+    members: Sequence[RequirementStatus]
     worst: RequirementStatus
     """The requirement that needs attention most."""
     checked: int
     violations: int
 
-    def status_counts(self) -> str:
-        """`1 MUST violated, 7 met`, in the order of urgency."""
-        return ", ".join(f"{self.statuses[text]} {text}" for text in STATUS_ORDER if self.statuses[text])
+
+def status_counts(rows: Iterable[RequirementStatus]) -> str:
+    """`1 MUST violated, 7 met`, in the order of urgency."""
+    counts = Counter(map(status_text, rows))
+    return ", ".join(f"{counts[text]} {text}" for text in STATUS_ORDER if counts[text])
 
 
 def is_self_test(verdict: Verdict) -> bool:
@@ -136,7 +138,7 @@ def family_summaries(verdict: Verdict) -> list[FamilySummary]:
     return [
         FamilySummary(
             name=name,
-            statuses=Counter(status_text(row) for row in members),
+            members=members,
             worst=min(members, key=lambda row: STATUS_ORDER.index(status_text(row))),
             checked=sum(row.checked for row in members),
             violations=sum(row.violations for row in members),
@@ -175,15 +177,14 @@ MAX_TOP_FINDINGS: Final = 5
 """How many findings a report begins with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class FindingGroup:
     """The findings of one requirement."""
 
-    requirement: str
     place: int
     """The number of the first one among all findings."""
     first: FindingEntry
-    count: int
+    count: int = 0
 
 
 def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
@@ -197,25 +198,22 @@ def top_findings(verdict: Verdict) -> list[tuple[int, FindingEntry]]:
     apart = fingerprints_shown_apart(verdict)
     rows = [(i, entry) for i, entry in enumerate(verdict.findings, start=1) if entry.fingerprint not in apart]
     seen: Counter[str] = Counter()
-    turns = []
+    turns = {}
     for place, entry in rows:
-        turns.append((entry.status != "new", seen[entry.requirement], place, entry))
+        turns[place] = (entry.status != "new", seen[entry.requirement])
         seen[entry.requirement] += 1
-    chosen = sorted(turns, key=lambda row: row[:3])[:MAX_TOP_FINDINGS]
-    return sorted(((place, entry) for *_, place, entry in chosen), key=lambda row: row[0])
+    chosen = sorted(turns, key=turns.__getitem__)[:MAX_TOP_FINDINGS]
+    return [(place, entry) for place, entry in rows if place in chosen]
 
 
 def finding_groups(verdict: Verdict, *, without: Iterable[int] = ()) -> list[FindingGroup]:
     """The findings by requirement, except those with some numbers, and those shown elsewhere."""
     left_out, apart = set(without), fingerprints_shown_apart(verdict)
-    groups: dict[str, list[tuple[int, FindingEntry]]] = {}
+    groups: dict[str, FindingGroup] = {}
     for place, entry in enumerate(verdict.findings, start=1):
         if place not in left_out and entry.fingerprint not in apart:
-            groups.setdefault(entry.requirement, []).append((place, entry))
-    return [
-        FindingGroup(requirement=name, place=members[0][0], first=members[0][1], count=len(members))
-        for name, members in groups.items()
-    ]
+            groups.setdefault(entry.requirement, FindingGroup(place=place, first=entry)).count += 1
+    return list(groups.values())
 
 
 def explained_fingerprints(verdict: Verdict) -> set[str]:
@@ -245,8 +243,12 @@ def drift_note(verdict: Verdict) -> str:
 
 def finding_location(entry: FindingEntry) -> str:
     """Target and field, and the pointer into the body if that differs."""
-    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole response'}"
+    place = _target_and_field(entry)
     return f"{place} (in the body at {entry.pointer})" if entry.pointer not in ("", entry.field) else place
+
+
+def _target_and_field(entry: FindingEntry | BaselineFinding) -> str:
+    return f"{entry.target or 'a wrong request'}, {entry.field or 'the whole response'}"
 
 
 def waiver_line(report: WaiverReport) -> str:
@@ -357,11 +359,11 @@ def fingerprints_shown_as_drift(verdict: Verdict) -> set[str]:
 
 def other_edition_note(verdict: Verdict) -> str:
     """A note that the responses match another edition better; empty if they don't."""
-    return (verdict.drift.headline or "") if verdict.drift is not None else ""
+    return "" if verdict.drift is None else verdict.drift.headline or ""
 
 
 def _baseline_finding_line(entry: BaselineFinding) -> str:
-    place = f"{entry.target or 'a wrong request'}, {entry.field or 'the whole response'}"
+    place = _target_and_field(entry)
     return f"{entry.requirement} ({entry.level}) at {place}: {entry.message}"
 
 
@@ -482,9 +484,8 @@ def abbreviate_by_group(paths: Iterable[str]) -> list[tuple[str, int]]:
 def run_duration_s(verdict: Verdict) -> float | None:
     """How long the run took; None if its times cannot be read."""
     try:
-        started = datetime.fromisoformat(verdict.started_at)
-        finished = datetime.fromisoformat(verdict.finished_at)
-        return (finished - started).total_seconds()
+        took = datetime.fromisoformat(verdict.finished_at) - datetime.fromisoformat(verdict.started_at)
+        return took.total_seconds()
     except (ValueError, TypeError):
         return None
 

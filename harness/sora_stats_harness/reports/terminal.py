@@ -22,12 +22,11 @@ from ..api.language import translate
 from ..judge.verdict import FindingEntry, Verdict
 from . import incident_summary, summary
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
-from .figure_cells import MeasurementSection, MeasurementTable
+from .figure_cells import STRENGTH_NOTE, MeasurementSection, MeasurementTable, strength_text
 from .headline import headline_figures, leads_with_measurements
 from .measurement_tables import measurement_sections
 from .picture_text import picture_lines
 from .report import VerdictReport
-from .strength_text import STRENGTH_NOTE, strength_text
 from .text_wrapping import break_points, columns, longest_word, pad
 from .violation_picture import make_violation_picture
 
@@ -97,9 +96,11 @@ def render_terminal(
     _write_head(page, verdict)
     _write_incidents(page, report)
     _write_findings(page, report)
-    parts = [_write_conformance, _write_measurements]
-    for write in reversed(parts) if leads_with_measurements(verdict) else parts:
-        write(page, verdict, detail)
+    if leads_with_measurements(verdict):
+        _write_measurements(page, verdict)
+    _write_conformance(page, verdict, detail)
+    if not leads_with_measurements(verdict):
+        _write_measurements(page, verdict)
     _write_pairs(page, "Covered", summary.coverage_lines(verdict))
     _write_unobserved(page, verdict)
     _write_notes(page, verdict)
@@ -206,11 +207,6 @@ def _clean(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> str:
     return escape_terminal(translate(text), limit)
 
 
-def _clean_fact(label: str, text: str) -> str:
-    """A fact of a finding; a command line is shown in full, to be copied."""
-    return escape_terminal(text if label == "reproduce" else translate(text), summary.fact_limit(label))
-
-
 def _label_width(labels: Iterable[str], least: int = 0) -> int:
     return max([least, *(columns(translate(label)) for label in labels)])
 
@@ -237,7 +233,7 @@ def _write_figures(page: _Page, verdict: Verdict) -> None:
         page.pair(" " * (wide - columns(number)) + number, _clean(figure.text), indent=2, label_width=wide, style=style)
 
 
-def _write_measurements(page: _Page, verdict: Verdict, _: Detail) -> None:
+def _write_measurements(page: _Page, verdict: Verdict) -> None:
     for section in measurement_sections(verdict):
         _write_section(page, section)
 
@@ -257,7 +253,7 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
     rows = [
         (
             Text(f"  {_clean(row.name)}"),
-            Text(translate(row.status_counts()), style=_STYLES.get(summary.status_style(row.worst), "")),
+            Text(translate(summary.status_counts(row.members)), style=_STYLES.get(summary.status_style(row.worst), "")),
             Text(translate(f"{row.checked:>12,} checked")),
         )
         for row in families
@@ -268,7 +264,7 @@ def _write_families(page: _Page, verdict: Verdict) -> None:
     if not page.grid(rows, wrapped=1):
         wide = max(len(row.name) for row in families)
         for row in families:
-            text = f"{row.status_counts()} {row.checked:,} checked"
+            text = f"{summary.status_counts(row.members)} {row.checked:,} checked"
             page.pair(_clean(row.name), text, indent=2, label_width=wide)
 
 
@@ -298,9 +294,7 @@ def _write_incidents(page: _Page, report: VerdictReport) -> None:
         page.line((_clean(incident.id), "bold"), f"  {_clean(incident.summary)}", indent=2, hanging=5)
         entries = [entry for _, entry in incident_summary.incident_findings(verdict, incident)]
         _write_picture(page, report, entries)
-        for label, text in incident_summary.incident_facts(verdict, incident):
-            shown = _clean_fact(label, text)
-            page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
+        _write_facts(page, incident_summary.incident_facts(verdict, incident))
 
 
 def _write_findings(page: _Page, report: VerdictReport) -> None:
@@ -321,7 +315,7 @@ def _write_findings(page: _Page, report: VerdictReport) -> None:
         page.gap()
         page.line("Further findings, all of them in the reports:", indent=2, hanging=2)
     for group in groups[:MAX_INDEX_LINES]:
-        name = (_clean(group.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
+        name = (_clean(group.first.requirement), _STYLES.get(summary.finding_style(report, group.first), ""))
         text = f"  {group.count:,} more, from number {group.place}: {_clean(group.first.message)}"
         page.line(name, text, indent=2, hanging=5)
     if len(groups) > MAX_INDEX_LINES:
@@ -334,9 +328,15 @@ def _write_finding(page: _Page, place: int, entry: FindingEntry, report: Verdict
     page.gap()
     page.line(f"{place}. ", name, f"  {entry.level}{mark}  {_clean(entry.message)}", indent=2, hanging=5)
     _write_picture(page, report, [entry])
-    for label, text in summary.finding_facts(report, entry):
-        shown = _clean_fact(label, text)
-        page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=label != "reproduce")
+    _write_facts(page, summary.finding_facts(report, entry))
+
+
+def _write_facts(page: _Page, rows: Iterable[tuple[str, str]]) -> None:
+    """Write the facts of a finding; a command line is shown in full, to be copied."""
+    for label, text in rows:
+        is_text = label != "reproduce"
+        shown = escape_terminal(translate(text) if is_text else text, summary.fact_limit(label))
+        page.pair(label, shown, indent=5, label_width=FACT_LABEL_WIDTH, wrap=is_text)
 
 
 def _write_picture(page: _Page, report: VerdictReport, entries: Sequence[FindingEntry]) -> None:

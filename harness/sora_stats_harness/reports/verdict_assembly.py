@@ -29,9 +29,8 @@ from . import evidence_files as files
 from .baseline import compare_with_baseline
 from .curl_command import curl_command
 from .escaping import replace_surrogates
-from .pass_policy import DEFAULT_POLICY, PassPolicy
+from .pass_policy import DEFAULT_POLICY, PassPolicy, waiver_report
 from .report import VerdictReport
-from .waivers import waiver_reports
 
 
 class JudgeResultSource(Protocol):
@@ -146,7 +145,7 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
         baseline=compare_with_baseline(policy.baseline, result, [each.path for each in facts.edition.fields])
         if policy.baseline is not None
         else None,
-        waivers=waiver_reports(policy.waivers, result.findings, result.checked, policy.day),
+        waivers=[waiver_report(each, result.findings, result.checked, policy.day) for each in policy.waivers],
     )
     return VerdictReport(verdict=redact_verdict(verdict, facts.secrets), evidence=evidence)
 

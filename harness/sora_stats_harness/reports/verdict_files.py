@@ -1,20 +1,21 @@
-"""Finds and reads the verdicts that a file, a folder or a pattern names."""
+"""Reads verdicts: one, or all that a file, a folder or a pattern names."""
 
 from __future__ import annotations
 
 import glob
 from pathlib import Path
+from typing import Final
 
 from ..api.errors import UsageError
 from ..api.input_budget import MAX_VERDICT_BYTES, path_exists, read_small_file
 from ..judge.verdict import Verdict, decode_verdict
-from .report_folder import VERDICT_FILE
-from .run_comparison import NamedVerdicts
+
+VERDICT_FILE: Final = "verdict.json"
 
 
-def read_runs(given: str) -> NamedVerdicts:
+def read_runs(given: str) -> list[tuple[str, Verdict]]:
     """
-    Read every verdict that a file, a folder or a pattern names.
+    Read every verdict that a file, a folder or a pattern names, each with its file.
 
     Raises:
         UsageError: There is none, or one of them cannot be read.
@@ -33,14 +34,15 @@ def read_runs(given: str) -> NamedVerdicts:
     return [(str(path), read_verdict(path)) for path in found]
 
 
-def read_verdict(path: Path) -> Verdict:
+def read_verdict(path: Path, name: str | None = None) -> Verdict:
     """
-    Read a verdict.json.
+    Read a verdict.json, which error messages call `name`, or by its path.
 
     Raises:
         UsageError: It cannot be read, or is no verdict.
     """
-    return decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=str(path)), str(path))
+    name = name or str(path)
+    return decode_verdict(read_small_file(path, limit=MAX_VERDICT_BYTES, name=name), name)
 
 
 def _find_verdicts(path: Path) -> list[Path]:

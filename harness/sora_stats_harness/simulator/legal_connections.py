@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from random import Random
 from typing import Any, Final, Literal
 
@@ -52,6 +52,9 @@ _ALWAYS_ZERO_COUNTERS: Final = {"rtp.total_received_srtp_invalid"} | {
     f"packet_loss_simulator.total_dropped_{way}_rtp" for way in ("received", "sent")
 }
 """Counters that are 0 in every base, so that packets are exactly the sum of their kinds."""
+
+MAX_KEPT_IDS: Final = 4096
+"""How many ids of `make_connection_id` are kept."""
 
 LEGAL_TEXTS: Final = (
     *("sora", "", " ", "日本語", '"quoted"', "back\\slash", "a/b~c", "<script>alert(1)</script>", "=cmd()"),
@@ -104,12 +107,13 @@ def make_connection(
     leaves = dict(model.bases[base])
     for pointer, value in (changes or {}).items():
         model.set_leaf(leaves, split_json_pointer(pointer), value)
-    gone = [split_json_pointer(pointer) for pointer in without]
-    leaves = {path: value for path, value in leaves.items() if not any(path[: len(each)] == each for each in gone)}
+    for gone in map(split_json_pointer, without):
+        leaves = {path: value for path, value in leaves.items() if path[: len(gone)] != gone}
     model.restore_relations(leaves)
     return GeneratedConnection(base, changes or {}, nest_leaves(leaves), without)
 
 
+@lru_cache(MAX_KEPT_IDS)
 def make_connection_id(number: int) -> str:
     """A connection_id that belongs to a number."""
     return draw_connection_id(Random(number))
@@ -122,13 +126,17 @@ class ConnectionModel:
         self.edition = edition
         self.fields: tuple[FieldDefinition, ...] = edition.fields
         self._by_path = {field.path: field for field in edition.fields}
+        self._always_present: dict[FieldPath, list[FieldDefinition]] = {
+            group.path: always_present(group.fields) for group in edition.root.walk_groups()
+        }
         self._bounds = counter_bounds(self._by_path)
         self.bases: dict[BaseName, Leaves] = {"quiet": self._quiet_leaves(), "busy": self._busy_leaves()}
 
     def find_field(self, path: FieldPath) -> FieldDefinition | None:
         """The field at a response's keys; any messaging label stands for `#*`."""
-        generic = tuple(ANY_LABEL if i == 1 and key.startswith(ANY_LABEL[0]) else key for i, key in enumerate(path))
-        return self._by_path.get(path) or self._by_path.get(generic)
+        if path in self._by_path or len(path) < 2 or not path[1].startswith(ANY_LABEL[0]):
+            return self._by_path.get(path)
+        return self._by_path.get((path[0], ANY_LABEL, *path[2:]))
 
     @property
     def optional_groups(self) -> list[str]:
@@ -146,9 +154,10 @@ class ConnectionModel:
         field = self.find_field(path)
         if field is None:
             raise UsageError(f"edition {self.edition.name} has no field {make_json_pointer(path)}")
-        if field.presence is not FieldPresence.ALWAYS and path[:-1] not in {known[:-1] for known in leaves}:
-            siblings = (other for other in self.fields if other.path[:-1] == field.path[:-1])
-            leaves.update({(*path[:-1], f.name): _plainest_value(f) for f in always_present(siblings)})
+        if field.presence is not FieldPresence.ALWAYS:
+            group, members = path[:-1], self._always_present[field.path[:-1]]
+            if not any((*group, member.name) in leaves for member in members):
+                leaves.update({(*group, member.name): _plainest_value(member) for member in members})
         leaves[path] = value
 
     def restore_relations(self, leaves: Leaves) -> None:
@@ -161,8 +170,11 @@ class ConnectionModel:
         while changed:
             changed = False
             for bound in self._bounds:
-                missing = sum(weight * leaves.get(path, 0) for weight, path in bound.small)
-                missing -= sum(leaves.get(path, 0) for path in bound.large)
+                missing = 0
+                for weight, path in bound.small:
+                    missing += weight * leaves.get(path, 0)
+                for path in bound.large:
+                    missing -= leaves.get(path, 0)
                 if missing > 0 and bound.large[0] in leaves:
                     leaves[bound.large[0]] += missing
                     changed = True

@@ -201,19 +201,7 @@ class Simulator(SimulatorOptions):
         self._loop = asyncio.get_running_loop()
         logging.getLogger("uvicorn").addHandler(_NULL_LOG_HANDLER)
         for node in range(len(sockets)):
-            config = uvicorn.Config(
-                SimulatedNode(self._cluster, node),
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                headers=common_response_headers(self.cors),
-                timeout_keep_alive=KEEP_ALIVE_S,
-                backlog=1024,
-            )
-            self._servers.append(uvicorn.Server(config))
+            self._servers.append(uvicorn.Server(server_config(SimulatedNode(self._cluster, node), self.cors)))
         serving = [
             asyncio.ensure_future(server.serve(sockets=[each]))
             for server, each in zip(self._servers, sockets, strict=True)
@@ -256,6 +244,22 @@ class Simulator(SimulatorOptions):
                 raise self._listen_error(wanted, error) from None
             self._relays.append(relay)
         return fronts
+
+
+def server_config(app: SimulatedNode, cors: str | None) -> uvicorn.Config:
+    """uvicorn's configuration for one node."""
+    return uvicorn.Config(
+        app,
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        headers=common_response_headers(cors),
+        timeout_keep_alive=KEEP_ALIVE_S,
+        backlog=1024,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -87,12 +87,12 @@ STAMP_DIGITS: Final = (6, 0, 9)
 """Digits after the point of a timestamp: servers of today, those of 2017, and as fine as RFC 3339 is read."""
 
 MANY_LABELS: Final = 24
-"""How many entries are drawn from."""
+"""How many labels a connection with many has at least."""
 
-LABEL_CHARACTERS: Final = st.characters(exclude_categories=["Cs"])
-"""The most characters, of up to four bytes each."""
+_ANY_CHARACTERS: Final = st.characters(exclude_categories=["Cs"])
+"""Everything but halves of surrogate pairs, which UTF-8 can't encode."""
 
-_LIMITS: Final = (None, "max_retransmits", "max_packet_life_time")
+_LIMITS: Final = ("", "max_retransmits", "max_packet_life_time")
 """The limits of a data channel, which has at most one of them."""
 
 T = TypeVar("T")
@@ -156,7 +156,7 @@ class _Variety:
         for number, label in enumerate(self.labels):
             place = make_json_pointer(("data_channel", label))
             all_changes[f"{place}/protocol"] = ""
-            if (limit := _LIMITS[(self.limit + number) % len(_LIMITS) if self.limit else 0]) is not None:
+            if limit := _LIMITS[(self.limit + number) % len(_LIMITS) if self.limit else 0]:
                 all_changes[f"{place}/{limit}"] = number
         all_changes |= changes
         for pointer in [pointer for pointer in all_changes if pointer.endswith(f"/{_LIMITS[2]}")]:
@@ -165,19 +165,29 @@ class _Variety:
         return make_connection(base, all_changes, edition, without=self.without)
 
 
+def _has_levels(model: ConnectionModel) -> bool:
+    return model.find_field(("network_status", "unstable_level")) is not None
+
+
+def _has_label_field(model: ConnectionModel, name: str) -> bool:
+    return model.find_field(("data_channel", ANY_LABEL, name)) is not None
+
+
 def _varieties(model: ConnectionModel) -> st.SearchStrategy[_Variety]:
     """Half of all connections have no variety; examples shrink to those."""
-    has_levels = model.find_field(("network_status", "unstable_level")) is not None
     groups = model.optional_groups
-    labels = st.one_of(st.sampled_from(ODD_LABELS), st.text(LABEL_CHARACTERS, max_size=60).map("#".__add__))
+    has_limits = all(_has_label_field(model, name) for name in _LIMITS[1:])
+    labels = st.one_of(st.sampled_from(ODD_LABELS), st.text(_ANY_CHARACTERS, max_size=60).map("#".__add__))
     many = st.lists(labels, min_size=MANY_LABELS, max_size=2 * MANY_LABELS, unique=True)
     varied = st.builds(
         _Variety,
-        level=st.integers(0, 3) if has_levels else st.just(0),
+        level=st.integers(0, 3) if _has_levels(model) else st.just(0),
         digits=st.sampled_from(STAMP_DIGITS),
         nanoseconds=st.integers(0, 10**12),
-        labels=st.one_of(st.just(()), st.lists(labels, max_size=3, unique=True), many) if groups else st.just(()),
-        limit=st.integers(0, len(_LIMITS) - 1),
+        labels=st.one_of(st.just(()), st.lists(labels, max_size=3, unique=True), many)
+        if _has_label_field(model, "protocol")
+        else st.just(()),
+        limit=st.integers(0, len(_LIMITS) - 1) if has_limits else st.just(0),
         without=st.lists(st.sampled_from(groups), max_size=2, unique=True) if groups else st.just(()),
     )
     return st.one_of(st.just(_Variety()), varied)
@@ -250,11 +260,11 @@ def histories(edition: Edition | None = None, *, max_calls: int = 8) -> st.Searc
 def _history_connections(edition: Edition) -> list[GeneratedConnection]:
     """The connections at the beginning of a history; made beforehand, so that only the events have to be drawn."""
     model = connection_model(edition)
-    levels = range(1, 4) if model.find_field(("network_status", "unstable_level")) is not None else ()
+    levels = range(1, 4) if _has_levels(model) else ()
     groups = model.optional_groups
     varieties = [_Variety(), *(_Variety(level=level) for level in levels)]
     varieties += [_Variety(without=[group]) for group in groups]
-    if model.find_field(("data_channel", ANY_LABEL, "protocol")) is not None:
+    if _has_label_field(model, "protocol"):
         varieties.append(_Variety(labels=[f"#{number}" for number in range(MANY_LABELS)]))
     bases: tuple[BaseName, ...] = ("busy", "quiet")
     return [variety.make_connection(base, {}, edition) for base in bases for variety in varieties]
@@ -290,7 +300,7 @@ def _id_argument(target: Target) -> str | None:
 def _texts() -> st.SearchStrategy[str]:
     """Any text of up to 255 bytes of UTF-8: 63 characters at most, since one takes up to four."""
     hostile = st.lists(st.sampled_from(HOSTILE_CHARACTERS), min_size=1, max_size=60, unique=True).map("".join)
-    any_text = st.text(st.characters(exclude_categories=["Cs"]), max_size=63)
+    any_text = st.text(_ANY_CHARACTERS, max_size=63)
     return st.one_of(st.sampled_from(LEGAL_TEXTS), hostile, any_text)
 
 

@@ -63,10 +63,10 @@ class TcpFaultRelay:
             writer.close()
             return
         try:
-            while (request := await _read_message(reader, response=False)) is not None:
+            while (request := await read_message(reader, response=False)) is not None:
                 up_writer.write(b"".join(request))
                 await up_writer.drain()
-                response = await _read_message(up_reader, response=True, head_only=request[0].startswith(b"HEAD "))
+                response = await read_message(up_reader, response=True, head_only=request[0].startswith(b"HEAD "))
                 if response is None or not await self._forward_response(RelayedResponse(*response, reader, writer)):
                     return
                 if b"\r\nconnection: close\r\n" in response[0]:
@@ -228,7 +228,7 @@ RELAY_HANDLERS: Final[Mapping[str, Callable[[RelayedResponse, float], Awaitable[
 """The handlers, by the names of the faults."""
 
 
-async def _read_message(
+async def read_message(
     reader: asyncio.StreamReader, *, response: bool, head_only: bool = False
 ) -> tuple[bytes, bytes] | None:
     """Read one HTTP message, as its head with the blank line and its body; None at the end of the connection."""

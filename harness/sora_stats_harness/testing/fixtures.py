@@ -158,15 +158,13 @@ def sora_session_simulator(
 def _sora_asked(
     request: pytest.FixtureRequest, _sora_settings: options.PluginSettings, _sora_simulators: RunningSimulators
 ) -> AskedServer:
-    from .edition_match import match_server_edition
-
     with fail_in_one_line():
         url = _asked_url(request)
         if url is None or _sora_simulators.has_url(url):
             settings = _sora_settings.no_server
         else:
             settings = _sora_settings.settings_for(url)
-        settings, note = match_server_edition(request.config, settings)
+        settings, note = options.match_server_edition(request.config, settings)
         headers, secrets = settings.look_up()
     if note is not None:
         request.node.add_report_section("setup", "sora", translate(note))

@@ -22,8 +22,7 @@ from ..api.errors import ExitCode, HarnessError
 from ..api.language import translate
 from ..judge.checks.user_checks import load_check_files
 from ..judge.requirements import REQUIREMENTS, Requirement
-from .edition_match import match_server_edition
-from .options import PluginSettings, read_settings
+from .options import PluginSettings, match_server_edition, read_settings
 from .session_findings import fail_skipped
 
 if TYPE_CHECKING:

@@ -20,20 +20,23 @@ from ..api.edition import load_edition
 from ..api.errors import HarnessError, OutputError, UsageError
 from ..judge.checks.user_checks import load_check_files
 from ..judge.pipeline import Judge, JudgeOptions
+from ..judge.verdict import SubjectKind
 from ..probe.conformance_plan import ConformancePlan, run_time_limit_s
 from ..probe.conformance_run import ConformanceResult, run_conformance
 from ..probe.doctor import Visit, diagnose
+from ..probe.edition_detection import AUTO_EDITION
 from ..probe.interrupt import InterruptHandler
 from ..probe.run_settings import RunSettings
 from ..probe.single_request import ProberAsk, VisitPlan, visit_when_ready
 from ..reports import report_folder
-from ..reports.baseline import baseline_mismatch
+from ..reports.baseline import check_baseline
 from ..reports.pass_policy import PassPolicy, withhold_pass
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import RunFacts, assemble_verdict, format_utc_now, verdict_subject_kind
+from ..reports.verdict_files import VERDICT_FILE
 from ..simulator.faults import parse_fault
 from ..simulator.server import start_simulator_process
-from .options import PluginSettings, check_baseline
+from .options import PluginSettings
 
 LOCK_FILE_NAME: Final = "lock"
 REPORT_FOLDER_NAME: Final = "gate"
@@ -69,7 +72,9 @@ def check_gate_settings(settings: PluginSettings, run: RunSettings) -> None:
     if run.url is not None:
         run.gate.make_plan([run.url], headers, simulated=False)
     run.new_prober()
-    check_baseline(run, settings.baseline_for(run))
+    edition = None if run.edition == AUTO_EDITION else run.edition
+    kind: SubjectKind | None = "simulator" if run.names_simulator else None
+    check_baseline(settings.baseline_for(run), edition=edition, subject_kind=kind)
     if settings.report is not None:
         report_folder.check_report_folder(settings.report)
 
@@ -130,7 +135,7 @@ def _write_reports(report: VerdictReport, folder: Path) -> None:
 
 def read_finished_report(shared: Path) -> VerdictReport | None:
     """The report of a finished gate; None if it has not finished."""
-    path = shared / REPORT_FOLDER_NAME / report_folder.VERDICT_FILE
+    path = shared / REPORT_FOLDER_NAME / VERDICT_FILE
     return report_folder.read_report(path) if path.is_file() else None
 
 
@@ -171,10 +176,7 @@ def run_gate(task: GateTask) -> VerdictReport:
                 interrupt.request_stop()
                 raise
     baseline = settings.baseline_for(run)
-    if baseline is not None:
-        kind = verdict_subject_kind(judge, "live")
-        if problem := baseline_mismatch(baseline, edition=edition.name, subject_kind=kind):
-            raise UsageError(problem)
+    check_baseline(baseline, edition=run.edition, subject_kind=verdict_subject_kind(judge, "live"))
     facts = RunFacts(
         command="pytest",
         edition=edition,

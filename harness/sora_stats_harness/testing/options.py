@@ -29,7 +29,6 @@ from ..api.server_url import (
 )
 
 if TYPE_CHECKING:
-    from ..judge.verdict import SubjectKind
     from ..probe.run_settings import RunSettings, SettingSources
     from ..reports.baseline import Baseline
 
@@ -40,6 +39,9 @@ GATE_FILES: Final = ("sora-harness.toml", "pyproject.toml")
 """
 The names of configurations, which as arguments of pytest select the gate; `api.project_config` is too heavy to import.
 """
+
+MATCHED_EDITIONS_KEY: Final[pytest.StashKey[dict[str, tuple[str, str]]]] = pytest.StashKey()
+"""By a server's URL: the best edition, and a sentence that says how well it matches."""
 
 _SHARED_OPTIONS: Final = (
     ("config", "FILE", "the configuration (default: that of the rootdir, as of sora-harness)"),
@@ -290,20 +292,32 @@ def _read_baseline(file: str | None) -> Baseline | None:
     return read_baseline(Path(file))
 
 
-def check_baseline(settings: RunSettings, baseline: Baseline | None) -> None:
+def match_server_edition(config: pytest.Config, settings: RunSettings) -> tuple[RunSettings, str | None]:
     """
-    Refuse a baseline of another edition or kind of subject.
+    Replace the edition `auto`: for a server by the best match, for a simulator by the default.
 
-    Raises:
-        UsageError: The baseline doesn't fit.
+    Returns:
+        The settings, and a sentence about the edition if the server was asked, which only the first call in a process
+        does.
     """
-    from ..api.edition import load_edition
-    from ..probe.edition_detection import AUTO_EDITION
-    from ..reports.baseline import baseline_mismatch
+    from concurrent.futures import ThreadPoolExecutor
 
-    if baseline is None:
-        return
-    edition = None if settings.edition == AUTO_EDITION else load_edition(settings.edition).name
-    kind: SubjectKind | None = "simulator" if settings.names_simulator else None
-    if mismatch := baseline_mismatch(baseline, edition=edition, subject_kind=kind):
-        raise UsageError(mismatch)
+    from ..api.edition import DEFAULT_EDITION
+    from ..probe.edition_detection import AUTO_EDITION, detect_by_server
+    from ..probe.interrupt import InterruptHandler
+    from ..probe.single_request import ProberAsk
+
+    if settings.edition != AUTO_EDITION:
+        return settings, None
+    if settings.url is None:
+        return replace(settings, edition=DEFAULT_EDITION), None
+    matched = config.stash.setdefault(MATCHED_EDITIONS_KEY, {})
+    if settings.url not in matched:
+        headers, _ = settings.look_up()
+        # In a thread, since asyncio.run would remove the main thread's event loop, on which a suite may rely.
+        with ThreadPoolExecutor(1) as thread:
+            ask = ProberAsk(settings.new_prober, InterruptHandler())
+            name, remarks = thread.submit(detect_by_server, settings.url, headers, ask).result()
+        matched[settings.url] = name, " ".join(remarks).replace("--edition", "--sora-edition")
+    name, note = matched[settings.url]
+    return replace(settings, edition=name), note

@@ -21,7 +21,6 @@ from ..api.errors import HarnessError
 from ..api.language import LANGUAGE, environment_language, translate, use_language
 from ..api.server_url import pick_server_url
 from . import options
-from .edition_match import MATCHED_EDITIONS_KEY
 from .fixtures import (  # pytest finds fixtures among the names of the plugin
     SIMULATORS_KEY,
     TEST_JUDGE_KEY,
@@ -108,7 +107,9 @@ def pytest_configure(config: pytest.Config) -> None:
     shared = Path(tempfile.mkdtemp(prefix="sora-")) if worker is None else Path(worker[WORKER_SHARED_FOLDER])
     config.stash[SHARED_FOLDER_KEY] = shared
     if worker is not None:
-        config.stash[MATCHED_EDITIONS_KEY] = {url: (name, note) for url, name, note in worker[WORKER_MATCHED_EDITIONS]}
+        config.stash[options.MATCHED_EDITIONS_KEY] = {
+            url: (name, note) for url, name, note in worker[WORKER_MATCHED_EDITIONS]
+        }
     config.stash[GATE_KEY] = ConformanceGate(config, gate_file, shared)
 
 
@@ -131,7 +132,7 @@ def pytest_configure_node(node: Any) -> None:  # Any: xdist's, which may not be 
     shared = node.config.stash.get(SHARED_FOLDER_KEY, None)
     if shared is not None:
         node.workerinput[WORKER_SHARED_FOLDER] = str(shared)
-        matched = node.config.stash.get(MATCHED_EDITIONS_KEY, {})
+        matched = node.config.stash.get(options.MATCHED_EDITIONS_KEY, {})
         node.workerinput[WORKER_MATCHED_EDITIONS] = [[url, *found] for url, found in matched.items()]
 
 
@@ -211,7 +212,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         for line in lines:
             terminalreporter.write_line(line)
     if report is not None or len(findings):
-        from .ci_annotations import annotate_session
+        from .finding_text import annotate_session
 
         annotate_session(findings, gate, report, terminalreporter)
 

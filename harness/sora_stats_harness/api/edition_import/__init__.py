@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from ..edition import Edition, load_edition, parse_edition, shipped_edition_names
+from ..edition import Edition, FieldPath, load_edition, parse_edition, shipped_edition_names
 from . import bullet_list as bullets
 from . import edition_writer as toml
 from . import example_response as example
 from . import flat_text as flat
 from . import html_list as markup
-from .field_tree import Path, build_field_tree
+from .field_tree import build_field_tree
 from .outline import OutlineItem
 from .page_source import decode_page
 
@@ -39,7 +39,7 @@ class ImportedEdition:
     text: str
     """The edition's file, in TOML."""
     edition: Edition
-    inferred: tuple[Path, ...]
+    inferred: tuple[FieldPath, ...]
     """Fields that no edition of this package has; their kind and unit are inferred."""
     comparison: example.ExampleComparison | None
     """The page's example compared with its list; None if the page shows no complete response."""
@@ -93,7 +93,7 @@ def import_edition(data: bytes, *, origin: str, name: str) -> ImportedEdition:
     )
 
 
-def _describe_cut(listed: Sequence[Path]) -> str:
+def _describe_cut(listed: Sequence[FieldPath]) -> str:
     """
     Say where a list ends too early; an empty text if it doesn't.
 
@@ -121,7 +121,7 @@ def _describe_cut(listed: Sequence[Path]) -> str:
     return ""
 
 
-def _find_mistyped_fields(edition: Edition, comparison: example.ExampleComparison) -> list[tuple[Path, str]]:
+def _find_mistyped_fields(edition: Edition, comparison: example.ExampleComparison) -> list[tuple[FieldPath, str]]:
     return [
         (field.path, f"{field.type.value} in the edition, {seen.value} in the page's example")
         for field in edition.fields
@@ -140,14 +140,14 @@ def _describe_comparison(comparison: example.ExampleComparison | None) -> tuple[
     )
 
 
-def _join_paths(paths: Sequence[Path]) -> list[str]:
+def _join_paths(paths: Sequence[FieldPath]) -> list[str]:
     """
     Paths for people; the same name in several groups side by side is one line.
 
     >>> _join_paths([("a", "r0", "x"), ("a", "r1", "x"), ("b", "y")])
     ['a.*.x (2 fields)', 'b.y']
     """
-    alike: dict[tuple[Path, str], list[Path]] = {}
+    alike: dict[tuple[FieldPath, str], list[FieldPath]] = {}
     for path in paths:
         alike.setdefault((path[:-2], path[-1]), []).append(path)
     return [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Final
 
@@ -13,17 +14,16 @@ from ..edition import (
     FieldDefinition,
     FieldGroup,
     FieldKind,
+    FieldPath,
     FieldPresence,
     FieldType,
     load_edition,
     shipped_edition_names,
 )
+from ..edition_rules import LABELS_GROUP
 from .example_response import ExampleComparison
-from .field_inference import DATA_CHANNEL, infer_field
-from .field_tree import ListedField, Path
-
-INFERRED_NOTE: Final = "kind and unit inferred from the name"
-GUESSED_NOTE: Final = "type, kind and unit guessed, since the name says nothing about them"
+from .field_inference import GUESSED_NOTE, describe_inferred, infer_field
+from .field_tree import ListedField
 
 _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -54,13 +54,13 @@ def write_edition(listed: ListedField, comparison: ExampleComparison | None, *, 
     return "\n".join(lines) + "\n"
 
 
-def _write_group(group: ListedField, types: Mapping[Path, FieldType]) -> Iterator[str]:
+def _write_group(group: ListedField, types: Mapping[FieldPath, FieldType]) -> Iterator[str]:
     table = ".".join(f"groups.{_toml_key(part)}" for part in group.path)
     known = _known_groups().get(group.path)
     keys = []
     if known is not None and known.description:
         keys.append(f"description = {_toml_string(known.description)}")
-    if known.optional if known is not None else group.path[:1] == (DATA_CHANNEL,):
+    if known.optional if known is not None else group.path[:1] == (LABELS_GROUP,):
         keys.append("optional = true")
     if group.same_as is not None:
         keys.append(f"same_as = {_toml_string('.'.join(group.same_as.path))}")
@@ -76,49 +76,37 @@ def _write_group(group: ListedField, types: Mapping[Path, FieldType]) -> Iterato
             yield from _write_group(child, types)
 
 
-def _field_entries(path: Path, types: Mapping[Path, FieldType]) -> Iterator[str]:
+def _field_entries(path: FieldPath, types: Mapping[FieldPath, FieldType]) -> Iterator[str]:
     """The keys and values of one field, from a known edition or inferred."""
-    rule = known_fields().get(path)
-    guess = rule if rule is not None else infer_field(path, types.get(path))
-    yield f"type = {_toml_string(guess.type.value)}"
-    yield f"kind = {_toml_string(guess.kind.value)}"
-    yield f"unit = {_toml_string(guess.unit.value)}"
-    if isinstance(guess, FieldDefinition):
-        conditional, description = guess.presence is FieldPresence.CONDITIONAL, guess.description
-    else:
-        conditional, description = guess.conditional, _field_description(path, by_name=guess.by_name)
-    if conditional:
+    field = known_fields().get(path) or infer_field(path, types.get(path))
+    yield f"type = {_toml_string(field.type.value)}"
+    yield f"kind = {_toml_string(field.kind.value)}"
+    yield f"unit = {_toml_string(field.unit.value)}"
+    if field.presence is FieldPresence.CONDITIONAL:
         yield 'presence = "conditional"'
     for key in ("minimum", "maximum", "max_bytes"):
-        if (limit := getattr(guess, key)) is not None:
+        if (limit := getattr(field, key)) is not None:
             yield f"{key} = {limit}"
-    if guess.values is not None:
-        yield f"values = [{', '.join(map(_toml_string, guess.values))}]"
-    if guess.form is not None:
-        yield f"form = {_toml_string(guess.form)}"
-    yield f"description = {_toml_string(description)}"
+    if field.values is not None:
+        yield f"values = [{', '.join(map(_toml_string, field.values))}]"
+    if field.form is not None:
+        yield f"form = {_toml_string(field.form)}"
+    yield f"description = {_toml_string(field.description)}"
 
 
-def _field_description(path: Path, *, by_name: bool) -> str:
-    words = path[-1].replace("_", " ").strip() or path[-1]
-    return f"{words[:1].upper()}{words[1:]} ({INFERRED_NOTE if by_name else GUESSED_NOTE})."
-
-
-def _write_undocumented(path: Path, type_: FieldType, origin: str) -> Iterator[str]:
+def _write_undocumented(path: FieldPath, type_: FieldType, origin: str) -> Iterator[str]:
     """The entry of a field that only the example has; nothing if its path cannot be written with dots."""
     if any("." in part or not part.strip() or not part.isprintable() for part in path):
         return
     known = {field.path: field for edition in _shipped_editions() for field in edition.undocumented}.get(path)
     guess = infer_field(path, type_)
-    fitting = guess.type is type_
+    if guess.type is not type_:
+        guess = replace(guess, kind=FieldKind.GAUGE, description=describe_inferred(path, GUESSED_NOTE))
     yield from ("", "[[undocumented]]", f"path = {_toml_string('.'.join(path))}", f"type = {_toml_string(type_.value)}")
-    yield f"kind = {_toml_string((guess.kind if fitting else FieldKind.GAUGE).value)}"
+    yield f"kind = {_toml_string(guess.kind.value)}"
     yield f"unit = {_toml_string(guess.unit.value)}"
     yield f"seen_in = {_toml_string(f'the example response of {origin}')}"
-    description = (
-        known.description if known is not None else _field_description(path, by_name=guess.by_name and fitting)
-    )
-    yield f"description = {_toml_string(description)}"
+    yield f"description = {_toml_string((known or guess).description)}"
 
 
 @cache
@@ -128,13 +116,13 @@ def _shipped_editions() -> tuple[Edition, ...]:
 
 
 @cache
-def known_fields() -> dict[Path, FieldDefinition]:
+def known_fields() -> dict[FieldPath, FieldDefinition]:
     """The fields that an edition of this package has, each as in the newest."""
     return {field.path: field for edition in _shipped_editions() for field in edition.fields}
 
 
 @cache
-def _known_groups() -> dict[Path, FieldGroup]:
+def _known_groups() -> dict[FieldPath, FieldGroup]:
     return {group.path: group for edition in _shipped_editions() for group in edition.root.walk_groups()}
 
 

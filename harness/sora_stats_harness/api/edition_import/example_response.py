@@ -13,8 +13,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..edition import ANY_LABEL, FieldType
-from .field_tree import ListedField, Path
+from ..edition import ANY_LABEL, FieldPath, FieldType
+from .field_tree import ListedField
 
 _OPENING: Final = re.compile(r"^[ \t]*(\{)", re.MULTILINE)
 _MAX_OBJECTS_TRIED: Final = 100
@@ -28,13 +28,13 @@ ExampleObject = Mapping[str, Any]
 class ExampleComparison:
     """How a page's example and its list differ; in paths `#*` stands for messaging labels."""
 
-    undocumented: tuple[Path, ...]
+    undocumented: tuple[FieldPath, ...]
     """In the example only."""
-    absent: tuple[Path, ...]
+    absent: tuple[FieldPath, ...]
     """In the list only."""
-    contradictions: tuple[tuple[Path, str], ...]
+    contradictions: tuple[tuple[FieldPath, str], ...]
     """A field in one and a group in the other, or a value that an edition has no type for."""
-    types: Mapping[Path, FieldType]
+    types: Mapping[FieldPath, FieldType]
     """The JSON types of the example's values."""
 
 
@@ -77,7 +77,7 @@ def _merge_labels(value: dict[str, Any]) -> dict[str, Any]:
     return joined
 
 
-def _leaves(shown: ExampleObject, path: Path = ()) -> Iterator[tuple[Path, Any]]:
+def _leaves(shown: ExampleObject, path: FieldPath = ()) -> Iterator[tuple[FieldPath, Any]]:
     for key, value in shown.items():
         if isinstance(value, dict):
             yield from _leaves(value, (*path, key))
@@ -110,7 +110,7 @@ def compare_with_example(listed: ListedField, shown: ExampleObject) -> ExampleCo
     )
 
 
-def _is_inside(path: Path, apart: set[Path]) -> bool:
+def _is_inside(path: FieldPath, apart: set[FieldPath]) -> bool:
     return any(path[:length] in apart for length in range(1, len(path) + 1))
 
 

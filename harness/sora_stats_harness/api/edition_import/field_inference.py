@@ -8,65 +8,36 @@ edition demands as little of it as it can.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
-from ..edition import FieldKind, FieldType, FieldUnit
+from ..edition import FieldDefinition, FieldKind, FieldPath, FieldPresence, FieldType, FieldUnit
+from ..edition_rules import LABELS_GROUP
 
-Path = tuple[str, ...]
-
-DATA_CHANNEL: Final = "data_channel"
 CONGESTION_CONTROL: Final = "cc"
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InferredField:
-    """Type, kind, unit and limits of a field, by its path alone."""
-
-    type: FieldType
-    kind: FieldKind
-    unit: FieldUnit
-    minimum: int | None = None
-    maximum: int | None = None
-    max_bytes: int | None = None
-    values: tuple[str, ...] | None = None
-    form: str | None = None
-    conditional: bool = False
-    """Whether it may be absent."""
-    by_name: bool = True
-    """Whether the name implied this; if not, it is a guess that demands the least."""
-
+INFERRED_NOTE: Final = "kind and unit inferred from the name"
+GUESSED_NOTE: Final = "type, kind and unit guessed, since the name says nothing about them"
 
 _UNIT_SUFFIXES: Final = (
-    ("_byte_size", FieldUnit.BYTES),
     ("_size", FieldUnit.BYTES),
     ("_bytes", FieldUnit.BYTES),
     ("_ms", FieldUnit.MS),
     ("_us", FieldUnit.US),
 )
 _MAX_INFERRED_VALUE: Final = 65_535
-_DATA_CHANNEL_FIELDS: Final = {
-    "ordered": InferredField(type=FieldType.BOOLEAN, kind=FieldKind.CONFIGURATION, unit=FieldUnit.NONE),
-    "compress": InferredField(type=FieldType.BOOLEAN, kind=FieldKind.CONFIGURATION, unit=FieldUnit.NONE),
-    "protocol": InferredField(type=FieldType.STRING, kind=FieldKind.CONFIGURATION, unit=FieldUnit.NONE),
-    "direction": InferredField(
-        type=FieldType.STRING,
-        kind=FieldKind.CONFIGURATION,
-        unit=FieldUnit.NONE,
-        values=("sendrecv", "sendonly", "recvonly"),
-    ),
-}
-_FIELDS_BY_NAME: Final = {
-    "timestamp": InferredField(type=FieldType.STRING, kind=FieldKind.TIME, unit=FieldUnit.NONE, form="rfc3339-utc"),
-    "unstable_level": InferredField(
-        type=FieldType.INTEGER, kind=FieldKind.GAUGE, unit=FieldUnit.NONE, minimum=0, maximum=3
-    ),
+_DIRECTIONS: Final = ("sendrecv", "sendonly", "recvonly")
+_CHANNEL_TYPES: Final = {
+    "ordered": FieldType.BOOLEAN,
+    "compress": FieldType.BOOLEAN,
+    "protocol": FieldType.STRING,
+    "direction": FieldType.STRING,
 }
 
 
-def infer_field(path: Path, seen: FieldType | None = None) -> InferredField:
+def infer_field(path: FieldPath, seen: FieldType | None = None) -> FieldDefinition:
     """
-    Infer a field's rules from its path.
+    Infer a field's rules from its path; the description says whether the name implied them.
 
     Args:
         path: From the connection object to the leaf.
@@ -76,35 +47,50 @@ def infer_field(path: Path, seen: FieldType | None = None) -> InferredField:
     >>> guess.type.value, guess.kind.value, guess.unit.value
     ('integer', 'counter', 'bytes')
     """
-    name = path[-1]
-    in_channel = len(path) == 3 and path[0] == DATA_CHANNEL
+    name, unit = path[-1], _infer_unit(path[-1])
+    in_channel = len(path) == 3 and path[0] == LABELS_GROUP
     if name.startswith("total_"):
-        return InferredField(
-            type=FieldType.INTEGER, kind=FieldKind.COUNTER, unit=_infer_unit(name) or FieldUnit.COUNT, minimum=0
-        )
+        return _field(path, FieldType.INTEGER, FieldKind.COUNTER, unit or FieldUnit.COUNT, minimum=0)
     if in_channel and name.startswith("max_"):
         unit = FieldUnit.MS if name.endswith("_time") else FieldUnit.COUNT
-        return InferredField(
-            type=FieldType.INTEGER,
-            kind=FieldKind.CONFIGURATION,
-            unit=unit,
-            minimum=0,
-            maximum=_MAX_INFERRED_VALUE,
-            conditional=True,
-        )
-    if in_channel and name in _DATA_CHANNEL_FIELDS:
-        return _DATA_CHANNEL_FIELDS[name]
-    if name in _FIELDS_BY_NAME:
-        return _FIELDS_BY_NAME[name]
+        made = _field(path, FieldType.INTEGER, FieldKind.CONFIGURATION, unit, minimum=0, maximum=_MAX_INFERRED_VALUE)
+        return replace(made, presence=FieldPresence.CONDITIONAL)
+    if in_channel and name in _CHANNEL_TYPES:
+        values = _DIRECTIONS if name == "direction" else None
+        return _field(path, _CHANNEL_TYPES[name], FieldKind.CONFIGURATION, values=values)
+    if name == "timestamp":
+        return _field(path, FieldType.STRING, FieldKind.TIME, form="rfc3339-utc")
+    if name == "unstable_level":
+        return _field(path, FieldType.INTEGER, FieldKind.GAUGE, minimum=0, maximum=3)
     if len(path) == 1 and name.endswith("_id"):
-        return InferredField(type=FieldType.STRING, kind=FieldKind.IDENTITY, unit=FieldUnit.NONE, max_bytes=255)
+        return _field(path, FieldType.STRING, FieldKind.IDENTITY, max_bytes=255)
     if path[0] == CONGESTION_CONTROL:
-        return InferredField(type=FieldType.INTEGER, kind=FieldKind.GAUGE, unit=FieldUnit.NONE)
-    if name.endswith("_count") or _infer_unit(name) is not None:
-        return InferredField(type=FieldType.INTEGER, kind=FieldKind.GAUGE, unit=_infer_unit(name) or FieldUnit.NONE)
+        return _field(path, FieldType.INTEGER, FieldKind.GAUGE)
+    if name.endswith("_count") or unit is not None:
+        return _field(path, FieldType.INTEGER, FieldKind.GAUGE, unit or FieldUnit.NONE)
     kind = FieldKind.CONFIGURATION if in_channel else FieldKind.GAUGE
     likely = FieldType.STRING if in_channel or len(path) == 1 else FieldType.INTEGER
-    return InferredField(type=seen or likely, kind=kind, unit=FieldUnit.NONE, by_name=False)
+    return replace(_field(path, seen or likely, kind), description=describe_inferred(path, GUESSED_NOTE))
+
+
+def describe_inferred(path: FieldPath, note: str) -> str:
+    """The description of a field of which only the name is known."""
+    words = path[-1].replace("_", " ").strip() or path[-1]
+    return f"{words[:1].upper()}{words[1:]} ({note})."
+
+
+def _field(
+    path: FieldPath,
+    type_: FieldType,
+    kind: FieldKind,
+    unit: FieldUnit = FieldUnit.NONE,
+    **limits: Any,  # Any: values of a FieldDefinition
+) -> FieldDefinition:
+    description = describe_inferred(path, INFERRED_NOTE)
+    presence = FieldPresence.ALWAYS
+    return FieldDefinition(
+        path=path, type=type_, kind=kind, unit=unit, presence=presence, description=description, **limits
+    )
 
 
 def _infer_unit(name: str) -> FieldUnit | None:

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from ..edition import ANY_LABEL
+from ..edition import ANY_LABEL, FieldPath
 from .outline import MAX_DEPTH, MAX_ITEMS, OutlineItem, field_name_of, referenced_group
 from .page_source import PageText
-
-Path = tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ListedField:
     """A field or a group as the page lists it."""
 
-    path: Path
+    path: FieldPath
     line: int
     children: list[ListedField] = field(default_factory=list)
     same_as: ListedField | None = None
@@ -27,7 +25,7 @@ class ListedField:
         """Whether it holds fields."""
         return bool(self.children) or self.same_as is not None
 
-    def leaves(self, path: Path | None = None) -> Iterator[Path]:
+    def leaves(self, path: FieldPath | None = None) -> Iterator[FieldPath]:
         """The paths of all fields at and below it; a group that is "as" another has the other's fields."""
         path = self.path if path is None else path
         if not self.is_group:

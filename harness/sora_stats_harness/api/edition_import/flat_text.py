@@ -11,11 +11,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from ..edition import FieldPath
 from .example_response import ExampleObject
 from .outline import MAX_ITEMS, OutlineItem, field_name_of, referenced_group
 from .page_source import PageText
-
-Path = tuple[str, ...]
 
 _LIST_END: Final = re.compile(r".*¶$|.*\bGetStats[A-Z]|.*x-sora-target|\s*[$\[{]")
 """Lines that can only come after the list."""
@@ -67,12 +66,12 @@ class _FieldPlacer:
     def __init__(self, page: PageText, shown: ExampleObject) -> None:
         self.page = page
         self.shown = shown
-        self.items: dict[Path, OutlineItem] = {(): OutlineItem(text="", line=1)}
-        self.open: Path = ()
-        self.last: Path = ()
+        self.items: dict[FieldPath, OutlineItem] = {(): OutlineItem(text="", line=1)}
+        self.open: FieldPath = ()
+        self.last: FieldPath = ()
         self.unknown: list[tuple[int, str]] = []
         """Names that the example lacks, until the next name shows their group."""
-        self.doubts: dict[Path, tuple[Path, ...]] = {}
+        self.doubts: dict[FieldPath, tuple[FieldPath, ...]] = {}
         """Names that more than one open group has, with the places that were not chosen."""
 
     def place_lines(self, lines: list[tuple[int, str]]) -> list[OutlineItem]:
@@ -120,7 +119,7 @@ class _FieldPlacer:
         self.last = path
         self.open = path if isinstance(self.value(path), dict) else path[:-1]
 
-    def append(self, path: Path, line: int) -> None:
+    def append(self, path: FieldPath, line: int) -> None:
         if path in self.items:
             raise self.page.error_at(line, f"{'.'.join(path)} is listed twice, first in line {self.items[path].line}")
         self.items[path] = OutlineItem(text=path[-1], line=line)
@@ -133,7 +132,7 @@ class _FieldPlacer:
                 line, f"without bullets or indentation, the group of {name!r} is unknown: the example lacks it"
             )
 
-    def value(self, path: Path) -> ExampleObject:
+    def value(self, path: FieldPath) -> ExampleObject:
         value: ExampleObject = self.shown
         for key in path:
             value = value[key]

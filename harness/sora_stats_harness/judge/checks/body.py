@@ -6,14 +6,13 @@ from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition
+from ...api.edition_rules import edition_path
 from ..check import Check, Observed, Stage, Violation
-from ..field_paths import edition_path
 from ..requirement import NEEDS_BYTES, Level, Requirement
 from ..value_text import format_value
 from .framing import describe_body_fault, has_fault
 
 if TYPE_CHECKING:
-    from ..exchange_counts import ExchangeCounts
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -27,6 +26,7 @@ JSON: Final = Requirement(
     needs=NEEDS_BYTES,
     message="the body is not strict JSON",
     masked_by="a status other than 200",
+    checked_in="bodies_by_http",
 )
 JSON_LIMITS: Final = Requirement(
     id="http.json_limits",
@@ -38,6 +38,7 @@ JSON_LIMITS: Final = Requirement(
     needs=NEEDS_BYTES,
     message="the body was not read: it exceeds a limit of the parser",
     masked_by="a body that is not JSON",
+    checked_in="bodies_by_http",
 )
 DUPLICATE_KEY: Final = Requirement(
     id="http.duplicate_key",
@@ -49,6 +50,7 @@ DUPLICATE_KEY: Final = Requirement(
     needs=NEEDS_BYTES,
     message="the key {key} is repeated",
     masked_by="a body that is not JSON",
+    checked_in="searched_bodies",
 )
 
 
@@ -58,14 +60,12 @@ class JsonCheck(Check):
     requirements: tuple[Requirement, ...] = (JSON, JSON_LIMITS, DUPLICATE_KEY)
     stage = Stage.JSON
 
-    def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
+    def __init__(self, edition: Edition) -> None:
         self._edition = edition
-        self._counts = counts
         self._exceeded = False
-        """Whether some body exceeded a limit, so that nobody knows whether it is JSON."""
+        """Whether some body exceeded a limit."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge a body that was read."""
         body = seen.body
         if body is None or seen.rewritten:
             return ()
@@ -98,12 +98,7 @@ class JsonCheck(Check):
         return [self._duplicate_key(seen, path) for path in body.duplicates] if body.duplicates else ()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the counts."""
-        for target, counts in self._counts.of_target.items():
-            read = counts.bodies - counts.without_http
-            result.count(JSON_LIMITS, target, read)
-            result.count(JSON, target, read)
-            result.count(DUPLICATE_KEY, target, counts.bodies - counts.unsearched_bodies)
+        """If a body exceeded a limit, nobody knows whether it is JSON."""
         if self._exceeded:
             result.unusable = (*result.unusable, JSON.id)
 

@@ -50,6 +50,7 @@ CHANNEL_PRESENT: Final = Requirement(
     message="{field} is missing, although its counters continue afterwards",
     needs_traffic="a data channel that was used",
     masked_by="a label whose value is not an object",
+    checked_in="comparable_channels",
 )
 
 

@@ -49,7 +49,6 @@ class ClusterCheck(Check):
     stage = Stage.CLUSTER
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a listing with those of the other nodes."""
         exchange, body = seen.evidence, seen.body
         request = exchange.request
         if body is None or body.fault is not None or request.target is not Target.ALL:
@@ -61,10 +60,10 @@ class ClusterCheck(Check):
                     requirement=ONCE,
                     exchange=exchange,
                     connection_id=double.connection_id,
-                    expected=f"only {double.earlier.request.server}",
+                    expected=f"only {double.before[0].request.server}",
                     actual=f"{request.server} lists it too",
                     fault="two nodes",
-                    proof=(double.earlier, exchange),
+                    proof=(*double.before, exchange),
                 )
                 for double in listings.add_node_listing(exchange, seen.admitted)
             ]
@@ -79,7 +78,7 @@ class ClusterCheck(Check):
                 actual="none does",
                 fault="on no node",
                 facts={"what": "that is listed for the whole cluster is on none of its nodes"},
-                proof=(stray.before, *stray.nodes, exchange),
+                proof=(*stray.before, exchange),
             )
             for stray in listings.add_cluster_listing(exchange, seen.admitted)
         ]

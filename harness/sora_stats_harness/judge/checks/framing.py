@@ -8,7 +8,7 @@ that any proxy may cause is a HABIT. One fault is one finding: what it explains 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import Exchange
@@ -19,7 +19,6 @@ from ..requirement import NEEDS_HTTP, NEEDS_KEPT_ALIVE, Level, Requirement
 if TYPE_CHECKING:
     from ..exchange_counts import ExchangeCounts
     from ..state import State
-    from ..verdict import JudgeResult
 
 LENGTH: Final = Requirement(
     id="http.length",
@@ -32,6 +31,7 @@ LENGTH: Final = Requirement(
     message="{deviation}",
     needs_traffic="a response with a Content-Length",
     masked_by="a status other than 200",
+    checked_in="accepted_by_http",
 )
 HEADER: Final = Requirement(
     id="http.header",
@@ -42,6 +42,7 @@ HEADER: Final = Requirement(
     source="RFC 9110, 5.3 and 8.3; RFC 9112, 6.3",
     needs=NEEDS_HTTP,
     message="{deviation}",
+    checked_in="complete",
 )
 FRAMING: Final = Requirement(
     id="http.framing",
@@ -53,6 +54,7 @@ FRAMING: Final = Requirement(
     source="RFC 9112",
     needs=NEEDS_HTTP,
     message="{deviation}",
+    checked_in="complete",
 )
 KEEP_ALIVE: Final = Requirement(
     id="http.keep_alive",
@@ -63,6 +65,7 @@ KEEP_ALIVE: Final = Requirement(
     source="RFC 9112, 9.3",
     needs=NEEDS_KEPT_ALIVE,
     message="{deviation}",
+    checked_in="complete",
 )
 UNUSUAL: Final = Requirement(
     id="http.unusual",
@@ -73,9 +76,10 @@ UNUSUAL: Final = Requirement(
     source="RFC 9112",
     needs=NEEDS_HTTP,
     message="{deviation}",
+    checked_in="complete",
 )
 
-MINUNANNOUNCED_CLOSES: Final = 3
+MIN_UNANNOUNCED_CLOSES: Final = 3
 """Up to so many connections may be closed without notice: a request may meet an idle time-out by chance."""
 
 MIN_UNANNOUNCED_SHARE: Final = 0.01
@@ -118,7 +122,6 @@ class FramingCheck(Check):
         self._unannounced_closes = 0
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge an exchange whose bytes deviate."""
         found = []
         for fault in seen.exchange.faults:
             violation = self._judge_fault(seen.exchange, fault)
@@ -126,12 +129,6 @@ class FramingCheck(Check):
                 found.append(violation)
                 state.count(violation.requirement)
         return found
-
-    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the exchanges without a deviation."""
-        for target, counts in self._counts.of_target.items():
-            for row in self.requirements:
-                result.count(row, target, counts.complete)
 
     def _judge_fault(self, exchange: Exchange, fault: FramingFault) -> Violation | None:
         violated = requirement_of_fault(fault.code)
@@ -162,7 +159,7 @@ class FramingCheck(Check):
         """Whether connections are closed without notice too often for chance."""
         self._unannounced_closes += 1
         share = self._counts.complete * MIN_UNANNOUNCED_SHARE
-        return self._unannounced_closes >= max(MINUNANNOUNCED_CLOSES, share)
+        return self._unannounced_closes >= max(MIN_UNANNOUNCED_CLOSES, share)
 
 
 def requirement_of_fault(code: str) -> tuple[Requirement, Level] | None:

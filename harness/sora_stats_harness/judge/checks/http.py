@@ -15,7 +15,6 @@ from .not_found import describe_refusal, is_accepted_not_found
 from .wrong_requests import LARGE_BODY
 
 if TYPE_CHECKING:
-    from ..exchange_counts import ExchangeCounts
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -28,6 +27,7 @@ COMPLETE: Final = Requirement(
     source="RFC 9112, 8",
     needs=NEEDS_HTTP,
     message="no complete response: {why}",
+    checked_in="complete",
 )
 STATUS: Final = Requirement(
     id="http.status",
@@ -38,6 +38,7 @@ STATUS: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     needs=NEEDS_HTTP,
     message="a valid request gets {status}",
+    checked_in="accepted_by_http",
 )
 CONTENT_TYPE: Final = Requirement(
     id="http.content_type",
@@ -49,6 +50,7 @@ CONTENT_TYPE: Final = Requirement(
     needs=NEEDS_HTTP,
     message="the body is not labelled as JSON",
     masked_by="a status other than 200",
+    checked_in="accepted_by_http",
 )
 
 ALWAYS_VIOLATING_ERRORS: Final = frozenset({ErrorCode.CUT, ErrorCode.PROTOCOL, ErrorCode.TOO_LARGE})
@@ -66,11 +68,7 @@ class CompleteResponseCheck(Check):
     requirements: tuple[Requirement, ...] = (COMPLETE,)
     stage = Stage.TRANSPORT
 
-    def __init__(self, counts: ExchangeCounts) -> None:
-        self._counts = counts
-
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge an exchange without a complete response."""
         exchange = seen.exchange
         violation = check_incomplete(exchange, responded=state.availability.has_responded(exchange.request.server))
         if violation is not None:
@@ -78,9 +76,7 @@ class CompleteResponseCheck(Check):
         return () if violation is None else (violation,)
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the complete exchanges, and the longest time without one."""
-        for target, counts in self._counts.of_target.items():
-            result.count(COMPLETE, target, counts.complete)
+        """Add the longest time without a complete response."""
         gap_ns = max((state.availability.longest_gap_ns for state in states), default=0)
         result.coverage.longest_gap_s = round(gap_ns / 1e9, 3)
 
@@ -121,9 +117,6 @@ class HeadCheck(Check):
     requirements: tuple[Requirement, ...] = (STATUS, LENGTH, CONTENT_TYPE)
     stage = Stage.HEAD
 
-    def __init__(self, counts: ExchangeCounts) -> None:
-        self._counts = counts
-
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the status; if it is 200, also the headers."""
         response, headers = seen.response, seen.headers
@@ -142,15 +135,16 @@ class HeadCheck(Check):
         if length is not None and not _is_right_length(response, length):
             found.append(make_length_violation(seen.exchange, str(response.body_length), length[:40]))
         if not _is_json_label(label):
-            actual = label[:200] if label is not None else "no Content-Type"
-            found.append(_wrong_type(seen.exchange, actual))
+            found.append(
+                Violation(
+                    requirement=CONTENT_TYPE,
+                    exchange=seen.exchange,
+                    expected="application/json",
+                    actual=label[:200] if label is not None else "no Content-Type",
+                    fault="content type",
+                )
+            )
         return found
-
-    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the counts."""
-        for target, counts in self._counts.of_target.items():
-            for row in self.requirements:
-                result.count(row, target, counts.accepted_by_http)
 
     def _judge_status(self, seen: Observed, response: Response) -> Iterable[Violation]:
         target, status = seen.exchange.request.target, response.status
@@ -166,16 +160,6 @@ class HeadCheck(Check):
                 facts={"status": str(status)},
             ),
         )
-
-
-def _wrong_type(exchange: Exchange, actual: str) -> Violation:
-    return Violation(
-        requirement=CONTENT_TYPE,
-        exchange=exchange,
-        expected="application/json",
-        actual=actual,
-        fault="content type",
-    )
 
 
 def _is_right_length(response: Response, length: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
 from ...api.edition_rules import LABELS_GROUP
@@ -17,10 +17,8 @@ from ..value_text import format_leaf, format_value
 if TYPE_CHECKING:
     from ..connection_state import ConnectionState
     from ..evidence import EvidenceExchange
-    from ..exchange_counts import ExchangeCounts
     from ..sample import Sample
     from ..state import State
-    from ..verdict import JudgeResult
 
 NO_ID: Final = "a sample without a valid connection_id"
 
@@ -34,6 +32,7 @@ ASKED: Final = Requirement(
     needs=NEEDS_ARGUMENTS,
     message="the response is about another {what}",
     masked_by=NO_ID,
+    checked_in="named_samples",
 )
 CLIENT: Final = Requirement(
     id="identity.client",
@@ -69,6 +68,7 @@ CONSTANT: Final = Requirement(
     needs=NEEDS_TIMES,
     message="{what} changed",
     masked_by="a sample that violates identity.asked, identity.client or identity.unique",
+    checked_in="comparable_samples",
 )
 FORM: Final = Requirement(
     id="identity.form",
@@ -97,8 +97,7 @@ class SampleIdentityCheck(Check):
     requirements: tuple[Requirement, ...] = (ASKED, CLIENT, UNIQUE)
     stage = Stage.IDENTITY
 
-    def __init__(self, counts: ExchangeCounts) -> None:
-        self._counts = counts
+    def __init__(self) -> None:
         self._counted: tuple[str, int] | None = None
         """The last response counted for `UNIQUE`."""
 
@@ -120,11 +119,6 @@ class SampleIdentityCheck(Check):
         if sample.index is None:
             return ()
         return self._look_for_another(seen, state)
-
-    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the samples of requests for one connection."""
-        for target, counts in self._counts.of_target.items():
-            result.count(ASKED, target, counts.named_samples)
 
     def _look_for_another(self, seen: Observed, state: State) -> Iterable[Violation]:
         body = seen.body
@@ -193,7 +187,6 @@ class FormCheck(Check):
     stage = Stage.NEW_CONNECTION
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge the id of a new connection."""
         if not seen.connection_id:
             return ()
         state.checked[FORM.id] += 1
@@ -219,12 +212,10 @@ class ConstantCheck(Check):
     requirements: tuple[Requirement, ...] = (CONSTANT,)
     stage = Stage.CONFIGURATION
 
-    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
+    def __init__(self, decoder: EditionDecoder) -> None:
         self._decoder = decoder
-        self._counts = counts
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a sample with what its connection had before."""
         connection, sample = seen.connection, seen.sample
         found: list[Violation] | None = None
         identity = (sample.channel_id, sample.client_id, sample.bundle_id)
@@ -235,11 +226,6 @@ class ConstantCheck(Check):
             if sample.configuration != connection.configuration:
                 found = (found or []) + self._compare_configuration(seen, connection, sample)
         return found or ()
-
-    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the samples that were compared."""
-        for target, counts in self._counts.of_target.items():
-            result.count(CONSTANT, target, counts.comparable_samples)
 
     def _compare_identity(
         self, seen: Observed, connection: ConnectionState, identity: tuple[str | None, str | None, str | None]

@@ -14,7 +14,6 @@ from .channels import CHANNEL_PRESENT, make_channel_violation
 
 if TYPE_CHECKING:
     from ..evidence import EvidenceExchange
-    from ..exchange_counts import ExchangeCounts
     from ..state import State
     from ..verdict import JudgeResult
 
@@ -31,6 +30,7 @@ MONOTONIC: Final = Requirement(
     needs=NEEDS_TIMES,
     message="{field} fell by {difference}",
     masked_by="a value that is not an integer, or a sample of another connection than was requested",
+    checked_in="comparable_samples",
 )
 
 
@@ -40,14 +40,12 @@ class MonotonicCheck(Check):
     requirements: tuple[Requirement, ...] = (MONOTONIC, CHANNEL_PRESENT)
     stage = Stage.COUNTERS
 
-    def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
+    def __init__(self, decoder: EditionDecoder) -> None:
         self._decoder = decoder
-        self._counts = counts
         self._reopened = 0
         """Counts of connections that have left."""
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Compare a sample, and add it to its connection's history."""
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
@@ -100,10 +98,7 @@ class MonotonicCheck(Check):
         )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the samples that were compared; late or unusable ones were left out of the order."""
-        for target, counts in self._counts.of_target.items():
-            result.count(MONOTONIC, target, counts.comparable_samples)
-            result.count(CHANNEL_PRESENT, target, min(counts.comparable_samples, counts.labelled_samples))
+        """Late or unusable samples were left out of the order."""
         if result.coverage.late:
             result.late = (*result.late, MONOTONIC.id, CHANNEL_PRESENT.id)
         if result.coverage.forgotten:

@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from ...api.exchange import ALL, CONNECTION, Target
 from ..check import Check, Observed, Stage, Violation
-from ..incident import ListingChanges
-from ..node_presence import NodePresence, PresenceGap
+from ..node_presence import ConnectionAbsence, NodePresence
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
-from ..unlisted_connections import FoundConnections, ListingGap
+from ..unlisted_connections import FoundConnections
+from ..verdict import JudgeResult, ListingChanges
 from .cluster import UNION
 from .not_found import describe_refusal, is_accepted_not_found
 
 if TYPE_CHECKING:
     from ..evidence import EvidenceExchange
     from ..state import State
-    from ..verdict import JudgeResult
 
 PRESENT: Final = Requirement(
     id="identity.present",
@@ -70,7 +69,6 @@ class PresenceCheck(Check):
     stage = Stage.PRESENCE
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Note which connections were found, and which were not."""
         exchange, body = seen.exchange, seen.body
         request = exchange.request
         memory: _Memory = state.memory.get(self) or state.recall(self, _Memory)
@@ -88,7 +86,7 @@ class PresenceCheck(Check):
         if target is ALL:
             return self._observe_listing(seen, state, memory, presence)
         found, admitted = memory.found[server], seen.admitted
-        gaps: Sequence[ListingGap] = ()
+        gaps: Sequence[ConnectionAbsence] = ()
         for connection_id in admitted:
             presence.add_sighting(exchange, connection_id)
             if found.has_listings or connection_id not in found.first:
@@ -107,7 +105,7 @@ class PresenceCheck(Check):
             listed = [(id, each.channel_id, each.client_id) for id, each in seen.admitted.items()]
             if seen.all_admitted:
                 presence.add_members(exchange, seen.admitted)
-            return [_violation(gap, request.server) for gap in presence.add_listing(exchange, listed)]
+            return [_missing(each, exchange) for each in presence.add_listing(exchange, listed)]
         for connection_id in seen.admitted:
             presence.add_sighting(seen.exchange, connection_id)
         if seen.all_admitted:
@@ -178,9 +176,8 @@ class PresenceCheck(Check):
             presence.add_client_absences(exchange, asked.channel_id, asked.client_id, had)
 
 
-def _violation(gap: PresenceGap, server: str) -> Violation:
-    absence = gap.absence
-    response = absence.exchange.exchange.response
+def _missing(absence: ConnectionAbsence, after: EvidenceExchange) -> Violation:
+    response, server = absence.exchange.exchange.response, after.request.server
     elsewhere = absence.exchange.request.server != server
     return Violation(
         requirement=UNION if elsewhere else PRESENT,
@@ -190,12 +187,12 @@ def _violation(gap: PresenceGap, server: str) -> Violation:
         actual="missing" if response is None or response.status == 200 else describe_refusal(response),
         fault="missing",
         facts={"what": "that was listed before and after is missing in between"},
-        proof=(absence.before, absence.exchange, gap.after),
+        proof=(absence.before, absence.exchange, after),
     )
 
 
-def _unlisted(gap: ListingGap, after: EvidenceExchange) -> Violation:
-    listing = gap.listing
+def _unlisted(gap: ConnectionAbsence, after: EvidenceExchange) -> Violation:
+    listing = gap.exchange
     targets = dict.fromkeys(
         each.request.target.operation for each in (gap.before, after) if each.request.target is not None
     )

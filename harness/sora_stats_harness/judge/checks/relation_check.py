@@ -14,7 +14,7 @@ from ..edition_decoder import Counters
 from ..requirement import Level, Requirement
 from ..value_text import format_value
 from .relation_table import RELATION_REQUIREMENTS
-from .relations import ResolvedRelation, compile_relations, is_violated_between
+from .relations import RelationFilter, ResolvedRelation, is_violated_between
 from .shape import LEXICAL
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class PendingViolation(msgspec.Struct, kw_only=True, gc=False):
 
     row: ResolvedRelation
     exchange: EvidenceExchange
-    sample: Sample
+    index: int | None
     blocks: list[Counters | None]
     before: Sequence[Counters | None] | None
     before_held: EvidenceExchange | None
@@ -54,8 +54,8 @@ class RelationCheck(Check):
     requirements = RELATION_REQUIREMENTS
     stage = Stage.RELATIONS
 
-    def __init__(self, rows: Sequence[ResolvedRelation]) -> None:
-        self._filter = compile_relations(tuple(rows))
+    def __init__(self, relations: RelationFilter) -> None:
+        self._filter = relations
         self._unconfirmed = 0
         self._settled = Counter[tuple[Requirement, Target | None]]()
         """Counts of connections that have left."""
@@ -134,10 +134,17 @@ class RelationCheck(Check):
                 continue  # a counter that fell is another requirement's finding, and no relation can be judged with it
             if sample.deviations and _is_rounded(row, sample):
                 continue
-            pending = _pending(row, seen, before, evidence)
+            pending = PendingViolation(
+                row=row,
+                exchange=seen.evidence,
+                index=sample.index,
+                blocks=list(sample.blocks),
+                before=before,
+                before_held=evidence,
+            )
             violated = is_violated_between(row, before, sample.blocks, None)
             if violated:
-                yield _confirmed(pending, seen.connection_id, None)
+                yield _violation(pending, seen.connection_id, "missed")
             elif violated is None:
                 connection.pending_violations.append(pending)
 
@@ -152,7 +159,7 @@ class RelationCheck(Check):
             elif not (connection.decreased_counters and row.involves(connection.decreased_counters)):
                 violated = is_violated_between(row, pending.before, pending.blocks, sample.blocks)
                 if violated:
-                    found.append(_confirmed(pending, seen.connection_id, seen.evidence))
+                    found.append(_violation(pending, seen.connection_id, "missed", seen.evidence))
                 elif violated is None:
                     found.append(self._settle(pending, seen.connection_id))
         connection.pending_violations = waiting
@@ -179,50 +186,25 @@ def known_before(
     return (known.blocks, known.holder) if known is not None else (None, None)
 
 
-def _pending(
-    row: ResolvedRelation,
-    seen: Observed,
-    before: Sequence[Counters | None] | None,
-    evidence: EvidenceExchange | None,
-) -> PendingViolation:
-    sample = seen.sample
-    assert sample is not None
-    return PendingViolation(
-        row=row,
-        exchange=seen.evidence,
-        sample=sample,
-        blocks=list(sample.blocks),
-        before=before,
-        before_held=evidence,
-    )
-
-
-def proof_of(pending: PendingViolation, after: EvidenceExchange | None) -> tuple[EvidenceExchange, ...]:
-    """The exchanges of the sample before, of the violating one, and of the one after."""
-    before = () if pending.before_held is None else (pending.before_held,)
-    return (*before, pending.exchange, *(() if after is None else (after,)))
-
-
-def _confirmed(pending: PendingViolation, connection_id: str, after: EvidenceExchange | None) -> Violation:
-    return _violation(pending, connection_id, "missed", proof_of(pending, after))
-
-
 def _violation(
-    pending: PendingViolation, connection_id: str | None, fault: str, proof: tuple[EvidenceExchange, ...] = ()
+    pending: PendingViolation, connection_id: str | None, fault: str, after: EvidenceExchange | None = None
 ) -> Violation:
-    row, index = pending.row, pending.sample.index
+    """The violation; its proof are the exchanges of the sample before, of the violating one, and of the one after."""
+    row = pending.row
     sides = row.evaluate(pending.blocks)
     assert sides is not None, "a sample with masked counters is not suspected"
+    is_proved = fault == "missed"
+    proof = [each for each in (pending.before_held, pending.exchange, after) if each is not None and is_proved]
     return Violation(
         requirement=row.requirement,
         exchange=pending.exchange,
         field=row.field,
-        place=row.field if index is None else (index, *row.field),
+        place=row.field if pending.index is None else (pending.index, *row.field),
         connection_id=connection_id,
         expected=row.text,
         actual=f"{format_value(sides[0])} and {format_value(sides[1])}",
         fault=fault,
-        facts={"unsure": "" if fault == "missed" else UNCONFIRMED},
+        facts={"unsure": "" if is_proved else UNCONFIRMED},
         level=LEVEL_BY_FAULT[fault],
-        proof=proof,
+        proof=tuple(proof),
     )

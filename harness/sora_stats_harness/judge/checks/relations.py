@@ -12,17 +12,15 @@ The relations themselves are data, in `relation_table`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from functools import lru_cache
 
 import msgspec
 
+from ...api.edition import FieldPath
 from ..edition_decoder import CounterBlock, Counters
 from ..requirement import Requirement
-from .relation_table import RELATION_TEMPLATES, Operator
+from .relation_table import RELATION_TEMPLATES, RelationTerm
 
 Blocks = Sequence[Counters | None]
-Path = tuple[str, ...]
-
 WeightedCounter = tuple[int, int, int]
 """Factor, block, counter."""
 
@@ -31,13 +29,13 @@ class ResolvedRelation(msgspec.Struct, frozen=True, kw_only=True):
     """One comparison, resolved against an edition."""
 
     requirement: Requirement
-    operator: Operator
+    operator: str
     left: tuple[WeightedCounter, ...]
     right: tuple[WeightedCounter, ...]
     unless: tuple[WeightedCounter, ...]
-    field: Path
+    field: FieldPath
     text: str
-    counters: tuple[Path, ...]
+    counters: tuple[FieldPath, ...]
     """Every counter in it."""
 
     def evaluate(self, blocks: Blocks) -> tuple[int, int] | None:
@@ -118,42 +116,45 @@ def resolve_relations(blocks: Sequence[CounterBlock]) -> tuple[ResolvedRelation,
     }
     rows: list[ResolvedRelation] = []
     for relation in RELATION_TEMPLATES:
-        lefts = [_expand_path(path, places, relation.but) for path in relation.left]
-        right = [place for path in relation.right for place in _expand_path(path, places, ())]
-        unless = [place for path in relation.unless for place in _expand_path(path, places, ())]
-        if not all(lefts) or not all(_expand_path(path, places, ()) for path in relation.right + relation.unless):
+        left, right, unless = (
+            [(term.factor, _expand_term(term, places)) for term in side]
+            for side in (relation.left, relation.right, relation.unless)
+        )
+        if not all(found for _, found in (*left, *right, *unless)):
             continue
-        scales = relation.scale or (1,) * len(lefts)
-        terms = [(scale, place) for scale, found in zip(scales, lefts, strict=True) for place in found]
+        terms, others, excuses = (
+            [(factor, place) for factor, found in side for place in found] for side in (left, right, unless)
+        )
         rows += [
             ResolvedRelation(
                 requirement=relation.requirement,
                 operator=relation.operator,
-                left=tuple((scale, *places[place]) for scale, place in group),
-                right=tuple((1, *places[place]) for place in right),
-                unless=tuple((1, *places[place]) for place in unless),
+                left=tuple((factor, *places[place]) for factor, place in group),
+                right=tuple((factor, *places[place]) for factor, place in others),
+                unless=tuple((factor, *places[place]) for factor, place in excuses),
                 field=group[0][1],
-                counters=(*(place for _, place in group), *right, *unless),
-                text=f"{_describe_terms(group)} {relation.operator} {_describe_terms([(1, place) for place in right])}",
+                counters=tuple(place for _, place in (*group, *others, *excuses)),
+                text=f"{_describe_terms(group)} {relation.operator} {_describe_terms(others)}",
             )
             for group in ([[term] for term in terms] if relation.each else [terms])
         ]
     return tuple(rows)
 
 
-def _expand_path(path: str, places: dict[Path, tuple[int, int]], but: tuple[str, ...]) -> list[Path]:
-    parts = tuple(path.split("."))
-    if not path.endswith("*"):
-        return [parts] if parts in places else []
-    stem = parts[-1][:-1]
+def _expand_term(term: RelationTerm, places: Collection[FieldPath]) -> list[FieldPath]:
+    """The counters that a term stands for, in the edition's order."""
+    group, name = term.path[:-1], term.path[-1]
+    if not name.endswith("*"):
+        return [term.path] if term.path in places else []
+    stem = name[:-1]
     return [
         place
         for place in places
-        if place[:-1] == parts[:-1] and place[-1].startswith(stem) and ".".join(place) not in but
+        if place[:-1] == group and place[-1].startswith(stem) and place[-1] != f"{stem}{term.but}"
     ]
 
 
-def _describe_terms(terms: Sequence[tuple[int, Path]]) -> str:
+def _describe_terms(terms: Sequence[tuple[int, FieldPath]]) -> str:
     shown = [f"{scale} x {'.'.join(path)}" if scale != 1 else ".".join(path) for scale, path in terms[:3]]
     more = [f"{len(terms) - 3} more"] if len(terms) > 3 else []
     return " + ".join(shown + more)
@@ -200,14 +201,11 @@ class RelationFilter:
                             return True
                         break
         except TypeError:
-            return any(True for _ in self._evaluate_all(blocks))
+            return any(True for _ in self.violated_relations(blocks))
         return False
 
-    def violated_relations(self, blocks: Blocks) -> list[ResolvedRelation]:
+    def violated_relations(self, blocks: Blocks) -> Iterator[ResolvedRelation]:
         """The rows that do not hold in a sample by itself."""
-        return list(self._evaluate_all(blocks))
-
-    def _evaluate_all(self, blocks: Blocks) -> Iterator[ResolvedRelation]:
         for look, rows in self._parts:
             try:
                 if not look(blocks):
@@ -215,12 +213,6 @@ class RelationFilter:
             except TypeError:  # a block is absent: the relation doesn't apply
                 continue
             yield from (row for row in rows if row.is_violated(blocks))
-
-
-@lru_cache(8)
-def compile_relations(rows: tuple[ResolvedRelation, ...]) -> RelationFilter:
-    """The filter of some rows, cached: each test makes a judge, and compiling takes as long as one request."""
-    return RelationFilter(rows)
 
 
 def _needed_counters(rows: Sequence[ResolvedRelation]) -> tuple[int, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition, FieldProvenance
@@ -10,10 +10,8 @@ from ..check import Check, Observed, Stage, Violation
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_BYTES, Level, Requirement
 
 if TYPE_CHECKING:
-    from ..exchange_counts import ExchangeCounts
     from ..shape_deviations import ShapeDeviation
     from ..state import State
-    from ..verdict import JudgeResult
 
 ABSENT: Final = "absent"
 """The class of fault for an absent value."""
@@ -29,6 +27,7 @@ REQUIRED: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     message="{field} is missing",
     masked_by=NOT_JSON,
+    checked_in="samples",
 )
 TYPE: Final = Requirement(
     id="shape.type",
@@ -39,6 +38,7 @@ TYPE: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     message="{field} has another type",
     masked_by=NOT_JSON,
+    checked_in="samples",
 )
 RANGE: Final = Requirement(
     id="shape.range",
@@ -49,6 +49,7 @@ RANGE: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     message="{field} is outside its limits",
     masked_by="another type at the same place",
+    checked_in="samples",
 )
 PATTERN: Final = Requirement(
     id="shape.pattern",
@@ -59,6 +60,7 @@ PATTERN: Final = Requirement(
     source=f"{DOCUMENTATION_SOURCE}; RFC 3339",
     message="{field} is not a time in the documented form",
     masked_by="another type at the same place",
+    checked_in="samples",
 )
 ENUM: Final = Requirement(
     id="shape.enum",
@@ -70,6 +72,7 @@ ENUM: Final = Requirement(
     message="{field} has a value that is not in the list",
     needs_traffic="a data channel",
     masked_by="another type at the same place",
+    checked_in="labelled_samples",
 )
 GROUP: Final = Requirement(
     id="shape.group",
@@ -80,6 +83,7 @@ GROUP: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     message="the whole group {field} is missing",
     masked_by=NOT_JSON,
+    checked_in="samples",
 )
 UNKNOWN: Final = Requirement(
     id="shape.unknown",
@@ -90,6 +94,7 @@ UNKNOWN: Final = Requirement(
     source=DOCUMENTATION_SOURCE,
     message="{field} is not documented",
     masked_by=NOT_JSON,
+    checked_in="samples",
 )
 LEXICAL: Final = Requirement(
     id="shape.lexical",
@@ -102,6 +107,7 @@ LEXICAL: Final = Requirement(
     needs=NEEDS_BYTES,
     message="{field} is an integer written with a fraction or an exponent",
     masked_by="another type or a value out of its limits at the same place",
+    checked_in="samples",
 )
 UNDOCUMENTED: Final = Requirement(
     id="shape.undocumented",
@@ -112,6 +118,7 @@ UNDOCUMENTED: Final = Requirement(
     source="edition file",
     message="{field} is known, though undocumented",
     masked_by=NOT_JSON,
+    checked_in="samples",
 )
 
 SHAPE_REQUIREMENTS: Final = {
@@ -125,15 +132,13 @@ class ShapeCheck(Check):
     requirements: tuple[Requirement, ...] = tuple(SHAPE_REQUIREMENTS.values())
     stage = Stage.SHAPE
 
-    def __init__(self, edition: Edition, counts: ExchangeCounts) -> None:
-        self._counts = counts
+    def __init__(self, edition: Edition) -> None:
         self._carried_over = _find_carried_over_fields(edition)
         """
         Fields that the edition only carries over from another one: their absence or another shape violates no MUST.
         """
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Report the deviations that the reader found."""
         body = seen.body
         if body is None:
             return ()
@@ -151,12 +156,6 @@ class ShapeCheck(Check):
                     deviations = [each for each in deviations if each.requirement != LEXICAL.id]
                 self._add(found, seen, deviations, sample.connection_id, sample.index)
         return found
-
-    def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
-        """Add the counts, which are the same for all requirements but one."""
-        for target, counts in self._counts.of_target.items():
-            for row in self.requirements:
-                result.count(row, target, counts.labelled_samples if row is ENUM else counts.samples)
 
     def _add(
         self,

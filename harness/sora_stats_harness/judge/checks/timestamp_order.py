@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from ...api.exchange import Target
 from ...api.utc_time import format_utc_ns
 from ..check import Check, Observed, Stage, Violation
-from ..connection_state import DEFAULT_TEAR_NS, ConnectionState, TimestampOrderViolation
+from ..connection_state import DEFAULT_TEAR_NS, TimestampOrderViolation
 from ..edition_decoder import CounterBlock
 from ..requirement import DOCUMENTATION_SOURCE, NEEDS_TIMES, Level, Requirement
 from ..stamp_order import StampedSample
@@ -64,15 +64,17 @@ class TimestampOrderCheck(Check):
                 state.count(TIMESTAMP_ORDER, compared)
             for early, late, block, counter in pairs:
                 held = connection.timestamp_violations.setdefault((block, counter), [])
-                held.append(TimestampOrderViolation(early=early, late=late, index=late.index))
+                held.append(TimestampOrderViolation(early=early, late=late))
         connection.add_overlapping(mine, seen.open_from_ns)
         return ()
 
     def finish(self, state: State) -> Iterable[Violation]:
         """Report the violations that were held back."""
         for connection_id, connection in state.leaving.items():
-            if not connection.decreased_counters:
-                yield from self._held_back(connection_id, connection)
+            for (block, counter), held in connection.timestamp_violations.items():
+                if not connection.decreased_counters:
+                    for each in held:
+                        yield self._violation(each, connection_id, block, counter)
             connection.timestamp_violations.clear()
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
@@ -80,29 +82,22 @@ class TimestampOrderCheck(Check):
         if result.coverage.late:
             result.late = (*result.late, TIMESTAMP_ORDER.id)
 
-    def _held_back(self, connection_id: str, connection: ConnectionState) -> Iterable[Violation]:
-        for (block, counter), held in connection.timestamp_violations.items():
-            field = (*self._blocks[block].path, self._blocks[block].counters[counter].name)
-            for each in held:
-                yield self._violation(each, connection_id, field, (block, counter))
-
-    def _violation(
-        self, held: TimestampOrderViolation, connection_id: str, field: tuple[str, ...], at: tuple[int, int]
-    ) -> Violation:
+    def _violation(self, held: TimestampOrderViolation, connection_id: str, block: int, counter: int) -> Violation:
         early, late = held.early, held.late
+        field = (*self._blocks[block].path, self._blocks[block].counters[counter].name)
         requests = [each.evidence.request for each in (early, late)]
         whole_cluster = any(each.target is Target.ALL and not each.asked.local for each in requests)
-        old, new = early.blocks[at[0]], late.blocks[at[0]]
+        old, new = early.blocks[block], late.blocks[block]
         assert old is not None, "both were compared"
         assert new is not None, "both were compared"
         return Violation(
             requirement=TIMESTAMP_ORDER,
             exchange=late.evidence,
             field=field,
-            place=field if held.index is None else (held.index, *field),
+            place=field if late.index is None else (late.index, *field),
             connection_id=connection_id,
-            expected=f"at least {old[at[1]]}",
-            actual=str(new[at[1]]),
+            expected=f"at least {old[counter]}",
+            actual=str(new[counter]),
             fault="stamped late",
             facts={"stamps": f"{_describe(early)} is earlier than {_describe(late)}"},
             level=Level.INFO if whole_cluster else self._level,

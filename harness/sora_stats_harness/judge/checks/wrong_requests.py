@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Final
@@ -54,44 +54,6 @@ def shape_id(row: str) -> str:
     return f"request.shape.{row}"
 
 
-def _row(name: str, title: str, *, large: bool = False) -> Requirement:
-    """A row of the table of wrong requests."""
-    return Requirement(
-        id=shape_id(name),
-        level=Level.HABIT,
-        title=title,
-        reason="It shows clients and their authors what the mistake is.",
-        grounds="Inferred from the open-source dispatcher: that Sora uses it is documented nowhere.",
-        source=DISPATCHER_SOURCE,
-        needs=NEEDS_PROBES | {RequiredCapability.LARGE_PROBE} if large else NEEDS_PROBES,
-        message="{request} gets status {status}",
-        masked_by="a 5xx status, or a body that is neither JSON nor empty",
-    )
-
-
-ERROR_SHAPES: Final = {
-    row.id: row
-    for row in (
-        _row("path", "A path other than / gets 404, a query string is ignored"),
-        _row("method", "A method other than POST gets UnexpectedMethod"),
-        _row("no_target", "A request without a target gets MissingHeaderName"),
-        _row("malformed_target", "A malformed or repeated target gets MissingService"),
-        _row("unknown_service", "A service that does not exist gets InvalidTarget"),
-        _row("unknown_target", "An unknown version or operation without a body gets MissingTarget"),
-        _row("unknown_target_json", "An unknown version or operation with a JSON body gets SchemaNotFound"),
-        _row("unknown_target_invalid_json", "An unknown target with a body that is not JSON gets InvalidJSON"),
-        _row("no_body", "A missing body gets MissingTargetFunction"),
-        _row("invalid_json", "A body that is not JSON gets InvalidJSON"),
-        _row("missing_key", "A missing key gets InvalidJSON, which names it"),
-        _row("wrong_type", "An argument of a wrong type gets InvalidJSON, which names it"),
-        _row("large_body", "A body over 8,000,000 bytes gets 413, or the same response as a shorter one", large=True),
-        _row("options", "OPTIONS gets 200 and no body, or what any method other than POST gets"),
-    )
-}
-"""The requirements on the exact shape of an error by id, in the order of the table."""
-
-LARGE_BODY: Final = ERROR_SHAPES[shape_id("large_body")]
-
 _SHOWN_BYTES: Final = 200
 
 
@@ -116,6 +78,131 @@ class _ExpectedResponse:
         return f"{self.status} {_compact(self.body)}"
 
 
+_Expected = Callable[[Request], list[_ExpectedResponse]]
+"""The responses that a request may get; of several, the most similar one is shown."""
+
+
+def _error_body(error_type: str, reason: object = _EMPTY_BODY) -> _ExpectedResponse:
+    body: dict[str, object] = {"error_type": error_type}
+    return _ExpectedResponse(status=400, body=body if reason is _EMPTY_BODY else body | {"error_reason": reason})
+
+
+def _invalid_data_body(*, data: object, error: str, path: list[str]) -> _ExpectedResponse:
+    """The error about an argument. It contains the server's own schema, for which any object is accepted."""
+    reason = {"data": data, "error": error, "invalid": "data", "path": path, "schema": _ANY_OBJECT}
+    return _error_body("InvalidJSON", [reason])
+
+
+def _sent_target(request: Request) -> str:
+    return next((value for name, value in request.headers if name.lower() == TARGET_HEADER), "")
+
+
+def _named_target(request: Request) -> object:
+    parts = re.fullmatch(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)", _sent_target(request))
+    return dict(zip(("service", "version", "operation"), parts.groups(), strict=True)) if parts else _ANY_OBJECT
+
+
+def _sent_arguments(request: Request) -> dict[str, object]:
+    value = json.loads(request.body or b"{}")
+    return value if isinstance(value, dict) else {}
+
+
+_REQUIRED_KEYS: Final = {
+    Target.CONNECTION.value: ("channel_id", "connection_id"),
+    Target.CLIENT.value: ("channel_id", "client_id"),
+}
+
+
+def _expect_missing_key(request: Request) -> list[_ExpectedResponse]:
+    arguments = _sent_arguments(request)
+    return [
+        _invalid_data_body(data=key, error="missing_required_property", path=[])
+        for key in _REQUIRED_KEYS.get(_sent_target(request), ())
+        if key not in arguments
+    ]
+
+
+def _expect_wrong_type(request: Request) -> list[_ExpectedResponse]:
+    return [
+        _invalid_data_body(data=value, error="wrong_type", path=[key])
+        for key, value in _sent_arguments(request).items()
+        if not isinstance(value, bool if key == "local" else str)
+    ]
+
+
+_NOT_FOUND: Final = _ExpectedResponse(status=404)
+_WRONG_METHOD: Final = _ExpectedResponse(status=400, body={"type": "UnexpectedMethod"})
+_NO_TARGET: Final = _ExpectedResponse(status=400, body={"type": "MissingHeaderName"})
+_NO_SERVICE: Final = _error_body("InvalidTarget")
+_NO_JSON: Final = _error_body("InvalidJSON", [{"invalid": "parse"}])
+_TOO_LARGE: Final = (_ExpectedResponse(status=413), _ExpectedResponse(status=413, body=_ANY_OBJECT))
+"""Newer servers have a limit; older ones read the whole body, and complain about the key that the probe leaves out."""
+
+_TABLE: Final[dict[str, tuple[str, _Expected]]] = {
+    "path": (
+        "A path other than / gets 404, a query string is ignored",
+        lambda request: [_NO_SERVICE if request.path.startswith("/?") else _NOT_FOUND],
+    ),
+    "method": ("A method other than POST gets UnexpectedMethod", lambda request: [_WRONG_METHOD]),
+    "no_target": ("A request without a target gets MissingHeaderName", lambda request: [_NO_TARGET]),
+    "malformed_target": (
+        "A malformed or repeated target gets MissingService",
+        lambda request: [_error_body("MissingService")],
+    ),
+    "unknown_service": ("A service that does not exist gets InvalidTarget", lambda request: [_NO_SERVICE]),
+    "unknown_target": (
+        "An unknown version or operation without a body gets MissingTarget",
+        lambda request: [_error_body("MissingTarget")],
+    ),
+    "unknown_target_json": (
+        "An unknown version or operation with a JSON body gets SchemaNotFound",
+        lambda request: [_error_body("SchemaNotFound", _named_target(request))],
+    ),
+    "unknown_target_invalid_json": (
+        "An unknown target with a body that is not JSON gets InvalidJSON",
+        lambda request: [_NO_JSON],
+    ),
+    "no_body": (
+        "A missing body gets MissingTargetFunction",
+        lambda request: [_error_body("MissingTargetFunction", _named_target(request))],
+    ),
+    "invalid_json": ("A body that is not JSON gets InvalidJSON", lambda request: [_NO_JSON]),
+    "missing_key": ("A missing key gets InvalidJSON, which names it", _expect_missing_key),
+    "wrong_type": ("An argument of a wrong type gets InvalidJSON, which names it", _expect_wrong_type),
+    "large_body": (
+        "A body over 8,000,000 bytes gets 413, or the same response as a shorter one",
+        lambda request: [*_TOO_LARGE, *_expect_missing_key(request)],
+    ),
+    "options": (
+        "OPTIONS gets 200 and no body, or what any method other than POST gets",
+        lambda request: [_ExpectedResponse(status=200), _WRONG_METHOD],
+    ),
+}
+"""The table of wrong requests: the title of each row's requirement, and what its requests may get."""
+
+
+def _requirement_of_row(row: str, title: str) -> Requirement:
+    return Requirement(
+        id=shape_id(row),
+        level=Level.HABIT,
+        title=title,
+        reason="It shows clients and their authors what the mistake is.",
+        grounds="Inferred from the open-source dispatcher: that Sora uses it is documented nowhere.",
+        source=DISPATCHER_SOURCE,
+        needs=NEEDS_PROBES | {RequiredCapability.LARGE_PROBE} if row == "large_body" else NEEDS_PROBES,
+        message="{request} gets status {status}",
+        masked_by="a 5xx status, or a body that is neither JSON nor empty",
+    )
+
+
+ERROR_SHAPES: Final = {shape_id(row): _requirement_of_row(row, title) for row, (title, _) in _TABLE.items()}
+"""The requirements on the exact shape of an error by id, in the order of the table."""
+
+LARGE_BODY: Final = ERROR_SHAPES[shape_id("large_body")]
+
+_EXPECTATIONS: Final = {shape_id(row): expected for row, (_, expected) in _TABLE.items()}
+
+
 class WrongRequestCheck(Check):
     """Judges how a server refuses requests that are wrong on purpose."""
 
@@ -123,7 +210,6 @@ class WrongRequestCheck(Check):
     stage = Stage.WRONG_REQUESTS
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
-        """Judge a response to a wrong request."""
         checked, found = check_probe_response(seen.exchange)
         for requirement in checked:
             state.count(requirement)
@@ -211,127 +297,6 @@ def _make_violation(
         fault=fault,
         facts={"request": describe_request(exchange.request), "status": status},
     )
-
-
-# The rows of the table: from the request to the expected responses.
-
-
-def _expect_path(request: Request) -> list[_ExpectedResponse]:
-    return _expect_unknown_service(request) if request.path.startswith("/?") else [_ExpectedResponse(status=404)]
-
-
-def _expect_method(request: Request) -> list[_ExpectedResponse]:
-    return [_ExpectedResponse(status=400, body={"type": "UnexpectedMethod"})]
-
-
-def _expect_options(request: Request) -> list[_ExpectedResponse]:
-    return [_ExpectedResponse(status=200), *_expect_method(request)]
-
-
-def _expect_no_target(request: Request) -> list[_ExpectedResponse]:
-    return [_ExpectedResponse(status=400, body={"type": "MissingHeaderName"})]
-
-
-def _expect_malformed_target(request: Request) -> list[_ExpectedResponse]:
-    return [_error_body("MissingService")]
-
-
-def _expect_unknown_service(request: Request) -> list[_ExpectedResponse]:
-    return [_error_body("InvalidTarget")]
-
-
-def _expect_unknown_target(request: Request) -> list[_ExpectedResponse]:
-    return [_error_body("MissingTarget")]
-
-
-def _expect_unknown_target_json(request: Request) -> list[_ExpectedResponse]:
-    return [_error_body("SchemaNotFound", _named_target(request))]
-
-
-def _expect_no_body(request: Request) -> list[_ExpectedResponse]:
-    return [_error_body("MissingTargetFunction", _named_target(request))]
-
-
-def _expect_invalid_json(request: Request) -> list[_ExpectedResponse]:
-    return [_error_body("InvalidJSON", [{"invalid": "parse"}])]
-
-
-def _expect_missing_key(request: Request) -> list[_ExpectedResponse]:
-    arguments = _sent_arguments(request)
-    return [
-        _invalid_data_body(data=key, error="missing_required_property", path=[])
-        for key in _REQUIRED_KEYS.get(_sent_target(request), ())
-        if key not in arguments
-    ]
-
-
-def _expect_wrong_type(request: Request) -> list[_ExpectedResponse]:
-    return [
-        _invalid_data_body(data=value, error="wrong_type", path=[key])
-        for key, value in _sent_arguments(request).items()
-        if not isinstance(value, bool if key == "local" else str)
-    ]
-
-
-def _expect_large_body(request: Request) -> list[_ExpectedResponse]:
-    """
-    Newer servers have a limit; older ones read the whole body, and complain about the key that the probe leaves out.
-    """
-    return [
-        _ExpectedResponse(status=413),
-        _ExpectedResponse(status=413, body=_ANY_OBJECT),
-        *_expect_missing_key(request),
-    ]
-
-
-_EXPECTATIONS: Final[Mapping[str, Callable[[Request], list[_ExpectedResponse]]]] = {
-    shape_id(rule.__name__.removeprefix("_expect_")): rule
-    for rule in (
-        _expect_path,
-        _expect_method,
-        _expect_no_target,
-        _expect_malformed_target,
-        _expect_unknown_service,
-        _expect_unknown_target,
-        _expect_unknown_target_json,
-        _expect_no_body,
-        _expect_invalid_json,
-        _expect_missing_key,
-        _expect_wrong_type,
-        _expect_large_body,
-        _expect_options,
-    )
-} | {shape_id("unknown_target_invalid_json"): _expect_invalid_json}
-
-_REQUIRED_KEYS: Final = {
-    Target.CONNECTION.value: ("channel_id", "connection_id"),
-    Target.CLIENT.value: ("channel_id", "client_id"),
-}
-
-
-def _error_body(error_type: str, reason: object = _EMPTY_BODY) -> _ExpectedResponse:
-    body: dict[str, object] = {"error_type": error_type}
-    return _ExpectedResponse(status=400, body=body if reason is _EMPTY_BODY else body | {"error_reason": reason})
-
-
-def _invalid_data_body(*, data: object, error: str, path: list[str]) -> _ExpectedResponse:
-    """The error about an argument. It contains the server's own schema, for which any object is accepted."""
-    reason = {"data": data, "error": error, "invalid": "data", "path": path, "schema": _ANY_OBJECT}
-    return _error_body("InvalidJSON", [reason])
-
-
-def _sent_target(request: Request) -> str:
-    return next((value for name, value in request.headers if name.lower() == TARGET_HEADER), "")
-
-
-def _named_target(request: Request) -> object:
-    parts = re.fullmatch(r"([A-Za-z]+)_([0-9]{8})\.([A-Za-z]+)", _sent_target(request))
-    return dict(zip(("service", "version", "operation"), parts.groups(), strict=True)) if parts else _ANY_OBJECT
-
-
-def _sent_arguments(request: Request) -> dict[str, object]:
-    value = json.loads(request.body or b"{}")
-    return value if isinstance(value, dict) else {}
 
 
 # Comparing and showing.

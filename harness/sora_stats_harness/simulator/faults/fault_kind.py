@@ -11,8 +11,7 @@ from typing import Any
 
 from ...api.errors import UsageError, suggest_nearest
 from ..fault_interface import Fault, ReceivedRequest, SampleObject, SimulatedResponse
-from .conditions import CONDITION_DEFAULTS, apply_conditions
-from .parameters import FaultParameters, StrikeCounter
+from .parameters import CONDITION_DEFAULTS, FaultParameters, StrikeCounter, apply_conditions
 
 FaultBuilder = Callable[[FaultParameters], Fault]
 

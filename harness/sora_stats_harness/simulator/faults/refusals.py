@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from ..fault_interface import Fault, ReceivedRequest, SimulatedResponse
-from ..request_parser import ARGUMENT_TYPES, make_json_response
+from ..request_parser import SERVED_TARGETS, make_json_response
 from .fault_kind import FaultBuilder, FaultFamily, make_response_fault
 from .parameters import FaultParameters
 
@@ -17,7 +17,6 @@ FAULTS: Final = FaultFamily()
 RefusalMatcher = Callable[[ReceivedRequest, Any], bool]
 """Whether a refusal belongs to a row. Any: its parsed body, None if it is empty."""
 
-_STATISTICS_TARGETS: Final = {f"Sora_{version}.{operation}" for version, operation in ARGUMENT_TYPES}
 _INTERNAL_ERROR: Final = make_json_response(500, {"error_type": "InternalError"})
 
 
@@ -40,10 +39,10 @@ REFUSAL_MATCHERS: Final[dict[str, RefusalMatcher]] = {
     "unknown_target": _has_error_type("MissingTarget"),
     "unknown_target_json": _has_error_type("SchemaNotFound"),
     "unknown_target_invalid_json": lambda call, value: (
-        _has_reason("invalid", "parse", value) and call.target not in _STATISTICS_TARGETS
+        _has_reason("invalid", "parse", value) and call.target not in SERVED_TARGETS
     ),
     "no_body": _has_error_type("MissingTargetFunction"),
-    "invalid_json": lambda call, value: _has_reason("invalid", "parse", value) and call.target in _STATISTICS_TARGETS,
+    "invalid_json": lambda call, value: _has_reason("invalid", "parse", value) and call.target in SERVED_TARGETS,
     "missing_key": lambda _, value: _has_reason("error", "missing_required_property", value),
     "wrong_type": lambda _, value: _has_reason("error", "wrong_type", value),
 }
@@ -104,7 +103,7 @@ def _build_crashes_on_nul(parameters: FaultParameters) -> Fault:
 )
 def _build_crashes_on_invalid_utf8(parameters: FaultParameters) -> Fault:
     return make_response_fault(
-        lambda _: _INTERNAL_ERROR, when=lambda call, _: call.target in _STATISTICS_TARGETS and _has_invalid_utf8(call)
+        lambda _: _INTERNAL_ERROR, when=lambda call, _: call.target in SERVED_TARGETS and _has_invalid_utf8(call)
     )
 
 

@@ -1,0 +1,122 @@
+"""
+The simulator and the prober without sockets: they pass each other the bytes of uvicorn's HTTP, in virtual time.
+
+All but the kernel is as ever: the prober's own reader and time-outs, and the relay's handlers for broken bytes. A run of
+the gate costs half of what it does over TCP, waits for nothing, and gives the same on every machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Final, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from sora_stats_harness.api.http1 import ResponseReader
+from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
+from sora_stats_harness.simulator.server import server_config
+from sora_stats_harness.simulator.tcp_fault_relay import RELAY_HANDLERS, RelayedResponse, read_message
+
+TRAVEL_S: Final = 0.0002
+"""How long a request or a response is on its way."""
+
+
+class InMemorySimulator:
+    """A simulated cluster that only its own probers reach; it needs `virtual_time()` around it."""
+
+    def __init__(self, options: SimulatorOptions) -> None:
+        self.cluster = SimulatedCluster(options)
+        self.urls = [f"http://127.0.0.1:{3000 + node}" for node in range(options.nodes)]
+        self._relayed = any(fault.transport is not None for fault in self.cluster.faults)
+        self._configs = {
+            url: server_config(SimulatedNode(self.cluster, node), options.cors) for node, url in enumerate(self.urls)
+        }
+
+    def prober(self, timeout_s: float) -> Prober:
+        """A prober that has no other way than to this simulator."""
+        return _ProberWithoutSockets(timeout_s, self._exchange)
+
+    async def _exchange(self, server: str, data: bytes, client: ResponseReader) -> None:
+        config, from_server = self._configs[server], asyncio.StreamReader()
+        state = ServerState()
+        if not config.loaded:
+            config.load()
+        state.default_headers = [(b"date", b"Tue, 14 Nov 2023 22:13:20 GMT"), *config.encoded_headers]
+        connection = HttpToolsProtocol(config, state, {}, asyncio.get_running_loop())
+        connection.connection_made(_ServerSide(from_server))
+        await asyncio.sleep(TRAVEL_S)
+        connection.data_received(data)
+        try:
+            if self._relayed:
+                await self._relay(data, from_server, client)
+            while not client.over and (part := await from_server.read(1 << 16)):
+                client.feed(part)
+            await asyncio.sleep(TRAVEL_S)
+            client.end()
+        finally:
+            connection.connection_lost(None)
+
+    async def _relay(self, data: bytes, from_server: asyncio.StreamReader, client: ResponseReader) -> None:
+        """What `TcpFaultRelay` does with one exchange."""
+        response = await read_message(from_server, response=True, head_only=data.startswith(b"HEAD "))
+        assert response is not None
+        name, pause_s = self.cluster.next_relay_action() or ("", 0.0)
+        relayed = RelayedResponse(*response, asyncio.StreamReader(), cast("asyncio.StreamWriter", _ClientSide(client)))
+        if name:
+            await RELAY_HANDLERS[name](relayed, pause_s)
+        else:
+            await relayed.write_all()
+        from_server.feed_eof()
+
+
+class _ProberWithoutSockets(Prober):
+    def __init__(
+        self, timeout_s: float, exchange: Callable[[str, bytes, ResponseReader], Coroutine[None, None, None]]
+    ) -> None:
+        super().__init__(timeout_s=timeout_s)
+        self._pass_on = exchange
+
+    async def _exchange(self, server: str, data: bytes, reader: ResponseReader) -> None:
+        await self._pass_on(server, data, reader)
+
+
+class _ServerSide(asyncio.Transport):
+    """Where uvicorn writes to."""
+
+    def __init__(self, to_client: asyncio.StreamReader) -> None:
+        super().__init__()
+        self._to_client = to_client
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self._to_client.feed_data(bytes(data))
+
+    def close(self) -> None:
+        self._to_client.feed_eof()
+
+    def is_closing(self) -> bool:
+        return self._to_client.at_eof()
+
+    def pause_reading(self) -> None:
+        """The whole request has come."""
+
+    def resume_reading(self) -> None:
+        """There is no more."""
+
+
+class _ClientSide:
+    """Where a relay's handler writes to."""
+
+    def __init__(self, client: ResponseReader) -> None:
+        self._client = client
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        if not self._client.over:
+            self._client.feed(bytes(data))
+
+    async def drain(self) -> None:
+        if self._client.over:
+            raise ConnectionResetError
+        await asyncio.sleep(0)
