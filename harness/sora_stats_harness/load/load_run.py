@@ -80,8 +80,8 @@ def run_load(
     duration_s: float,
     limits: Sequence[AbortLimit],
     interrupt: InterruptSignal,
-    watch: Callable[[float, dict[str, int]], None] = lambda elapsed_s, counts: None,
-    timeline: TimelineCsv | None = None,
+    watch: Callable[[float, dict[str, int]], None],
+    timeline: TimelineCsv | None,
 ) -> LoadRunEnd:
     """
     Run a scenario for a time; a signal or any abort limit ends it early.

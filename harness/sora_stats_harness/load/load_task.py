@@ -19,7 +19,7 @@ from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
 from ..reports.verdict_assembly import JudgeResultSource
-from .load_run import LocalGenerator, run_load
+from .load_run import LoadGenerator, LoadRunEnd, LocalGenerator, run_load
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerPlan, WorkerShare
 from .run_measurements import LoadPlan, RunMeasurements
@@ -123,7 +123,7 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         if recorder is not None:
             stack.enter_context(recorder)  # opens the file now, not after a run of ten minutes
         timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
-        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
+        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline)
         if recorder is not None:
             ending = outcome.ending
             recorder.mark_early_end(interrupted=ending.interrupted, aborted=ending.broken or ending.aborted)
@@ -151,17 +151,8 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
     )
 
 
-def _run_in_process(
-    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
-) -> LoadOutcome:
-    session = LoadSession(
-        load_edition(task.spec.edition),
-        task.server.address,
-        task.spec,
-        observer=None if recorder is None else recorder.add_exchange,
-    )
-    generator = LocalGenerator(session, task.interrupt)
-    end = run_load(
+def _send(task: LoadTask, generator: LoadGenerator, timeline: TimelineCsv | None) -> LoadRunEnd:
+    return run_load(
         generator,
         duration_s=task.spec.duration_s,
         limits=task.limits,
@@ -169,6 +160,17 @@ def _run_in_process(
         watch=task.watch,
         timeline=timeline,
     )
+
+
+def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None) -> LoadOutcome:
+    session = LoadSession(
+        load_edition(task.spec.edition),
+        task.server.address,
+        task.spec,
+        observer=None if recorder is None else recorder.add_exchange,
+    )
+    generator = LocalGenerator(session, task.interrupt)
+    end = _send(task, generator, timeline)
     return LoadOutcome(
         plan=task.plan,
         judge=session.judge,
@@ -183,26 +185,17 @@ def _run_in_process(
     )
 
 
-def _run_with_workers(
-    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
-) -> LoadOutcome:
+def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None) -> LoadOutcome:
     assert task.workers is not None, "asked for"
-    folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
-    order = prepare_order(task.spec, task.server, folder.path)
-    if not task.workers.are_started_here:
-        task.say(f"waiting for {task.workers.description}")
-    with Workers(task.workers, order, task.interrupt) as workers:
-        end = run_load(
-            workers,
-            duration_s=task.spec.duration_s,
-            limits=task.limits,
-            interrupt=task.interrupt,
-            watch=task.watch,
-            timeline=timeline,
-        )
-        trouble = workers.trouble()
-    task.say(f"judging together what {task.processes:d} workers saw")
-    judged = judge_when_over(workers, folder, task.interrupt, None if recorder is None else recorder.add_exchange)
+    with SpoolFolder(None if task.recording is None else task.recording.path, task.say) as folder:
+        if not task.workers.are_started_here:
+            task.say(f"waiting for {task.workers.description}")
+        order = prepare_order(task.spec, task.server, folder.path)
+        with Workers(task.workers, order, task.interrupt) as workers:
+            end = _send(task, workers, timeline)
+            trouble = workers.trouble()
+        task.say(f"judging together what {task.processes:d} workers saw")
+        judged = judge_when_over(workers, folder, task.interrupt, None if recorder is None else recorder.add_exchange)
     measures = judged.measures
     if task.spec.rate is not None:
         whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())

@@ -40,9 +40,7 @@ def wait_for_users(ready: Callable[[], int], users: int, should_stop: Callable[[
     return None
 
 
-def drain_users(
-    runner: Any, session: LoadSession, give_up: Callable[[], bool] = lambda: False
-) -> None:  # Any: a Locust runner
+def drain_users(runner: Any, session: LoadSession, give_up: Callable[[], bool]) -> None:  # Any: a Locust runner
     """
     Stop sending, and wait until no user is left or open requests are given up.
 

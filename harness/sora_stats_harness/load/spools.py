@@ -169,8 +169,8 @@ class SpoolJudge:
         rules: JudgingRules,
         *,
         reported: Collection[int],
-        began_ns: int = 0,
-        observer: Callable[[Exchange], None] | None = None,
+        began_ns: int,
+        observer: Callable[[Exchange], None] | None,
     ) -> None:
         self._reported = frozenset(reported)
         self._observer = observer
@@ -198,7 +198,7 @@ class SpoolJudge:
         if self._observer is not None:
             self._observer(exchange)
 
-    def judge_spools(self, paths: Iterable[Path], tick: Callable[[], None] = lambda: None) -> FileCheckResult | None:
+    def judge_spools(self, paths: Iterable[Path], tick: Callable[[], None]) -> FileCheckResult | None:
         """
         Judge spools together; an unreadable one is skipped, and noted in `unreadable`.
 

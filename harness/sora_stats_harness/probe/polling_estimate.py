@@ -51,7 +51,7 @@ def measure_requests(
     prober: Prober,
     *,
     interrupt: InterruptHandler,
-    watch: Callable[[int], None] = lambda sent: None,
+    watch: Callable[[int], None],
 ) -> list[Exchange]:
     """
     Send a request five times, with pauses in between; once where that brings no list of connections.

@@ -33,9 +33,9 @@ def measure_listings(
     session: SteppedSession,
     *,
     interrupt: InterruptHandler,
-    count: int | None = None,
-    for_s: float | None = None,
-    every_s: float = 0.0,
+    count: int | None,
+    for_s: float | None,
+    every_s: float,
     add: Callable[[ListingMeasurement], None],
 ) -> None:
     """

@@ -385,7 +385,7 @@ def search_capacity(
     return build_search_result(steps, goal, ended)
 
 
-def build_search_result(steps: Sequence[RateStep], goal: SearchGoal, ended: str | None = None) -> SearchResult:
+def build_search_result(steps: Sequence[RateStep], goal: SearchGoal, ended: str | None) -> SearchResult:
     """The result of the steps, whether or not the search is complete."""
     ends = _search_bounds(_rate_standings(steps))
     if ended is None and len(steps) >= MAX_STEPS and next_rate(steps, goal) is not None:
