@@ -30,7 +30,7 @@ from .greenlets import DeferredCalls, send_interruptibly, silence_keyboard_inter
 from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection
 from .live_findings import LiveFindings
 from .load_spec import LoadSpec, WorkerShare
-from .memory_tuning import fix_mmap_threshold, freeze_startup_objects
+from .memory_tuning import fix_mmap_threshold, freeze_existing_objects
 from .precise_timer import PreciseTimer
 from .prepared_request import PreparedRequest
 from .request_metrics import RequestMetrics
@@ -185,7 +185,7 @@ class LoadSession:
 
     def start(self, begins_ns: int | None = None) -> None:
         """Start the clock, now or at a given time: from then on requests are due, and timed after the warm-up."""
-        freeze_startup_objects()
+        freeze_existing_objects()
         begins_ns = time.monotonic_ns() if begins_ns is None else begins_ns
         self.metrics.start(begins_ns, warm_up_ns=int(self.spec.warm_up_s * 1e9))
         self.schedule = self.spec.schedule(begins_ns, self.share)

@@ -14,6 +14,7 @@ from ...judge.measured_results import LatencyDistribution
 from ..histogram import merge_histograms
 from ..load_run import LocalUsers
 from ..load_users import InterruptSignal
+from ..memory_tuning import freeze_existing_objects
 from ..run_measurements import summarize_step_latencies
 from ..slo import AbortLimit
 from .load_window import LoadWindow
@@ -66,9 +67,7 @@ class StepRunner:
 
     def start_step(self, rate: float, begins_ns: int | None = None) -> None:
         """Schedule requests at this rate, from now on or from a given time."""
-        # a full garbage collection over the judge's memory takes 50 ms and more, which would spoil a window
-        gc.collect()
-        gc.freeze()
+        freeze_existing_objects()  # the judge's memory is as large as all modules, and would spoil a window
         self._step = self._session.start_step(rate, self._patience_s, begins_ns)
 
     def wait_for_window(self, lasts_s: float) -> LoadWindow:
