@@ -52,6 +52,9 @@ NAME_OF_COPY: Final = "copy"
 
 LENGTH_BYTES: Final = 4
 
+IMPORTED_LATE: Final = ("encodings.utf_8_sig", "importlib.resources.readers", "uvicorn.protocols.http.httptools_impl")
+"""What commands import when they need it."""
+
 PROGRAM: Final = Path(sys.executable).parent / "sora-harness"
 """The one of this environment."""
 
@@ -243,8 +246,12 @@ def _import_commands(kind: str) -> None:
     for found in pkgutil.walk_packages(sora_stats_harness.__path__, "sora_stats_harness."):
         if found.name.split(".")[1] not in left_out:
             import_module(found.name)
+    for name in IMPORTED_LATE:
+        import_module(name)
+    import_module("sora_stats_harness.reports.charts")._import_pygal()
+    judge = import_module("sora_stats_harness.judge.pipeline").Judge
     for edition in shipped_edition_names():
-        load_edition(edition)
+        judge(load_edition(edition))
     SimulatedWorld(load_edition())  # how each of its connections counts is cached, as are editions
     if is_locust:
         import_module("gevent").get_hub().destroy(destroy_loop=True)  # urllib3 makes a socket when it is imported
@@ -283,7 +290,9 @@ def _serve(connection: socket, kind: str | None) -> str | None:
                     _prctl(PR_SET_NAME, NAME_OF_COPY.encode())
                     for descriptor in (ours.detach(), connection.detach(), reading, writing, *streams):
                         CLOSE(descriptor)
-                    return _serve(theirs, None)
+                    if (module := _serve(theirs, None)) is None:
+                        os._exit(0)
+                    return module
                 connection.detach()
                 theirs.close()
                 _become(request, streams, ours)
@@ -340,8 +349,8 @@ def _run(module: str) -> None:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ending:
         code = ending.code
-    if code is not None and not isinstance(code, int):
-        raise SystemExit(code)
+    if module == "locust" or (code is not None and not isinstance(code, int)):
+        raise SystemExit(code)  # what a worker of Locust's says last is sent when its socket is taken apart
     threading._shutdown()  # type: ignore[attr-defined]  # as Python calls it
     atexit._run_exitfuncs()
     try:

@@ -88,6 +88,8 @@ class Pair:
 
     def _same(self, one: Any, other: Any, body: bytes) -> None:  # Any: samples
         related, one.related = one.related, None
+        for sample in (one, other):  # in the order of the body, or of the edition
+            sample.deviations.sort(key=lambda each: each.wire)
         assert one == other, body
         if related is not None:
             self.counted["related"] += 1
@@ -719,6 +721,7 @@ def heard(doc: Edition, case: Case, *, accelerated: bool) -> dict[str, Any]:  # 
     result = judge.result()
     assert not result.crashed, result.crashed
     told: dict[str, Any] = msgspec.to_builtins(result, enc_hook=str)  # Any: as above
+    told["coverage"]["slow_path"] = None  # the accelerator reads what is decoded slowly without it: unknown keys
     told["proof"] = [[each.key for each in judge.evidence(entry.fingerprint)] for entry in result.findings]
     return told
 
@@ -784,8 +787,8 @@ LAYOUTS_PER_CASE: Final = 20
 
 LAYOUTS: Final[tuple[dict[str, Any], ...]] = (  # Any: as above
     {},
-    {"terms": table(1, 0, 0, 2, 0, 0), "rows": table(1, 1, 1, 0)},
-    {"terms": table(1, 0, 0, 1, 0, 0, 1, 0, 0), "rows": table(1, 1, 1, 1)},
+    {"terms": table(1, 0, 2, 0), "rows": table(1, 1, 1, 0)},
+    {"terms": table(1, 0, 1, 0, 1, 0), "rows": table(1, 1, 1, 1)},
     {"strings": ("x", "é"), "entries": table(4, 3, 3, 0, 0, -1, 0, 0, 0, 2, *TABLE_OF_GROUP, 0, 0)},
     {"counts": table(1, 0, 0, 1, 1, 0, 64), "entries": table(7, 3, 3, 0, 0, -1, 0, 0, 0, 0, *TABLE_OF_GROUP, 0, 0)},
     {
@@ -824,7 +827,7 @@ def check_entries(seed: int) -> None:
     for _ in range(LAYOUTS_PER_CASE):
         _check_layout(module.Scanner, source)
     odd: Sequence[Any] = (None, 1, "a", [], (1,), (1, 2), [None], [(1,)], {}, b"", msgspec.UNSET)  # Any: whatever
-    for function in (module.merge_risen_blocks, module.find_first_holders):
+    for function in (module.merge_risen_blocks, module.merge_risen_labels, module.find_first_holders):
         with contextlib.suppress(TypeError):
             function(*source.choices(odd, k=source.randrange(4)))
 

@@ -1,14 +1,15 @@
 """
 The simulator and the prober without sockets: they pass each other the bytes of uvicorn's HTTP, in virtual time.
 
-All but the kernel is as ever: the prober's own reader and time-outs, and the relay's handlers for broken bytes. A run of
-the gate costs half of what it does over TCP, waits for nothing, and gives the same on every machine.
+All but the kernel is as ever: uvicorn's parser, the reader of responses, time-outs, and the relay's handlers for broken bytes.
+A run of the gate costs half of what it does over TCP, waits for nothing, and gives the same on every machine.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -37,7 +38,7 @@ class InMemorySimulator:
 
     def prober(self, timeout_s: float) -> Prober:
         """A prober that has no other way than to this simulator."""
-        return _ProberWithoutSockets(timeout_s, self._exchange)
+        return _InMemoryProber(timeout_s, self._exchange)
 
     async def _exchange(self, server: str, data: bytes, client: ResponseReader) -> None:
         config, from_server = self._configs[server], asyncio.StreamReader()
@@ -65,14 +66,14 @@ class InMemorySimulator:
         assert response is not None
         name, pause_s = self.cluster.next_relay_action() or ("", 0.0)
         relayed = RelayedResponse(*response, asyncio.StreamReader(), cast("asyncio.StreamWriter", _ClientSide(client)))
-        if name:
-            await RELAY_HANDLERS[name](relayed, pause_s)
-        else:
-            await relayed.write_all()
+        with suppress(ConnectionResetError):
+            await (RELAY_HANDLERS[name](relayed, pause_s) if name else relayed.write_all())
         from_server.feed_eof()
 
 
-class _ProberWithoutSockets(Prober):
+class _InMemoryProber(Prober):
+    """As its base class, but for the connection."""
+
     def __init__(
         self, timeout_s: float, exchange: Callable[[str, bytes, ResponseReader], Coroutine[None, None, None]]
     ) -> None:

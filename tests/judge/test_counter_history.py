@@ -12,7 +12,6 @@ from sora_stats_harness.judge.counter_history import (
     MAX_VERSION_CHAIN,
     CounterHistory,
     Counters,
-    _find_all_first_holders,
 )
 
 Step = tuple[int, int, Mapping[str, tuple[int, ...]]]
@@ -111,7 +110,6 @@ def test_a_label_without_counters_stands_in_nobody_s_way() -> None:
     assert found[-1] == []  # both fall, so it was opened again
     found, _ = follow(*steps, (10_000, 10_010, {"#a": (), "#b": (99, 6)}))
     assert found[-1] == [(7, 6, 0)]
-    assert _find_all_first_holders([[(), (1,)], [(), (2,)]], ["old", "new"], [None, None]) == [[], ["new"]]
 
 
 @pytest.mark.parametrize(("opened", "horizon_ns"), [([35], None), ([35], 75), ([35, 95], None), ([], 35), ([95], 35)])

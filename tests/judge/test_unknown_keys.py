@@ -56,9 +56,8 @@ def test_what_is_cut_out_is_found_as_by_the_slow_path(changes: Changes, accelera
         (compact(document), json.dumps(document).encode(), False),
         (compact([EXAMPLE, document]), json.dumps([EXAMPLE, document]).encode(), True),
     ):
-        fast, slow = (
-            SampleReader(DOC, accelerated=accelerated).read(each, many=many, scan=True) for each in (body, spaced)
-        )
+        fast = SampleReader(DOC, accelerated=accelerated).read(body, many=many, scan=True)
+        slow = SampleReader(DOC, accelerated=False).read(spaced, many=many, scan=True)
         assert (fast.slow, slow.slow) == (0, 1)
         assert found(fast) == found(slow)
         assert any(found(fast))

@@ -28,31 +28,31 @@ MIXES: Final = {
 
 Workers = Literal["1 process", "2 processes", "master"]
 
-Entry = Callable[[str, str, str, int], list[str]]
+Entry = Callable[[str, str, str, float], list[str]]
 """From scenario, URL, a folder for reports and how much is to be sent to the words of a command."""
 
 DEVIATION: Final = 0.03
 """That a share may be off, or what chance makes of so few requests: 4.5 standard deviations of a share of a half."""
 
 
-def load(scenario: str, url: str, folder: str, scale: int) -> list[str]:
+def load(scenario: str, url: str, folder: str, scale: float) -> list[str]:
     """Open model; a spike is five times as much."""
     rate = {"spike": "250", "scrape": "30", "scrape-cluster": "30"}.get(scenario, "400")
-    words = ["sora_stats_harness", "load", url, "--scenario", scenario, "--rate", rate, "--duration", f"{4 * scale}s"]
+    words = ["sora_stats_harness", "load", url, "--scenario", scenario, "--rate", rate, "--duration", f"{4 * scale:g}s"]
     return [*words, "--max-in-flight", "32", "--output", folder]
 
 
-def capacity(scenario: str, url: str, folder: str, scale: int) -> list[str]:
+def capacity(scenario: str, url: str, folder: str, scale: float) -> list[str]:
     """One rate, twice: it passes, and is confirmed."""
-    rate = "30" if scenario.startswith("scrape") else f"{100 * scale}"
+    rate = "30" if scenario.startswith("scrape") else f"{100 * scale:g}"
     words = ["sora_stats_harness", "capacity", url, "--scenario", scenario, "--slo", "errors<30%"]
-    return [*words, "--window", f"{500 * scale}ms", "--start", rate, "--max-rate", rate, "--output", folder]
+    return [*words, "--window", f"{500 * scale:g}ms", "--start", rate, "--max-rate", rate, "--output", folder]
 
 
-def locust(scenario: str, url: str, folder: str, scale: int) -> list[str]:
+def locust(scenario: str, url: str, folder: str, scale: float) -> list[str]:
     """Closed model, with users that send every 50 ms."""
     file = str(LOCUSTFILES / f"{scenario}.py")
-    words = ["locust", "-f", file, "--headless", "-u", "20", "-r", "100", "-t", f"{5 * scale}s"]
+    words = ["locust", "-f", file, "--headless", "-u", "20", "-r", "100", "-t", f"{5 * scale:g}s"]
     words += ["--only-summary", "--host", url]
     return [*words, "--sora-interval", "0.5" if scenario == "scrape" else "0.05"]
 
@@ -87,7 +87,7 @@ def deviation(operations: Iterable[str], scenario: str) -> float:
     return max(abs(counts[name] / counts.total() - wanted.get(name, 0.0)) for name in {*counts, *wanted})
 
 
-def count(entry: Entry, scenario: str, workers: Workers, scale: int) -> Counted:
+def count(entry: Entry, scenario: str, workers: Workers, scale: float) -> Counted:
     """Run a case on a simulator."""
     connections = 5 if scenario.startswith("scrape") else 20
     with Simulator(connections=connections, churn=False) as simulator, tempfile.TemporaryDirectory() as folder:
@@ -129,7 +129,7 @@ def _run_all(*commands: Sequence[str]) -> None:
         assert set(codes) == {0}, said.read().decode()
 
 
-def count_all(cases: Iterable[tuple[Entry, str, Workers]], scale: int = 1) -> list[Counted]:
+def count_all(cases: Iterable[tuple[Entry, str, Workers]], scale: float = 1) -> list[Counted]:
     """Run cases; each sends what its scenario says."""
     counted = []
     for entry, scenario, workers in cases:

@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
@@ -19,7 +19,7 @@ from sora_stats_harness.simulator.server import Simulator
 from tests import forked, hostile
 from tests.hostile import closed_port
 
-from .build import Customized, OnOtherMachines, SlowAtTheEnd, count_listings
+from .build import Customized, OnOtherMachines, SlowAtTheEnd, often_listing
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,16 +55,11 @@ def kill_a_worker(process: subprocess.Popen[str]) -> None:
     process.terminate()
 
 
-LISTINGS: Final = 7
-"""Each worker's first one and two or three more: with fewer no connection is known to be there between two of them."""
-
-
 def run(
     end: Callable[[subprocess.Popen[str]], None],
     folder: Path,
     *options: str,
     processes: int = 2,
-    listings: int = 0,
     slow: Customized | None = None,
 ) -> tuple[int, dict[str, Any], int]:
     """Workers, or one process, on the simulator; exit code, verdict, and how many requests it saw."""  # Any: JSON
@@ -75,7 +70,7 @@ def run(
             "-m",
             "locust",
             "-f",
-            str(ROOT / "locustfiles" / "mixed.py"),
+            str(often_listing(folder.parent)),
             "--headless",
             "-u",
             "4",
@@ -84,7 +79,7 @@ def run(
             "--host",
             simulator.url,
             "--sora-interval",
-            "0.02",
+            "0.04",
             "--sora-output",
             str(folder),
             *options,
@@ -100,7 +95,7 @@ def run(
         )
         try:
             give_up_s = time.monotonic() + 30
-            while len(simulator.requests) < 150 or count_listings(simulator) < listings:
+            while len(simulator.requests) < 60:
                 if end is let_go and process.poll() is not None:
                     break  # on a slow machine its time is over before that
                 assert process.poll() is None
@@ -126,7 +121,7 @@ def counts(told: dict[str, Any]) -> list[int]:  # Any: JSON
 
 def test_two_workers_do_what_one_does(tmp_path: Path) -> None:
     """What the server saw is what was sent, and all of it is judged by the master."""
-    code, told, served = run(let_go, tmp_path / "out", "-t", "8s", listings=LISTINGS)
+    code, told, served = run(let_go, tmp_path / "out", "-t", "3s")
     assert counts(told) == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
@@ -135,16 +130,8 @@ def test_two_workers_do_what_one_does(tmp_path: Path) -> None:
 def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
     """Their clocks are nobody else's: counts are added up, and the server's timestamps order what each saw last."""
     (tmp_path / "lib").mkdir()
-    code, told, served = run(
-        let_go,
-        tmp_path / "out",
-        "-t",
-        "14s",
-        "--sora-interval",
-        "0.2",
-        listings=LISTINGS,
-        slow=OnOtherMachines(tmp_path / "lib"),
-    )
+    machines = OnOtherMachines(tmp_path / "lib")
+    code, told, served = run(let_go, tmp_path / "out", "-t", "3s", slow=machines)
     assert counts(told) == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])

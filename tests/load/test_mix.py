@@ -52,7 +52,9 @@ def test_workers_together_list_as_often_as_one() -> None:
     assert not of_four.is_listing_due(2.0)
 
 
-@pytest.mark.parametrize(("entry", "workers"), [(load, "1 process"), (capacity, "2 processes"), (locust, "master")])
-def test_every_entry_point_sends_the_mix(entry: Entry, workers: Workers) -> None:
+@pytest.mark.parametrize(
+    ("entry", "workers", "scale"), [(load, "1 process", 0.5), (capacity, "2 processes", 1), (locust, "master", 0.5)]
+)
+def test_every_entry_point_sends_the_mix(entry: Entry, workers: Workers, scale: float) -> None:
     """Within 3 %, or what chance makes of so few; the other cases are in `make proof`, with more."""
-    count_all([(entry, "mixed", workers)])
+    count_all([(entry, "mixed", workers)], scale)

@@ -12,6 +12,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cache
 from typing import Any, Final, Literal
 
 from sora_stats_harness.api.edition import (
@@ -465,17 +466,22 @@ _Key = tuple[str, str, str]
 """A run, a clock in it, and a connection."""
 
 
+@cache
+def _message_counters(edition: Edition) -> set[str]:
+    return {
+        field.name
+        for group in edition.root.walk_groups()
+        for field in group.fields
+        if group.path[:1] == ("data_channel",) and field.unit is FieldUnit.COUNT
+    }
+
+
 class _Order:
     """Walks through the samples by receipt; each is compared with all before it."""
 
     def __init__(self, edition: Edition, history: Sequence[Seen]) -> None:
         self.edition = edition
-        self.messages = {
-            field.name
-            for group in edition.root.walk_groups()
-            for field in group.fields
-            if group.path[:1] == ("data_channel",) and field.unit is FieldUnit.COUNT
-        }
+        self.messages = _message_counters(edition)
         self.falls: set[Fall] = set()
         self.gaps: set[Gap] = set()
         self.seen: dict[_Key, list[_Sample]] = {}

@@ -22,7 +22,7 @@ from . import worker_options as workers
 from .framework import Arguments, Command, Parsed, flag, group, with_value
 
 if TYPE_CHECKING:
-    from ..load.capacity.rate_search import RateStep, SearchGoal, SearchResult
+    from ..load.capacity.rate_search import RateStep, SearchGoal
     from ..load.load_spec import WorkerPlan
 
 EXAMPLES: Final = """\
@@ -71,7 +71,7 @@ def run(arguments: Arguments) -> int:
     else:
         goal = _search_goal(arguments, url)
     if not by_size:
-        users = surveys.max_in_flight(arguments) if goal is None else _max_in_flight(arguments, goal)
+        users = arguments.max_in_flight or surveys.MIN_IN_FLIGHT if goal is None else _max_in_flight(arguments, goal)
         option = "--expect-workers" if arguments.master else "--processes"
         common.check_enough_users(option, None if plan is None else plan.count, users)
     import_module(
@@ -125,12 +125,13 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
         found = build_search_result(tried, goal, done.result) if isinstance(done.result, str) else done.result
         statement = search_statement(found, goal)
         is_violated = not found.low and found.high is not None and found.ended is None
+        is_useless = found.ended is None and found.at_least and not found.low
         facts = judged.facts(
             subject=server,
             scope=task.spec.scope,
             ending=RunEnding(
                 interrupted=judged.interrupt.is_interrupted,
-                aborted=join_reasons(_abort_reason(found, statement), done.aborted),
+                aborted=join_reasons(statement if is_useless else found.ended, done.aborted),
                 broken=done.broken,
                 violated_slo=statement if is_violated else None,
             ),
@@ -141,13 +142,6 @@ def _run_search(arguments: Arguments, url: str | None, goal: SearchGoal, plan: W
         latencies = [each for _, each in done.step_latencies]
         result = build_capacity(found, goal, arguments.scenario, latencies)
         return common.report_and_exit_code(arguments, done.judge, replace(facts, capacity=result))
-
-
-def _abort_reason(found: SearchResult, said: str) -> str | None:
-    """Why the search gave no usable result; None if it did."""
-    if found.ended is not None:
-        return found.ended
-    return said if found.at_least and not found.low else None
 
 
 def _search_goal(arguments: Arguments, url: str | None) -> SearchGoal:

@@ -41,19 +41,8 @@ SELF_TEST_MEDIA_RATE: Final = 100.0
 """The rate of the polled phases in a self-test."""
 
 
-def max_in_flight(arguments: Arguments) -> int:
-    """How many requests may be in flight in the polled phases."""
-    given: int | None = arguments.max_in_flight
-    return given or MIN_IN_FLIGHT
-
-
 def check_polling_arguments(arguments: Arguments, url: str | None, plan: WorkerPlan | None, *, by_size: bool) -> None:
-    """
-    Refuse arguments that cannot be carried out, before anything heavy is imported.
-
-    Raises:
-        UsageError: A run without bounds, or an SLO or workers that it cannot use.
-    """
+    """Refuse arguments that cannot be carried out, before anything heavy is imported."""
     if not by_size:
         if url is not None and arguments.max_rate is None:
             raise UsageError("state the rate of the polled phases: --max-rate R (requests per second)")
@@ -223,7 +212,7 @@ def run_media_watch(arguments: Arguments, url: str | None, plan: WorkerPlan | No
                 return run.end_early(visit, early_scope(arguments, run), options_of_run)
             server, address = resolve_target(arguments, url, run.stack)
             notes = run.find_edition_for_load(visit, address)
-            task = step_task(arguments, run, address, plan, users=max_in_flight(arguments))
+            task = step_task(arguments, run, address, plan, users=arguments.max_in_flight or MIN_IN_FLIGHT)
             phases: list[PollingPhase] = []
             done = drive_steps(
                 task,

@@ -54,12 +54,7 @@ def start_simulator(arguments: Arguments, stack: ExitStack, **more: Any) -> Sequ
 
 
 def resolve_address(arguments: Arguments, server: str) -> ServerAddress:
-    """
-    Look up where a server listens.
-
-    Raises:
-        UsageError: Its name does not resolve.
-    """
+    """Look up where a server listens."""
     from ..api.exchange import TransportError
     from ..load.http_connection import resolve_server
 
@@ -70,12 +65,7 @@ def resolve_address(arguments: Arguments, server: str) -> ServerAddress:
 
 
 def check_enough_users(option: str, count: int | None, users: int) -> None:
-    """
-    Refuse more processes or sockets than requests at a time.
-
-    Raises:
-        UsageError: There are more.
-    """
+    """Refuse more processes or sockets than requests at a time."""
     if count is not None and count > users:
         raise UsageError(f"{option} {count}: at most {users}, since there are only that many requests at a time")
 
@@ -98,9 +88,6 @@ def detect_edition(arguments: Arguments, ask: Callable[[], tuple[str, list[str]]
 
     Returns:
         Notes for the verdict.
-
-    Raises:
-        UsageError: The baseline is of another edition.
     """
     if arguments.settings.edition != AUTO_EDITION:
         return []
@@ -117,9 +104,6 @@ class JudgedRun:
     A run of a command, from its first request to its report.
 
     While the context lasts, a signal ends the run instead of the process.
-
-    Raises:
-        UsageError: The settings refer to something that doesn't exist.
     """
 
     headers: Headers
@@ -337,8 +321,6 @@ def report_and_exit_code(
     Finish the judge, write the reports, print the summary (and what the CI server reads), and return the exit code.
 
     Args:
-        judge: Is finished here.
-        facts: What else is known of the run.
         write: Whether to write files even without --output.
 
     Returns:

@@ -101,17 +101,13 @@ def _print_tables(rows: Rows, config: LoadedConfig, ignored: str | None) -> None
     )
     if config.values.waivers:
         write_output("\n")
-        head = ("WAIVER", "FIELD", "UNTIL", "BY", "REASON")
-        waivers = [
-            (each.requirement, each.field, _expiry_text(each.until.isoformat()), each.by, each.reason)
-            for each in config.values.waivers
-        ]
-        print_table([head, *waivers])
-
-
-def _expiry_text(day: str) -> str:
-    today = datetime.now(UTC).date().isoformat()
-    return f"{day} (expired)" if day < today else day
+        rows_of_waivers = [("WAIVER", "FIELD", "UNTIL", "BY", "REASON")]
+        today = datetime.now(UTC).date()
+        for each in config.values.waivers:
+            day = each.until.isoformat()
+            until = f"{day} (expired)" if each.until < today else day
+            rows_of_waivers.append((each.requirement, each.field, until, each.by, each.reason))
+        print_table(rows_of_waivers)
 
 
 def _value_text(value: Any) -> str:  # Any: JSON

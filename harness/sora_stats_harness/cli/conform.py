@@ -50,7 +50,8 @@ def run(arguments: Arguments) -> int:
 
     settings = options.read_settings(arguments)
     seed = _fuzz_seed(arguments)
-    _refuse_without_url(arguments)
+    if settings.url is None and (arguments.node or arguments.given_connections):
+        raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
     with common.JudgedRun(arguments, "conform") as run:
         if arguments.dry_run:
             _show_plan(arguments, run, _make_plan(arguments, [settings.url or EXAMPLE_URL], run.headers), None)
@@ -102,11 +103,6 @@ def _show_plan(arguments: Arguments, run: common.JudgedRun, plan: ConformancePla
     fuzz = "" if arguments.fuzz is None else f"; before that {arguments.fuzz} made-up requests"
     additions = common.plan_additions(arguments)
     run.show_plan(f"plan: conform on {subject}: {pace_text(plan, listing)}{fuzz}{additions}")
-
-
-def _refuse_without_url(arguments: Arguments) -> None:
-    if arguments.settings.url is None and (arguments.node or arguments.given_connections):
-        raise UsageError("--node, --channel-id, --connection-id and --client-id go with a URL")
 
 
 def _resolve_servers(arguments: Arguments, stack: ExitStack) -> Sequence[str]:
@@ -235,11 +231,7 @@ command: _ConformCommand = _ConformCommand(
         *options.server_options(),
         *group(
             "requests",
-            with_value(
-                "--duration",
-                "TIME",
-                "how long to probe at least: 10, 90s, 5m (default: 10)",
-            ),
+            with_value("--duration", "TIME", "how long to probe at least: 10, 90s, 5m (default: 10)"),
             with_value(
                 "--max-duration",
                 "TIME",
@@ -247,9 +239,7 @@ command: _ConformCommand = _ConformCommand(
                 "(default: 60, or --duration if that is longer)",
             ),
             with_value(
-                "--rate",
-                "N",
-                "send at most this many requests per second (default: 50; to the embedded simulator 400)",
+                "--rate", "N", "send at most this many requests per second (default: 50; to the embedded simulator 400)"
             ),
             with_value(
                 "--until",
@@ -285,11 +275,7 @@ command: _ConformCommand = _ConformCommand(
                 "repeats them",
                 type=options.integer(1, MAX_FUZZ_DOCUMENTS),
             ),
-            with_value(
-                "--concurrency",
-                "N",
-                "requests that may overlap, 1 to 32 (default: 8)",
-            ),
+            with_value("--concurrency", "N", "requests that may overlap, 1 to 32 (default: 8)"),
             options.wait_option(),
             flag("--dry-run", "print the plan and send nothing"),
         ),

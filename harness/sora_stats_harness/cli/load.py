@@ -274,12 +274,7 @@ command: Command = Command(
         *options.server_options(),
         *group(
             "the load",
-            with_value(
-                "--scenario",
-                "NAME",
-                f"one of {', '.join(SCENARIOS)} (default: mixed)",
-                default="mixed",
-            ),
+            with_value("--scenario", "NAME", f"one of {', '.join(SCENARIOS)} (default: mixed)", default="mixed"),
             with_value(
                 "--rate", "N", "open model: requests per second, whether or not responses arrive", type=options.RATE
             ),

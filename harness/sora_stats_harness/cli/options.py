@@ -1,4 +1,8 @@
-"""The options that several commands share, and how they, the environment and the configuration become settings."""
+"""
+The options that several commands share, and how they, the environment and the configuration become settings.
+
+What can't be used is a UsageError, in every function here.
+"""
 
 from __future__ import annotations
 
@@ -166,12 +170,7 @@ def slo_option(help_text: str) -> Option:
 
 
 def read_slos(settings: RunSettings) -> tuple[Slo, ...]:
-    """
-    Read the SLOs of the command line or the configuration, each once.
-
-    Raises:
-        UsageError: One of them is not an SLO.
-    """
+    """Read the SLOs of the command line or the configuration, each once."""
     from ..load.slo import parse_slo
     from ..probe.run_settings import ORIGIN_OPTION
 
@@ -187,12 +186,7 @@ def abort_option(effect: str) -> Option:
 
 
 def read_abort_limits(arguments: Arguments) -> tuple[AbortLimit, ...]:
-    """
-    Read --abort-when.
-
-    Raises:
-        UsageError: One of them is not a limit.
-    """
+    """Read --abort-when."""
     from ..load.slo import parse_abort_limit
 
     return tuple(parse_abort_limit(text) for text in arguments.abort_when or DEFAULT_ABORT_LIMITS)

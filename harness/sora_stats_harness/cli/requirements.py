@@ -43,8 +43,5 @@ def run(arguments: Arguments) -> int:
 
 
 command: Command = Command(
-    "requirements",
-    [flag("--json", "print a JSON array, with reasons and sources")],
-    examples=EXAMPLES,
-    run=run,
+    "requirements", [flag("--json", "print a JSON array, with reasons and sources")], examples=EXAMPLES, run=run
 )

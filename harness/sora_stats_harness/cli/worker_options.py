@@ -66,12 +66,7 @@ def worker_options() -> list[click.Parameter]:
 
 
 def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
-    """
-    Read who sends; None for this process alone.
-
-    Raises:
-        UsageError: Both ways were given.
-    """
+    """Read who sends; None for this process alone."""
     from ..load.load_spec import WorkerPlan
 
     if not arguments.master:
@@ -88,12 +83,7 @@ def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
 
 
 def run_as_worker(arguments: Arguments) -> int:
-    """
-    Work for a master; returns the exit code.
-
-    Raises:
-        UsageError: --master was given as well, or a server, which only the master may name.
-    """
+    """Work for a master; returns the exit code."""
     if arguments.master or arguments.processes > 1:
         raise UsageError("--worker works for a master: leave --master and --processes out")
     if arguments.url is not None:

@@ -7,10 +7,9 @@
  * Python judges the body from its first byte. So a mistake in here can cost time. It must never cost a finding: tests
  * and `make fuzz` compare the two readers for that.
  *
- * Counters are handed out as objects of a type of their own, which acts as a tuple of integers and is an array: nothing
- * else of a sample is as large, and as integers of Python's they would take five times the memory. Where Python
- * compares them with those before, judging takes half as long again, so merge_risen_blocks() does. What is as it was in
- * the connection's sample before is handed out as the same object: whoever compares sees it at a glance.
+ * Counters are handed out as objects of a type of their own, an array that acts as a tuple of integers: as integers of
+ * Python's they would take five times the memory. Comparing them in Python would make judging half as long again, so
+ * merge_risen_blocks() does. What is as it was in the connection's sample before is handed out as the same object.
  *
  * Three conventions hold for all functions that read:
  *  - They take a pointer to the next byte and return one behind what they have read. NULL means that the body is
@@ -27,7 +26,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#define INTERFACE_VERSION 9 /* what is handed over, in which order; accelerator.py has the same number */
+#define INTERFACE_VERSION 11 /* what is handed over, in which order; accelerator.py has the same number */
 
 /* What stands behind a key, in accelerator.py's order. CHOICE is one of some words, and LOOSE anything at all. */
 enum Kind { COUNTER, INTEGER, BOOLEAN, STRING, CHOICE, GROUP, LABELS, LOOSE };
@@ -51,9 +50,13 @@ enum {
     MAX_FACTORS = 256, /* the sum of all factors of a relation */
     MAX_YEAR = 2200,    /* nanoseconds until then have no more than 63 bits */
     MAX_KEPT = 1 << 15, /* connections whose last sample is kept for comparison */
+    MAX_STEPS = 64,     /* in which holders are looked for */
 };
 
 #define LARGE ((uint64_t)1 << 56) /* MAX_FACTORS times a counter below this has no more than 64 bits */
+
+/* A counter that is not there, or has no value that can be used: -1 to Python, and 0 where 1 is added to each. */
+#define MISSING UINT64_MAX
 
 /* A word of a choice. */
 typedef struct {
@@ -76,7 +79,7 @@ typedef struct {
     int16_t length, choice_count;
     int16_t next;  /* the entry that followed it last time: a server writes its keys in one order */
     int16_t place; /* a counter's slot; where another leaf is handed over, or -1; a group; a loose value */
-    int16_t block; /* of a group: the block that its counters are, or -1 */
+    int16_t block; /* of a group: the block that its counters are; of a loose value: a counter's slot; or -1 */
     uint8_t kind, required;
 } Entry;
 
@@ -86,11 +89,12 @@ typedef struct Node {
     int16_t count;
     int16_t first; /* the entry that came first last time */
     int16_t depth; /* of what is below it */
+    int16_t place; /* its group's */
 } Node;
 
 /* A counter of a relation, times a factor. */
 typedef struct {
-    int16_t slot, block, factor;
+    int16_t slot, factor;
 } Term;
 
 /* A relation: the sum of the first terms equals that of the next ones, or is at most that. */
@@ -139,10 +143,12 @@ typedef struct {
     char there[MAX_BLOCKS];                              /* whether a block's group is */
     PyObject *own[MAX_OWN], *leaves_of_label[MAX_LABEL]; /* leaves that are no counters */
     PyObject *raws[MAX_LOOSE];
-    PyObject *absent; /* places of groups that are not there */
+    PyObject *absent;  /* places of groups that are not there */
+    PyObject *unknown; /* keys that the layout does not have, each with its group and value */
     PyObject *labels, *configuration;
     PyObject *labels_read; /* each label, and its leaves behind it */
     PyObject *before;      /* what is kept of the connection's sample before, if that is known */
+    int same_labels;       /* whether the labels read so far, and their leaves, are the objects of that sample */
 } Scanner;
 
 /* Where the leaves of an object go. */
@@ -305,11 +311,6 @@ static PyObject *string_of(const Plain *plain, PyObject *likely)
     return string;
 }
 
-static inline int is_wanted(const Entry *entry)
-{
-    return entry->place >= 0;
-}
-
 /* Hands a leaf over, and takes the reference. Gives p, or NULL where there is no leaf. */
 static inline const char *put(const Entry *entry, const Sink *sink, PyObject *leaf, const char *p)
 {
@@ -324,7 +325,7 @@ static inline const char *read_counter(const Entry *entry, const Sink *sink, con
 {
     uint64_t value;
     p = read_unsigned(p, &value);
-    if (p == NULL || value < (uint64_t)entry->least || value > (uint64_t)entry->most) {
+    if (p == NULL || value == MISSING || value < (uint64_t)entry->least || value > (uint64_t)entry->most) {
         return NULL;
     }
     sink->counters[entry->place] = value;
@@ -343,7 +344,7 @@ static const char *read_integer(const Entry *entry, const Sink *sink, const char
     if (value < entry->least || value > entry->most) {
         return NULL;
     }
-    return is_wanted(entry) ? put(entry, sink, PyLong_FromLongLong(value), p) : p;
+    return entry->place >= 0 ? put(entry, sink, PyLong_FromLongLong(value), p) : p;
 }
 
 static const char *read_boolean(const Entry *entry, const Sink *sink, const char *p, const char *end)
@@ -353,7 +354,7 @@ static const char *read_boolean(const Entry *entry, const Sink *sink, const char
     if (end - p < length || memcmp(p, truth ? "true" : "false", (size_t)length) != 0) {
         return NULL;
     }
-    return is_wanted(entry) ? put(entry, sink, Py_NewRef(truth ? Py_True : Py_False), p + length) : p + length;
+    return entry->place >= 0 ? put(entry, sink, Py_NewRef(truth ? Py_True : Py_False), p + length) : p + length;
 }
 
 static const char *read_choice(const Entry *entry, const Sink *sink, const char *p, const char *end)
@@ -363,7 +364,7 @@ static const char *read_choice(const Entry *entry, const Sink *sink, const char 
     for (int at = 0; p != NULL && at < entry->choice_count; at++) {
         const Word *word = &entry->to.choices[at];
         if (plain.length == word->length && memcmp(plain.text, word->text, (size_t)plain.length) == 0) {
-            return is_wanted(entry) ? put(entry, sink, Py_NewRef(word->string), p) : p;
+            return entry->place >= 0 ? put(entry, sink, Py_NewRef(word->string), p) : p;
         }
     }
     return NULL;
@@ -373,11 +374,11 @@ static const char *read_string(const Entry *entry, const Sink *sink, const char 
 {
     Plain plain;
     p = read_plain(p, end, &plain);
-    if (p == NULL || (plain.ascii && !is_wanted(entry))) {
+    if (p == NULL || (plain.ascii && entry->place < 0)) {
         return p;
     }
     PyObject *string = string_of(&plain, NULL);
-    if (string == NULL || is_wanted(entry)) {
+    if (string == NULL || entry->place >= 0) {
         return put(entry, sink, string, p);
     }
     Py_DECREF(string); /* it was only to be UTF-8 */
@@ -389,21 +390,18 @@ static const char *read_string(const Entry *entry, const Sink *sink, const char 
 static const char *read_members(Scanner *self, Node *node, const Sink *sink, const char *p);
 static const char *read_labels(Scanner *self, const char *p);
 
-static const char *read_group(Scanner *self, const Entry *entry, const Sink *sink, const char *p)
-{
-    if (entry->block >= 0) {
-        self->there[entry->block] = 1;
-    }
-    return read_members(self, entry->to.below, sink, p);
-}
-
-/* What is let through as it is. */
+/* What is let through as it is; of a counter also its value, if that is sound. */
 static const char *read_loose(Scanner *self, const Entry *entry, const char *p)
 {
     const char *from = p;
+    uint64_t value;
     p = skip_value(p, self->end);
     if (p == NULL) {
         return NULL;
+    }
+    if (entry->block >= 0 && read_unsigned(from, &value) == p && value >= (uint64_t)entry->least &&
+        value <= (uint64_t)entry->most) {
+        self->values[entry->block] = value;
     }
     Py_XSETREF(self->raws[entry->place], PyBytes_FromStringAndSize(from, p - from));
     return self->raws[entry->place] == NULL ? NULL : p;
@@ -423,7 +421,10 @@ static const char *read_value(Scanner *self, const Entry *entry, const Sink *sin
     case CHOICE:
         return read_choice(entry, sink, p, self->end);
     case GROUP:
-        return read_group(self, entry, sink, p);
+        if (entry->block >= 0) {
+            self->there[entry->block] = 1;
+        }
+        return read_members(self, entry->to.below, sink, p);
     case LABELS:
         return read_labels(self, p);
     case LOOSE:
@@ -478,6 +479,23 @@ static int may_lack_the_rest(Scanner *self, const Node *node, uint64_t number)
     return 1;
 }
 
+/* A key that the layout does not have, and what stands behind it. A label has none of these. */
+static const char *read_unknown(Scanner *self, const Node *node, const char *p)
+{
+    Plain plain;
+    p = node == self->label ? NULL : read_plain(p, self->end, &plain);
+    PyObject *key = p == NULL ? NULL : string_of(&plain, NULL), *found = NULL;
+    const char *from;
+    if (key != NULL && *(p = skip_blanks(p)) == ':' &&
+        (p = skip_value(from = skip_blanks(p + 1), self->end)) != NULL) {
+        found = Py_BuildValue("(iOy#)", (int)node->place, key, from, (Py_ssize_t)(p - from));
+    }
+    int failed = found == NULL || PyList_Append(self->unknown, found) < 0;
+    Py_XDECREF(key);
+    Py_XDECREF(found);
+    return failed ? NULL : p;
+}
+
 /* One key, and what stands behind it. */
 static inline const char *read_member(Scanner *self, Entry *entry, const Sink *sink, uint64_t number, const char *p)
 {
@@ -503,11 +521,14 @@ static const char *read_members(Scanner *self, Node *node, const Sink *sink, con
     }
     for (;;) {
         Entry *entry = find_entry(self, node, expected, p);
-        if (entry == NULL || (p = read_member(self, entry, sink, number, p)) == NULL) {
+        p = entry == NULL ? read_unknown(self, node, p) : read_member(self, entry, sink, number, p);
+        if (p == NULL) {
             return NULL;
         }
-        seen++;
-        expected = &entry->next;
+        if (entry != NULL) {
+            seen++;
+            expected = &entry->next;
+        }
         p = skip_blanks(p);
         if (*p == '}') {
             return seen == node->count || may_lack_the_rest(self, node, number) ? p + 1 : NULL;
@@ -544,22 +565,13 @@ static int recall(Scanner *self)
     return PyErr_Occurred() ? -1 : 0;
 }
 
-/* Whether the labels, and their leaves, are the very objects that the sample before has. */
-static int has_same_labels(const Scanner *self)
-{
-    PyObject *labels = self->before == NULL ? NULL : PyTuple_GET_ITEM(self->before, LABELS_KEPT);
-    int same = labels != NULL && PyTuple_GET_SIZE(labels) == PyList_GET_SIZE(self->labels_read);
-    for (Py_ssize_t at = 0; same && at < PyTuple_GET_SIZE(labels); at++) {
-        same = PyTuple_GET_ITEM(labels, at) == PyList_GET_ITEM(self->labels_read, at);
-    }
-    return same;
-}
-
 /* The leaves of all labels as they are handed out, by label: the same object as before where they are the same. */
 static PyObject *configuration_of(const Scanner *self)
 {
-    if (has_same_labels(self)) {
-        return Py_NewRef(PyTuple_GET_ITEM(self->before, CONFIGURATION_KEPT));
+    PyObject *before = self->before;
+    if (before != NULL && self->same_labels &&
+        PyTuple_GET_SIZE(PyTuple_GET_ITEM(before, LABELS_KEPT)) == PyList_GET_SIZE(self->labels_read)) {
+        return Py_NewRef(PyTuple_GET_ITEM(before, CONFIGURATION_KEPT));
     }
     return PyDictProxy_New(self->configuration);
 }
@@ -599,7 +611,8 @@ static PyObject *counters_item(PyObject *object, Py_ssize_t at)
         PyErr_SetString(PyExc_IndexError, "there is no such counter");
         return NULL;
     }
-    return PyLong_FromUnsignedLongLong(((Counters *)object)->values[at]);
+    uint64_t value = ((Counters *)object)->values[at];
+    return value == MISSING ? PyLong_FromLong(-1) : PyLong_FromUnsignedLongLong(value);
 }
 
 static inline int has_values(PyObject *counters, const uint64_t *values, Py_ssize_t count)
@@ -692,6 +705,7 @@ static int add_label(Scanner *self, PyObject *label, PyObject *leaves_before)
     int failed = counters == NULL || leaves == NULL || PyDict_SetItem(self->labels, label, counters) < 0 ||
                  PyDict_SetItem(self->configuration, label, leaves) < 0 ||
                  PyList_Append(self->labels_read, label) < 0 || PyList_Append(self->labels_read, leaves) < 0;
+    self->same_labels &= leaves == leaves_before;
     Py_XDECREF(counters);
     Py_XDECREF(leaves);
     return failed ? -1 : 0;
@@ -757,16 +771,6 @@ static const char *read_labels(Scanner *self, const char *p)
 
 /* -- relations ----------------------------------------------------------------------------------------------------- */
 
-static inline int are_there(const Scanner *self, const Term *terms, int count)
-{
-    for (int at = 0; at < count; at++) {
-        if (!self->there[terms[at].block]) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 /* The sum of some terms; `bits` collects those of the counters. */
 static inline uint64_t sum_of(const Scanner *self, const Term *terms, int count, uint64_t *bits)
 {
@@ -779,26 +783,24 @@ static inline uint64_t sum_of(const Scanner *self, const Term *terms, int count,
     return sum;
 }
 
-/* Whether "equal" means "at least": unless all excuses are there, and 0. */
-static inline int is_excused(const Scanner *self, const Row *row)
-{
-    const Term *excuses = row->terms + row->left + row->right;
-    uint64_t bits = 0;
-    sum_of(self, excuses, row->unless, &bits);
-    return bits != 0 || !are_there(self, excuses, row->unless);
-}
-
-/* Whether a relation holds for certain. One whose groups are not all there promises nothing; that holds as well. */
+/* Whether a relation holds for certain. One whose counters are not all there promises nothing; that holds as well. */
 static inline int holds(const Scanner *self, const Row *row)
 {
-    uint64_t bits = 0, left = sum_of(self, row->terms, row->left, &bits);
+    uint64_t bits = 0, excuses = 0, left = sum_of(self, row->terms, row->left, &bits);
     uint64_t right = sum_of(self, row->terms + row->left, row->right, &bits);
     if (bits < LARGE) { /* else the sums may have overflowed */
-        if (left == right || (row->equal ? left > right && is_excused(self, row) : left < right)) {
+        if (left == right || (!row->equal && left < right)) {
+            return 1;
+        }
+        sum_of(self, row->terms + row->left + row->right, row->unless, &excuses); /* what is MISSING excuses as well */
+        return row->equal && left > right && excuses != 0;
+    }
+    for (int at = 0; at < row->left + row->right; at++) {
+        if (self->values[row->terms[at].slot] == MISSING) {
             return 1;
         }
     }
-    return !are_there(self, row->terms, row->left + row->right);
+    return 0;
 }
 
 static int all_hold(const Scanner *self)
@@ -894,7 +896,7 @@ static PyObject *hand_over(Scanner *self)
         fields = tuple_of(self->own, self->own_leaves, more, 5);
     }
     if (fields != NULL) {
-        sample = PyTuple_Pack(3, fields, self->absent, raws);
+        sample = PyTuple_Pack(4, fields, self->absent, raws, self->unknown);
     }
     Py_XDECREF(blocks);
     Py_XDECREF(configuration);
@@ -917,6 +919,7 @@ static void forget_sample(Scanner *self)
     forget(self->leaves_of_label, self->label_leaves);
     forget(self->raws, self->loose);
     Py_CLEAR(self->absent);
+    Py_CLEAR(self->unknown);
     Py_CLEAR(self->labels);
     Py_CLEAR(self->configuration);
     Py_CLEAR(self->labels_read);
@@ -929,11 +932,15 @@ static PyObject *read_connection(Scanner *self, const char **at)
     PyObject *sample = NULL;
     Sink sink = {self->values, self->own};
     memset(self->there, 0, (size_t)self->blocks);
+    memset(self->values, 0xff, (size_t)self->slots * sizeof(uint64_t)); /* MISSING */
     self->absent = PyList_New(0);
+    self->unknown = PyList_New(0);
+    self->same_labels = 1;
     self->labels = PyDict_New();
     self->configuration = PyDict_New();
     self->labels_read = PyList_New(0);
-    if (self->absent != NULL && self->labels != NULL && self->configuration != NULL && self->labels_read != NULL) {
+    if (self->absent != NULL && self->unknown != NULL && self->labels != NULL && self->configuration != NULL &&
+        self->labels_read != NULL) {
         *at = read_members(self, self->root, &sink, *at);
         sample = *at == NULL ? NULL : hand_over(self);
     }
@@ -1081,13 +1088,13 @@ static int make_words(Scanner *self)
     return 0;
 }
 
-/* A term of a relation, from (factor, block, slot). */
+/* A term of a relation, from (factor, slot). */
 static int make_term(const Scanner *self, Term *term, const int64_t *row)
 {
-    if (!is_in(row[0], 1, MAX_FACTORS) || !is_in(row[1], 0, self->blocks - 1) || !is_in(row[2], 0, self->slots - 1)) {
+    if (!is_in(row[0], 1, MAX_FACTORS) || !is_in(row[1], 0, self->slots - 1)) {
         return complain("terms");
     }
-    *term = (Term){.factor = (int16_t)row[0], .block = (int16_t)row[1], .slot = (int16_t)row[2]};
+    *term = (Term){.factor = (int16_t)row[0], .slot = (int16_t)row[1]};
     return 0;
 }
 
@@ -1107,7 +1114,7 @@ static int make_rows(Scanner *self, const Table *rows, const Table *terms)
                 return complain("relations");
             }
             for (Py_ssize_t end = at + (Py_ssize_t)row[side]; at < end; at++) {
-                if (make_term(self, &self->terms[at], terms->numbers + 3 * at) < 0) {
+                if (make_term(self, &self->terms[at], terms->numbers + 2 * at) < 0) {
                     return -1;
                 }
                 factors += self->terms[at].factor;
@@ -1143,8 +1150,9 @@ static int is_sound(const Scanner *self, const int64_t *row, int of_label)
                is_in(row[FROM], self->label != NULL, self->nodes_made - 1) && self->nodes[row[FROM]].depth < MAX_DEPTH;
     case LABELS:
         return !of_label && self->label != NULL;
-    case LOOSE:
-        return !of_label && is_in(row[PLACE], 0, self->loose - 1);
+    case LOOSE: /* limits are a counter's */
+        return !of_label && is_in(row[PLACE], 0, self->loose - 1) && is_in(row[BLOCK], -1, self->slots - 1) &&
+               row[LEAST] >= 0 && row[MOST] >= -1;
     default:
         return 0;
     }
@@ -1158,11 +1166,12 @@ static int make_entry(Scanner *self, Entry *entry, const int64_t *row, int of_la
     }
     *entry = (Entry){
         .key = (int32_t)row[KEY], .length = (int16_t)row[LENGTH], .kind = (uint8_t)row[KIND],
-        .required = row[REQUIRED] != 0, .place = (int16_t)row[PLACE], .least = row[LEAST], .most = row[MOST],
+        .required = row[REQUIRED] != 0, .place = (int16_t)row[PLACE], .block = (int16_t)row[BLOCK],
+        .least = row[LEAST], .most = row[MOST],
     };
     if (entry->kind == GROUP) {
-        entry->block = (int16_t)row[BLOCK];
         entry->to.below = &self->nodes[row[FROM]];
+        entry->to.below->place = entry->place;
     }
     if (entry->kind == CHOICE) {
         entry->to.choices = &self->words[row[FROM]];
@@ -1219,7 +1228,7 @@ enum { COUNTS, SIZES, TERMS, ROWS, NODES, ENTRIES, TABLES };
 /* Looks at some bytes as tables. */
 static int make_tables(Table *tables, PyObject *const *given)
 {
-    static const Py_ssize_t columns[TABLES] = {7, 1, 3, 4, 1, ENTRY_COLUMNS};
+    static const Py_ssize_t columns[TABLES] = {7, 1, 2, 4, 1, ENTRY_COLUMNS};
     static const Py_ssize_t most[TABLES] = {1, MAX_BLOCKS, MAX_TERMS, MAX_ROWS, MAX_NODES, MAX_ENTRIES};
     for (int at = 0; at < TABLES; at++) {
         Py_ssize_t bytes = PyBytes_GET_SIZE(given[at]), row = columns[at] * (Py_ssize_t)sizeof(int64_t);
@@ -1304,98 +1313,116 @@ static PyType_Spec scanner_spec = {
 
 /* -- order --------------------------------------------------------------------------------------------------------- */
 
-/* How a block of counters compares with the same block of an earlier sample. */
+/* How a block of counters compares with the same block of an earlier sample; FALLEN also where one is no Counters. */
 enum Change { SAME, GROWN, FALLEN };
 
-static enum Change compare(const Counters *before, const Counters *after)
+static enum Change compare(PyObject *module, PyObject *before, PyObject *after)
 {
-    int grew = 0, fell = 0;
-    for (Py_ssize_t at = 0; at < Py_SIZE(before); at++) { /* without a way out: a compiler takes several at once */
-        grew |= after->values[at] > before->values[at];
-        fell |= after->values[at] < before->values[at];
+    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
+    int grew = 0, fell = !Py_IS_TYPE(before, type) || !Py_IS_TYPE(after, type) || Py_SIZE(before) != Py_SIZE(after);
+    const uint64_t *old = ((Counters *)before)->values, *new = ((Counters *)after)->values;
+    for (Py_ssize_t at = 0, size = fell ? 0 : Py_SIZE(before); at < size; at++) {
+        grew |= new[at] + 1 > old[at] + 1; /* without a way out: a compiler takes several at once */
+        fell |= new[at] + 1 < old[at] + 1;
     }
     return fell ? FALLEN : grew ? GROWN : SAME;
 }
 
-PyDoc_STRVAR(merge_risen_blocks_doc,
-"merge_risen_blocks(known, blocks)\n--\n\n"
-"Takes the blocks that are larger in the second list over into a copy of the first. Gives that, or the first list where\n"
-"none is larger, and the places that are left to Python: a counter fell, or one of the two blocks is no Counters.\n"
-"In the second list, blocks that are the same as in the first become those very objects.");
+/* What these functions give is told in accelerator.py, beside those in Python that give the same. */
+
+PyDoc_STRVAR(merge_risen_blocks_doc, "merge_risen_blocks(known, blocks)\n--\n\nA copy of the first list with what rose.");
 
 static PyObject *merge_risen_blocks(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
-    PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
     if (count != 2 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1])) {
         PyErr_SetString(PyExc_TypeError, "merge_risen_blocks() takes two lists");
         return NULL;
     }
-    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = NULL;
-    int failed = 0;
+    PyObject *known = arguments[0], *blocks = arguments[1], *top = Py_NewRef(known), *left = PyTuple_New(0);
+    int failed = left == NULL;
     for (Py_ssize_t at = 0; !failed && at < PyList_GET_SIZE(known) && at < PyList_GET_SIZE(blocks); at++) {
-        PyObject *most = PyList_GET_ITEM(known, at), *mine = Py_NewRef(PyList_GET_ITEM(blocks, at));
-        enum Change change = FALLEN;
+        PyObject *most = PyList_GET_ITEM(known, at), *mine = PyList_GET_ITEM(blocks, at);
         if (most == mine) {
-            Py_DECREF(mine);
             continue;
         }
-        if (Py_IS_TYPE(most, type) && Py_IS_TYPE(mine, type) && Py_SIZE(most) == Py_SIZE(mine)) {
-            change = compare((Counters *)most, (Counters *)mine);
-        }
+        Py_INCREF(mine);
+        enum Change change = compare(module, most, mine);
         if (change == GROWN && top == known) {
             Py_SETREF(top, PyList_GetSlice(known, 0, PyList_GET_SIZE(known)));
         }
-        if (change == FALLEN && left == NULL) {
-            left = PyList_New(0);
+        if (change == FALLEN && PyTuple_CheckExact(left)) {
+            Py_SETREF(left, PyList_New(0));
         }
-        failed = top == NULL || (change == FALLEN && left == NULL) ||
+        failed = top == NULL || left == NULL ||
                  (change == SAME    ? PyList_SetItem(blocks, at, Py_NewRef(most))
                   : change == GROWN ? PyList_SetItem(top, at, Py_NewRef(mine))
                                     : append_number(left, at)) < 0;
         Py_DECREF(mine);
     }
-    if (!failed && left == NULL) {
-        left = PyTuple_New(0);
-    }
-    PyObject *result = failed || left == NULL ? NULL : PyTuple_Pack(2, top, left);
+    PyObject *result = failed ? NULL : PyTuple_Pack(2, top, left);
     Py_XDECREF(top);
     Py_XDECREF(left);
     return result;
 }
 
-PyDoc_STRVAR(find_first_holders_doc,
-"find_first_holders(steps, owners, known)\n--\n\n"
-"Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what\n"
-"`known` says where that is the very first step. None where a step is no Counters, or the lengths do not fit.");
+PyDoc_STRVAR(merge_risen_labels_doc, "merge_risen_labels(known, labels)\n--\n\nOne of the two dicts, or None.");
+
+static PyObject *merge_risen_labels(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
+{
+    if (count != 2 || !PyDict_CheckExact(arguments[0]) || !PyDict_CheckExact(arguments[1])) {
+        PyErr_SetString(PyExc_TypeError, "merge_risen_labels() takes two dicts");
+        return NULL;
+    }
+    PyObject *known = arguments[0], *labels = arguments[1], *top = known, *label, *other, *most, *mine;
+    int fits = PyDict_GET_SIZE(known) == PyDict_GET_SIZE(labels);
+    for (Py_ssize_t at = 0, to = 0; fits && PyDict_Next(known, &at, &label, &most);) {
+        PyDict_Next(labels, &to, &other, &mine);
+        enum Change change = compare(module, most, mine);
+        fits = change != FALLEN && (label == other || (PyUnicode_CheckExact(label) && PyUnicode_CheckExact(other) &&
+                                                       PyUnicode_Compare(label, other) == 0));
+        top = change == GROWN ? labels : top;
+    }
+    return Py_NewRef(fits ? top : Py_None);
+}
+
+PyDoc_STRVAR(find_first_holders_doc, "find_first_holders(steps, block, owners, known)\n--\n\nWho had each value first.");
 
 static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments, Py_ssize_t count)
 {
     PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
-    if (count != 3 || !PyTuple_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[1]) ||
-        !PyList_CheckExact(arguments[2])) {
-        PyErr_SetString(PyExc_TypeError, "find_first_holders() takes a tuple and two lists");
+    Py_ssize_t block = count == 4 ? PyLong_AsSsize_t(arguments[1]) : -1, length = 0;
+    if (block < 0 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[2]) ||
+        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "find_first_holders() takes two lists of one length, and a block of theirs");
         return NULL;
     }
-    PyObject *steps = arguments[0], *owners = arguments[1];
-    PyObject *holders = PyList_GetSlice(arguments[2], 0, PyList_GET_SIZE(arguments[2]));
-    Py_ssize_t length = PyTuple_GET_SIZE(steps), size = holders == NULL ? 0 : PyList_GET_SIZE(holders);
-    int usable = holders != NULL && length > 0 && PyList_GET_SIZE(owners) == length;
-    for (Py_ssize_t step = 0; usable && step < length; step++) {
-        PyObject *each = PyTuple_GET_ITEM(steps, step);
-        usable = Py_IS_TYPE(each, type) && Py_SIZE(each) == size;
-    }
-    if (holders != NULL && !usable) {
-        Py_SETREF(holders, Py_NewRef(Py_None));
-    }
-    for (Py_ssize_t place = 0; usable && place < size; place++) {
-        Py_ssize_t step = length - 1;
-        uint64_t value = ((Counters *)PyTuple_GET_ITEM(steps, step))->values[place];
-        while (step > 0 && ((Counters *)PyTuple_GET_ITEM(steps, step - 1))->values[place] == value) {
-            step--;
+    const Counters *steps[MAX_STEPS]; /* the newest first; of those that share an object, the oldest */
+    PyObject *owners[MAX_STEPS], *known = arguments[3];
+    for (Py_ssize_t at = PyList_GET_SIZE(arguments[0]); at-- > 0;) {
+        PyObject *step = PyList_GET_ITEM(arguments[0], at);
+        PyObject *each = PyList_CheckExact(step) && block < PyList_GET_SIZE(step) ? PyList_GET_ITEM(step, block) : NULL;
+        if (each == Py_None && length > 0) {
+            known = Py_None;
+            break;
         }
-        if (step > 0) {
-            PyList_SetItem(holders, place, Py_NewRef(PyList_GET_ITEM(owners, step))); /* both places are there */
+        length += length == 0 || each != (PyObject *)steps[length - 1];
+        if (each == NULL || !Py_IS_TYPE(each, type) || length > MAX_STEPS ||
+            (length > 1 && Py_SIZE(each) != Py_SIZE(steps[0]))) {
+            Py_RETURN_NONE;
         }
+        steps[length - 1] = (Counters *)each;
+        owners[length - 1] = PyList_GET_ITEM(arguments[2], at);
+    }
+    Py_ssize_t size = length == 0 ? 0 : Py_SIZE(steps[0]);
+    int fits = known == Py_None || (PyList_CheckExact(known) && PyList_GET_SIZE(known) == size);
+    PyObject *holders = fits ? PyList_New(size) : Py_NewRef(Py_None);
+    for (Py_ssize_t place = 0; fits && holders != NULL && place < size; place++) {
+        Py_ssize_t step = 0;
+        while (step + 1 < length && steps[step + 1]->values[place] == steps[0]->values[place]) {
+            step++;
+        }
+        int is_known = step == length - 1 && known != Py_None;
+        PyList_SET_ITEM(holders, place, Py_NewRef(is_known ? PyList_GET_ITEM(known, place) : owners[step]));
     }
     return holders;
 }
@@ -1404,6 +1431,7 @@ static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments
 
 static PyMethodDef functions[] = {
     {"merge_risen_blocks", (PyCFunction)(void (*)(void))merge_risen_blocks, METH_FASTCALL, merge_risen_blocks_doc},
+    {"merge_risen_labels", (PyCFunction)(void (*)(void))merge_risen_labels, METH_FASTCALL, merge_risen_labels_doc},
     {"find_first_holders", (PyCFunction)(void (*)(void))find_first_holders, METH_FASTCALL, find_first_holders_doc},
     {NULL, NULL, 0, NULL},
 };

@@ -19,9 +19,9 @@ import msgspec
 
 from ..api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType
 from ..api.edition_rules import CONNECTION_TEXTS, LABELS_GROUP, UNSTABLE_LEVEL
-from .edition_decoder import MAX_UNCHECKED_CHARACTERS, Counters, EditionDecoder, GroupPlan
+from .edition_decoder import LARGEST_LIMIT, MAX_UNCHECKED_CHARACTERS, Counters, EditionDecoder, GroupPlan, LenientLeaf
 
-INTERFACE_VERSION: Final = 9
+INTERFACE_VERSION: Final = 11
 """The version of the interface between the C module and Python; a module with another version is not used."""
 
 HANDED_OVER: Final = (*((name,) for name in CONNECTION_TEXTS), UNSTABLE_LEVEL)
@@ -35,6 +35,9 @@ REPEATED_KEY: Final = 1
 
 Blocks = list[Counters | None]
 """A sample's counters."""
+
+Labels = dict[str, Counters]
+"""The counters of its data channels."""
 
 Terms = Sequence[tuple[int, int, int]]
 """A term of a relation: factor, block and counter."""
@@ -59,6 +62,8 @@ class ScannedConnection(NamedTuple):
     """Absent groups, by their index in the decoder's plans."""
     raws: tuple[bytes | None, ...]
     """The raw values that the decoder accepts unread; None for an absent one, and an empty tuple if all are absent."""
+    unknown: list[tuple[int, str, bytes]]
+    """Keys that the decoder does not know, which may be repeated: the group in its plans, the key and the raw value."""
 
 
 Scan = Callable[[bytes, bool], list[ScannedConnection] | int]
@@ -116,13 +121,35 @@ Returns:
     by these very objects.
 """
 
-find_first_holders: Final[Callable[[tuple[Counters, ...], list[Any], list[Any]], list[Any] | None] | None] = getattr(
-    MODULE, "find_first_holders", None
+
+def _merge_risen_labels(known: Labels, labels: Labels) -> Labels | None:
+    if [*known] != [*labels]:
+        return None
+    before: Blocks = [*known.values()]
+    top, undecided = _merge_risen_blocks(before, [*labels.values()])
+    return None if undecided else known if top is before else labels
+
+
+merge_risen_labels: Final[Callable[[Labels, Labels], Labels | None]] = getattr(
+    MODULE, "merge_risen_labels", _merge_risen_labels
 )
 """
-Of each counter of a block that never fell in some steps, the owner of the first step that has its last value; what the
-third list says where that is the very first step. None where a step was not read by the accelerator. Any: owners.
+Merge labels of which no counter fell.
+
+Returns:
+    The second dict if a block in it is larger, the first one if all are the same. None where that needs a closer look: a
+    counter fell, the labels or their order differ, or the accelerator has not read one of the blocks.
 """
+
+FindFirstHolders = Callable[[list[Blocks], int, list[Any], list[Any] | None], list[Any] | None]
+"""
+Takes some steps in which the counters of a block never fall, and the owner of each step. Gives, of each counter of the
+block, the owner of the first step that has its last value; what the last list says, if there is one, where that is the
+very first step. Only the steps since which the block is there count. None where the accelerator has not read the block in
+each of them. Any: owners.
+"""
+
+find_first_holders: Final[FindFirstHolders | None] = getattr(MODULE, "find_first_holders", None)
 
 
 def make_scanner(codec: EditionDecoder, relations: Sequence[RelationTerms]) -> Scan | None:
@@ -131,7 +158,7 @@ def make_scanner(codec: EditionDecoder, relations: Sequence[RelationTerms]) -> S
 
     Args:
         codec: The decoder, with what it has learned; make a new scanner whenever it learns.
-        relations: Relations between counters, none of which the decoder has learned to accept unread.
+        relations: Relations between counters.
 
     Returns:
         None if there is no accelerator, or the decoder knows something that the accelerator can't read.
@@ -163,7 +190,7 @@ def make_scanner(codec: EditionDecoder, relations: Sequence[RelationTerms]) -> S
             strings=tuple(layout.strings),
             counts=_pack([counts]),
             blocks=_pack([len(block.counters)] for block in codec.blocks),
-            terms=_pack((factor, block, layout.slots[block] + place) for factor, block, place in terms),
+            terms=_pack((factor, layout.slots[block] + place) for factor, block, place in terms),
             rows=_pack((equal, *map(len, sides)) for equal, *sides in relations),
             nodes=_pack([count] for count in layout.nodes),
             entries=_pack(layout.entries),
@@ -197,6 +224,7 @@ class _Entry(NamedTuple):
     place: int = -1
     """The index of a counter, of a returned leaf, of a group, or of a raw value."""
     block: int = -1
+    """A group's block; for a raw value that should be a counter, the counter's index."""
     least: int = 0
     most: int = 0
     start: int = 0
@@ -234,7 +262,7 @@ class _Layout:
         for position, name in enumerate(plan.columns):
             key = self._add_key(name)
             if (let_through := loose.get(position)) is not None:
-                entry = _Entry(LOOSE, *key, place=self._loose[id(let_through)])
+                entry = self._lenient_leaf(plan, let_through, key)
             elif (group := below.get(f"f{position}")) is not None:
                 entry = self._group(*group, key)
             elif (field := fields.get(name)) is not None:
@@ -244,6 +272,15 @@ class _Layout:
             self.entries.append(entry)
         self.nodes.append(len(plan.columns))
         return len(self.nodes) - 1
+
+    def _lenient_leaf(self, plan: GroupPlan, leaf: LenientLeaf, key: tuple[int, int]) -> _Entry:
+        field, place = leaf.field, self._loose[id(leaf)]
+        if not leaf.learned or field is None or field.kind is not FieldKind.COUNTER:
+            return _Entry(LOOSE, *key, place=place)
+        least, most = field.minimum or 0, -1 if field.maximum is None else field.maximum
+        if plan.block is None or max(least, most) > LARGEST_LIMIT:
+            return _Entry(LOOSE, *key, place=place)
+        return _Entry(LOOSE, *key, place=place, block=self.slots[plan.block] + leaf.position, least=least, most=most)
 
     def _group(self, plan: GroupPlan, node: int, key: tuple[int, int]) -> _Entry:
         block = -1 if plan.block is None else plan.block

@@ -24,13 +24,13 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import compress, pairwise
-from operator import is_not, itemgetter, le
+from itertools import pairwise
+from operator import itemgetter, le
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
-from .accelerator import find_first_holders, merge_risen_blocks
+from .accelerator import find_first_holders, merge_risen_blocks, merge_risen_labels
 from .messaging_channels import MESSAGING_PREFIX, MIN_BUSY_MESSAGES, MIN_REOPENING_NS, LabelStart
 
 Counters = Sequence[int]
@@ -132,58 +132,36 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
         while (before := chain[-1].previous) is not None:
             chain.append(before)
         chain.reverse()
-        first = chain[0]
+        first, owners = chain[0], [version.holder for version in chain]
         held = {key: each for key, each in (first.held or {}).items() if self.counters_of(key) is not None}
-        changed = [*map(is_not, first.blocks, self.blocks)]
+        steps = [version.blocks for version in chain]
+        for block, counters in enumerate(self.blocks):
+            if counters is not None and counters is not first.blocks[block]:
+                held[block] = _find_first_holders(steps, block, owners, held.get(block))
         labels = [label for label, counters in self.labels.items() if counters is not first.labels.get(label)]
-        keys: list[int | str] = [*compress(range(len(changed)), changed), *labels]
-        steps = [[*compress(version.blocks, changed), *map(version.labels.get, labels)] for version in chain]
-        found = _find_all_first_holders(steps, [version.holder for version in chain], [*map(held.get, keys)])
-        held.update((key, each) for key, each in zip(keys, found, strict=True) if each is not None)
+        steps = [[*map(version.labels.get, labels)] for version in chain]
+        for place, label in enumerate(labels):
+            held[label] = _find_first_holders(steps, place, owners, held.get(label))
         self.held = held
         self.previous = None
         self.depth = 0
 
 
-def _find_all_first_holders(
-    steps: list[list[Counters | None]], owners: list[Any], held: list[list[Any] | None]
-) -> list[list[Any] | None]:
-    """
-    Find, for each counter of each block of the last step, the owner of the first step that had its value.
-
-    Steps are versions of the blocks, oldest first, in which no counter falls. For each block only the steps count since
-    which it was always present. If the very first step had the value, `held` names its owner, unless that is None. Any:
-    holders.
-    """
-    found: list[list[Any] | None] = []
-    for known, mine in zip(held, zip(*steps, strict=True), strict=True):
-        last = mine[-1]
-        if last is None:
-            found.append(None)
-        elif all(mine) or None not in mine:  # comparing the first counter is faster, but a label may have none
-            found.append(_find_block_holders(mine, owners, known or [owners[0]] * len(last)))
-        else:
-            since = len(mine) - mine[::-1].index(None)
-            found.append(_find_block_holders(mine[since:], owners[since:], [owners[since]] * len(last)))
-    return found
-
-
-def _find_block_holders(steps: tuple[Counters, ...], owners: list[Any], known: list[Any]) -> list[Any]:
-    """The same for a block that all steps have; `known` has the owners of the first step's values. Any: holders."""
-    newest, last = owners[-1], steps[-1]
-    if steps[0] is last:
-        return known
-    if find_first_holders is not None and (found := find_first_holders(steps, owners, known)) is not None:
+def _find_first_holders(
+    steps: list[list[Counters | None]], block: int, owners: list[Any], known: list[Any] | None
+) -> list[Any]:
+    """As `accelerator.find_first_holders`, for blocks of any kind. Any: owners."""
+    if find_first_holders is not None and (found := find_first_holders(steps, block, owners, known)) is not None:
         return found
-    holders = []
-    for place, (value, before, first) in enumerate(zip(last, steps[-2], steps[0], strict=True)):
-        if value != before:
-            holders.append(newest)
-        elif value == first:
-            holders.append(known[place])
-        else:  # values never fall from step to step
-            holders.append(owners[bisect_left(steps, value, key=itemgetter(place))])
-    return holders
+    since = next((place for place in range(len(steps), 0, -1) if steps[place - 1][block] is None), 0)
+    mine: list[Any] = [step[block] for step in steps]
+    if since or known is None:
+        known = [owners[since]] * len(mine[-1])
+    return [
+        # values never fall from step to step
+        holder if value == first else owners[bisect_left(mine, value, lo=since, key=itemgetter(place))]
+        for place, (value, first, holder) in enumerate(zip(mine[-1], mine[since], known, strict=True))
+    ]
 
 
 class CounterHistory(Generic[EvidenceT]):
@@ -200,12 +178,12 @@ class CounterHistory(Generic[EvidenceT]):
         "_doubtful_labels",
         "_last_absence_ns",
         "_messages",
-        "_prune_threshold",
         "first",
         "gaps",
         "grown_labels",
         "label_starts",
         "last_received_ns",
+        "prune_threshold",
         "reopened",
         "versions",
         "waiting_gaps",
@@ -229,7 +207,8 @@ class CounterHistory(Generic[EvidenceT]):
         self._doubtful_labels: dict[str, tuple[Counters, LabelStart]] = {}
         """Labels of which the last sample shows only some counters smaller: what they had counted, and since when."""
         self._messages = messages
-        self._prune_threshold = 8
+        self.prune_threshold: int = 8
+        """With more versions than this, `drop_unneeded_maxima` is due."""
         self.waiting_gaps: dict[str, LabelGap[EvidenceT]] = {}
         """Labels that are absent since they were last seen, with the first response without each."""
         self.gaps: list[LabelGap[EvidenceT]] = []
@@ -279,8 +258,10 @@ class CounterHistory(Generic[EvidenceT]):
                 top[index] = merged
             elif top is not known:
                 top[index] = known[index]
-        top_labels = self._merge_labels_quickly(sent_ns, labels, latest.labels)
-        if top_labels is None:
+        top_labels = None
+        if sent_ns > self._last_absence_ns and len(labels) == len(self._absent_since_ns):
+            top_labels = merge_risen_labels(latest.labels, labels)
+        if top_labels is None:  # some label came, went or fell lately
             top_labels = self._merge_labels(sent_ns, received_ns, labels, base, falls)
             self._find_gaps(sent_ns, labels, base, holder)
         elif self.gaps:
@@ -320,18 +301,6 @@ class CounterHistory(Generic[EvidenceT]):
             if mine == most:
                 return None
         return mine
-
-    def _merge_labels_quickly(
-        self, sent_ns: int, labels: dict[str, Counters], known: dict[str, Counters]
-    ) -> dict[str, Counters] | None:
-        """
-        The merged labels, if none appeared or disappeared lately and no counter fell; else None, for a closer look.
-        """
-        if len(labels) != len(self._absent_since_ns) or sent_ns <= self._last_absence_ns or [*labels] != [*known]:
-            return None
-        before: list[Counters | None] = [*known.values()]
-        top, undecided = merge_risen_blocks(before, [*labels.values()])
-        return None if undecided else known if top is before else labels
 
     def _merge_labels(
         self,
@@ -456,15 +425,13 @@ class CounterHistory(Generic[EvidenceT]):
 
     def drop_unneeded_maxima(self, opened: Collection[int], horizon_ns: int | None = None) -> None:
         """
-        Drop versions that no open request can need, once there are many.
+        Drop versions that no open request can need.
 
         Args:
             opened: When the requests that are still open were sent, ascending.
             horizon_ns: If the open requests are not known one by one: no response to come was requested before this.
         """
         versions = self.versions
-        if len(versions) <= self._prune_threshold:
-            return
         open_sent_ns = tuple(opened)
         oldest_ns = min((each for each in (*open_sent_ns[:1], horizon_ns) if each is not None), default=None)
         kept = [versions[-1]]
@@ -476,7 +443,7 @@ class CounterHistory(Generic[EvidenceT]):
             if needed or (horizon_ns is not None and following.known_ns >= horizon_ns):
                 kept.append(version)
         self.versions = kept[::-1]
-        self._prune_threshold = max(8, 2 * len(kept))
+        self.prune_threshold = max(8, 2 * len(kept))
 
 
 def _find_decreases(

@@ -50,11 +50,10 @@ def judge_raw_value(
         value = parse_raw_value(text, path, index)
         deviation = shape.check_leaf(field, path, wire, value)
         return shape.usable_value(value, deviation), deviation
-    if not _is_plain(text):
-        parse_raw_value(text, path, index)
+    value = text if _is_plain(text) else parse_raw_value(text, path, index)
     if field is not None:
-        return None, shape.undocumented_field_deviation(field, wire, text)
-    return None, shape.unknown_key_deviation(path, wire, text)
+        return None, shape.undocumented_field_deviation(field, wire, value)
+    return None, shape.unknown_key_deviation(path, wire, value)
 
 
 def _is_plain(text: bytes) -> bool:
@@ -63,7 +62,7 @@ def _is_plain(text: bytes) -> bool:
         return False
     if text[:1] == b'"':
         return b"\\" not in text and text.isascii()
-    return text.isdigit() or text in (b"true", b"false", b"null")
+    return (text.isdigit() and (text[:1] != b"0" or len(text) == 1)) or text in (b"true", b"false", b"null")
 
 
 def parse_raw_value(raw: Raw | bytes, path: FieldPath, index: int | None) -> Json:

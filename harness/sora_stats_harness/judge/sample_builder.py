@@ -29,6 +29,7 @@ from .edition_decoder import (
 from .label_samples import MAX_CACHED_LABELS, take_labels
 from .lenient_values import LenientPlace, NeedsSlowPath, judge_raw_value, parse_raw_value
 from .sample import Sample
+from .shape_deviations import ShapeDeviation
 
 
 class SampleBuilder:
@@ -55,23 +56,12 @@ class SampleBuilder:
     def bind(self) -> None:
         """Update whatever depends on what the decoder has learned."""
         codec = self.codec
-        learned = {
-            (codec.block_of[loose.path[:-1]], loose.position)
-            for loose in codec.loose
-            if loose.learned and loose.field is not None and loose.field.kind is FieldKind.COUNTER
-        }
         self._leeway_of: dict[int, LenientPlace] = {}
         """By the id() of the lenient leaf."""
         self._leeways = [self._lenient_place(loose) for loose in codec.loose]
         self._no_raws = (None,) * len(self._leeways)
-        self._rows_of_learned = [row for row in self._relations if row.involves(learned)]
-        """Counters that the accelerator does not read."""
-        rows = [row for row in self._relations if not row.involves(learned)]
-        self.scan = (
-            accelerator.make_scanner(codec, [(row.operator == "==", row.left, row.right, row.unless) for row in rows])
-            if self._accelerated
-            else None
-        )
+        relations = [(row.operator == "==", row.left, row.right, row.unless) for row in self._relations]
+        self.scan = accelerator.make_scanner(codec, relations) if self._accelerated else None
         columns = codec.plan.columns
         names = (*CONNECTION_TEXTS, LABELS_GROUP)
         documented = {*self._roots, *(group.name for group in codec.edition.root.groups)}
@@ -115,16 +105,22 @@ class SampleBuilder:
         )
         return made
 
-    def from_scan(self, connections: list[ScannedConnection], first: int | None) -> list[Sample]:
+    def from_scan(
+        self, connections: list[ScannedConnection], first: int | None, unlearned: list[ShapeDeviation]
+    ) -> list[Sample]:
         """
-        Make samples from the accelerator's result; `first` is the index of the first one in an array, or None.
+        Make samples from the accelerator's result.
+
+        Args:
+            first: The index of the first one in an array, or None.
+            unlearned: The deviations of samples with unknown keys are added to this.
 
         Raises:
             StrictJsonError, NeedsSlowPath: The body must be read in Python after all.
         """
         samples = []
         index, usual_labels, level_block = first, self._usual_labels, self._level_block
-        for fields, absent, raws in connections:
+        for fields, absent, raws, unknown in connections:
             sample = Sample(*fields)
             if index is not None:
                 sample.index = index
@@ -140,6 +136,9 @@ class SampleBuilder:
                     sample.related = False
             if sample.stamp_ns is None:
                 self._check_strings(sample)
+            if unknown:
+                self._add_unknown_keys(unknown, sample)
+                unlearned += sample.deviations
             samples.append(sample)
         return samples
 
@@ -154,8 +153,15 @@ class SampleBuilder:
             for leeway, raw in zip(self._leeways, raws or self._no_raws, strict=True):
                 if raw or leeway.field is not None:
                     self._judge_lenient_place(leeway, raw or b"", sample)
-            if sample.related and any(row.is_violated(sample.blocks) for row in self._rows_of_learned):
-                sample.related = False
+
+    def _add_unknown_keys(self, unknown: list[tuple[int, str, bytes]], sample: Sample) -> None:
+        if len({(place, key) for place, key, _ in unknown}) < len(unknown):
+            raise NeedsSlowPath
+        for place, key, text in unknown:
+            path = (*self.codec.plans[place].group.path, key)
+            _, deviation = judge_raw_value(None, True, path, path, text, sample.index)
+            if deviation is not None:
+                sample.deviations.append(deviation)
 
     def _learn_labels(self, labels: Iterable[str]) -> None:
         if any(self.codec.edition_path_of_label(label) is None for label in labels):
@@ -238,9 +244,11 @@ class SampleBuilder:
         if field is None:
             return
         if leeway.block is not None:
-            counters = list(sample.blocks[leeway.block] or ())
-            counters[loose.position] = MISSING_COUNTER if value is None else value
-            sample.blocks[leeway.block] = tuple(counters)
+            counters, value = sample.blocks[leeway.block] or (), MISSING_COUNTER if value is None else value
+            if counters[loose.position] != value:  # else the accelerator has read it
+                leaves = [*counters]
+                leaves[loose.position] = value
+                sample.blocks[leeway.block], sample.related = (*leaves,), None
         elif len(loose.path) == 1 and field.name in CONNECTION_TEXTS:
             setattr(sample, field.name, value)
         elif loose.path == UNSTABLE_LEVEL:

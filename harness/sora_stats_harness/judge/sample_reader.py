@@ -95,15 +95,27 @@ class SampleReader:
         if builder is not None:
             taken = builder.scan(body, many) if builder.scan is not None else 0
             if isinstance(taken, list):
-                try:
-                    return ParsedBody(builder.from_scan(taken, 0 if many else None), True, True)  # scanned, strict
-                except (StrictJsonError, NeedsSlowPath):
-                    pass
+                samples = self._take_scan(builder, taken, 0 if many else None)
+                if samples is not None:
+                    return ParsedBody(samples, True, True)  # scanned, strict
             parsed = self._decode(builder, body, many, scan or taken == REPEATED_KEY)
         if parsed is None:
             *_, parsed = self.read_in_slices(body, many=many, scan=scan)
         assert parsed is not None, "it ends with a result"
         return parsed
+
+    def _take_scan(
+        self, builder: SampleBuilder, taken: list[ScannedConnection], first: int | None
+    ) -> list[Sample] | None:
+        """Make samples of what the accelerator accepted; None if it must be read in Python after all."""
+        unlearned: list[ShapeDeviation] = []
+        try:
+            samples = builder.from_scan(taken, first, unlearned)
+        except (StrictJsonError, NeedsSlowPath):
+            return None
+        if unlearned:
+            self._learn(builder, unlearned)
+        return samples
 
     def _decode(self, builder: SampleBuilder, body: bytes, many: bool, scan: bool) -> ParsedBody | None:
         """Decode a body; None if the decoder doesn't accept it."""
@@ -160,20 +172,14 @@ class SampleReader:
         known: Sample | None = None
         if builder is not None:
             taken = builder.scan(piece, False) if builder.scan is not None else 0
-            if isinstance(taken, list):
-                try:
-                    result.samples += builder.from_scan(taken, index)
-                    return
-                except (StrictJsonError, NeedsSlowPath):
-                    pass
+            if isinstance(taken, list) and (samples := self._take_scan(builder, taken, index)) is not None:
+                result.samples += samples
+                return
             scan = scan or taken == REPEATED_KEY
             try:
                 known = builder.from_struct(self.codec.one.decode(piece), index)
             except _REJECTIONS as error:
-                known, has_scanned = self._read_without_unknown_keys(builder, piece, index, error)
-                if known is not None and has_scanned:
-                    result.samples.append(known)
-                    return
+                known = self._read_without_unknown_keys(builder, piece, index, error)
         if known is None and len(piece) > MAX_CONNECTION_BYTES:
             result.slow += 1
             wire = () if index is None else (str(index),)
@@ -201,31 +207,21 @@ class SampleReader:
 
     def _read_without_unknown_keys(
         self, builder: SampleBuilder, piece: bytes, index: int | None, error: Exception
-    ) -> tuple[Sample | None, bool]:
-        """
-        Read a connection without the keys that the edition does not know; None if anything else is wrong.
-
-        Returns:
-            The sample, and whether the piece was searched for repeated keys.
-        """
+    ) -> Sample | None:
+        """Read a connection without the keys that the edition does not know; None if anything else is wrong."""
         cut = cut_unknown_keys(self.codec, piece, error)
         if cut is None:
-            return None, False
+            return None
         try:
-            taken = builder.scan(cut.rest, False) if builder.scan is not None else 0
-            if taken == REPEATED_KEY:
-                return None, True
-            sample = _one_of_scan(builder, taken, index) if isinstance(taken, list) else None
-            if sample is None:
-                sample = builder.from_struct(self.codec.one.decode(cut.rest), index)
+            sample = builder.from_struct(self.codec.one.decode(cut.rest), index)
             for path, value in cut.members:
                 _, deviation = judge_raw_value(None, True, path, path, value, index)
                 if deviation is not None:
                     sample.deviations.append(deviation)
         except _REJECTIONS:
-            return None, False
+            return None
         self._learn(builder, sample.deviations)
-        return sample, isinstance(taken, list)
+        return sample
 
     def _learn(self, builder: SampleBuilder, deviations: Sequence[ShapeDeviation]) -> None:
         """Have the decoder accept deviations unread from now on; unknown keys only when they come a second time."""
@@ -251,13 +247,6 @@ def _explain_fault(error: StrictJsonError, place: str = "", start: int = 0) -> P
         exceeded=isinstance(error, JsonLimitError),
         scanned=True,
     )
-
-
-def _one_of_scan(builder: SampleBuilder, taken: list[ScannedConnection], index: int | None) -> Sample | None:
-    try:
-        return builder.from_scan(taken, index)[0]
-    except NeedsSlowPath:
-        return None
 
 
 def _explain_rejected_array(body: bytes) -> ParsedBody:

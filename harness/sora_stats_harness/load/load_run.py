@@ -21,7 +21,7 @@ from ..api.errors import describe_break
 from ..judge.verdict_decision import RunEnding
 from .greenlets import note_greenlet_breaks
 from .load_session import LoadSession
-from .load_users import InterruptSignal, drain_users, wait_for_users
+from .load_users import InterruptSignal, drain_users, forgo_caller_lookup, wait_for_users
 from .request_metrics import RequestMetrics, TimelineInterval
 from .run_measurements import RunMeasurements, RunStopwatch
 from .scenario_users import SCENARIO_USERS
@@ -155,6 +155,7 @@ class LocalUsers:
         environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
         environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
         note_greenlet_breaks(session.note_break)
+        forgo_caller_lookup()
         self._runner = environment.create_local_runner()
 
     def discover(self) -> str | None:

@@ -34,6 +34,7 @@ from ..reports.verdict_assembly import format_utc_now
 from . import locust_standalone as standalone
 from .live_findings import LiveState
 from .load_session import LoadSession
+from .load_users import forgo_caller_lookup
 from .locust_settings import begin_with_settings, check_locust_options
 from .locust_web_page import add_web_page, is_test_running, live_state
 from .run_measurements import RunStopwatch
@@ -68,6 +69,7 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
     """Set up the role of this process."""
     # Otherwise Locust's run time would begin when its loop last updated its clock, which was before all imports.
     gevent.get_hub().loop.update_now()
+    forgo_caller_lookup()
     environment.sora_signals = _LocustSignals(environment)
     if not isinstance(runner, WorkerRunner):
         try:

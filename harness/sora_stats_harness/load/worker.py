@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import gevent
 import msgspec
+from gevent.event import Event
 from gevent.queue import Queue
 from locust.env import Environment
 
@@ -35,7 +36,7 @@ from .capacity.stepped_session import SteppedSession
 from .greenlets import note_greenlet_breaks
 from .http_connection import resolve_server
 from .load_session import LoadSession
-from .load_users import drain_users
+from .load_users import drain_users, forgo_caller_lookup
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .scenario_users import SCENARIO_USERS
@@ -94,12 +95,14 @@ class LoadWorker:
         self._orders: Queue = Queue()
         self._drains = False
         self._run: _PreparedRun | None = None
+        self._has_run = Event()
         self._stopwatch = RunStopwatch()
         self._step_began_ns = 0
         self._stalled_s = 0.0
         # in a greenlet of its own: Locust would only log an exception
         self._runner.register_message(messages.ORDER_MESSAGE, self._on_order, concurrent=True)
         note_greenlet_breaks(self.note_break)
+        forgo_caller_lookup()
         self._report(messages.HelloReport.of_this_process())
 
     @property
@@ -205,6 +208,7 @@ class LoadWorker:
         else:
             trail.start()
         self._run = _PreparedRun(order=order, session=session, trail=trail, spool=spool, steps=steps)
+        self._has_run.set()
         self._environment.sora_session = session
         self._environment.user_classes = [SCENARIO_USERS[spec.scenario]]
         no_server = session.discover(lambda: self._interrupt.is_interrupted)
@@ -282,7 +286,10 @@ class LoadWorker:
             session = None if self._run is None else self._run.session
             stands_up = session is not None and not session.metrics.started_ns
             rest_s = STANDING_UP_INTERVAL_S if stands_up else PROGRESS_INTERVAL_S
-            gevent.sleep(rest_s)
+            if session is None:
+                self._has_run.wait(rest_s)
+            else:
+                gevent.sleep(rest_s)
             late_s = time.monotonic() - looked_s - rest_s
             looked_s = time.monotonic()
             if session is None:

@@ -24,6 +24,7 @@ import gevent
 import msgspec
 from locust.env import Environment
 from locust.exception import RPCError
+from locust.rpc import Message
 from locust.runners import MasterRunner
 
 from .. import __version__
@@ -110,6 +111,12 @@ class _Master(MasterRunner):
         while True:
             gevent.sleep(3600)
 
+    def dismiss_workers(self) -> None:
+        """Tell all workers to end, as `quit` does, which waits for half a second then."""
+        self.stop(send_stop_to_client=False)
+        for client in self.clients.all:
+            self.server.send_to_client(Message("quit", None, client.id))
+
 
 class _ReportedSeconds:
     """Collects the seconds of all workers, until they are taken."""
@@ -174,11 +181,14 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if error is None:
+            if error is None and not self.plan.are_started_here:
                 self._runner.quit()
+            elif error is None:
+                self._runner.dismiss_workers()
                 until_s = time.monotonic() + EXIT_TIMEOUT_S
                 while any(_is_running(worker) for worker in self._workers) and time.monotonic() < until_s:
                     gevent.sleep(POLL_S)
+                self._runner.greenlet.kill(block=True)
         finally:
             _kill_processes(self._workers)
 

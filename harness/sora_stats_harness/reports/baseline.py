@@ -35,14 +35,7 @@ from .verdict_files import read_verdict
 _REQUIRES_GROWING_COUNTER: Final = (MONOTONIC.id, TIMESTAMP_ORDER.id)
 """Requirements about which a counter that never moved shows nothing."""
 
-_MASKS_ALL_BODY_CHECKS: Final = (
-    COMPLETE.id,
-    STATUS.id,
-    JSON.id,
-    JSON_LIMITS.id,
-    LENGTH.id,
-    DUPLICATE_KEY.id,
-)
+_MASKS_ALL_BODY_CHECKS: Final = (COMPLETE.id, STATUS.id, JSON.id, JSON_LIMITS.id, LENGTH.id, DUPLICATE_KEY.id)
 """Requirements whose violation may keep the body of the response from being checked."""
 
 

@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 from xml.etree import ElementTree
 
 from ..api.language import translate
+from . import html_elements as html
 from .escaping import escape_terminal
-from .html_elements import HtmlContent, SafeHtml, html_element, html_list, scrollable
 
 CHARTS_EXTRA: Final = "charts"
 """The extra of this package that installs pygal."""
@@ -81,7 +81,7 @@ def percentile_position(percent: float) -> float:
     return math.log10(100 / (100 - percent))
 
 
-def percentile_chart(name: str, lines: Sequence[ChartLine], *, title: str, about: str) -> SafeHtml:
+def percentile_chart(name: str, lines: Sequence[ChartLine], *, title: str, about: str) -> html.SafeHtml:
     """Draw latencies by percentile, in milliseconds, on an axis that stretches the tail; see `percentile_position`."""
     last = max((x for line in lines for x, _ in line.points), default=0.0)
     labels = [
@@ -100,14 +100,7 @@ def _import_pygal() -> Any:  # Any: it has no types
     return pygal
 
 
-def line_chart(
-    name: str,
-    lines: Sequence[ChartLine],
-    *,
-    title: str,
-    about: str,
-    axes: Axes,
-) -> SafeHtml:
+def line_chart(name: str, lines: Sequence[ChartLine], *, title: str, about: str, axes: Axes) -> html.SafeHtml:
     """
     Draw lines on a common pair of axes.
 
@@ -115,7 +108,6 @@ def line_chart(
         name: A unique prefix for ids in the page.
         lines: The lines, in the order of their colours.
         title, about: A title and a description, for screen readers.
-        axes: The axes.
 
     Returns:
         A `<figure>`; its SVG contains no script or style, and fetches nothing.
@@ -135,11 +127,11 @@ def line_chart(
     svg = ElementTree.fromstring(chart.render(is_unicode=True))  # noqa: S314  # pygal has just written it
     _strip_scripts_and_styles(svg)
     _apply_colour_classes(svg, lines)
-    key = html_list((_line_key(line, place) for place, line in enumerate(lines)), class_="key")
-    return html_element(
+    key = html.bullet_list((_line_key(line, place) for place, line in enumerate(lines)), class_="key")
+    return html.element(
         "figure",
-        html_element("figcaption", title),
-        scrollable(_label_svg(svg, name, title, about), title),
+        html.element("figcaption", title),
+        html.scrollable(_label_svg(svg, name, title, about), title),
         key if lines[1:] else None,
         class_="chart",
     )
@@ -189,9 +181,9 @@ def _colour(line: ChartLine, place: int) -> str:
     return line.colour or f"color-{place % COLOUR_COUNT}"
 
 
-def _line_key(line: ChartLine, place: int) -> list[HtmlContent]:
+def _line_key(line: ChartLine, place: int) -> list[html.HtmlContent]:
     style = f"swatch {'dots ' if line.dots else ''}{_colour(line, place)}"
-    return [html_element("span", "", class_=style, aria_hidden="true"), line.name]
+    return [html.element("span", "", class_=style, aria_hidden="true"), line.name]
 
 
 def _number(value: float) -> str:
@@ -211,7 +203,7 @@ _REMOVED_ELEMENTS: Final = ("script", "style", "desc", "title", "defs")
 _TOOLTIP_CLASSES: Final = ("text-overlay", "plot text-overlay", "plot tooltip-overlay")
 
 
-def _label_svg(svg: ElementTree.Element, name: str, title: str, about: str) -> SafeHtml:
+def _label_svg(svg: ElementTree.Element, name: str, title: str, about: str) -> html.SafeHtml:
     svg.attrib.pop("id", None)
     svg.set("xmlns", "http://www.w3.org/2000/svg")
     ids = f"{name}-title", f"{name}-about"
@@ -221,7 +213,7 @@ def _label_svg(svg: ElementTree.Element, name: str, title: str, about: str) -> S
         child = ElementTree.Element(tag, id=id)
         child.text = escape_terminal(translate(text), 1000)
         svg.insert(place, child)
-    return SafeHtml(ElementTree.tostring(svg, encoding="unicode"))
+    return html.SafeHtml(ElementTree.tostring(svg, encoding="unicode"))
 
 
 def thin_points(points: Sequence[ChartPoint], least: float) -> Iterator[ChartPoint]:

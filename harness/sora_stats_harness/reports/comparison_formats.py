@@ -15,34 +15,11 @@ from typing import Final
 import msgspec
 
 from ..api.language import translate
+from . import html_elements as html
 from . import summary
-from .comparison_result import (
-    CapacityChange,
-    ComparedRuns,
-    FindingChange,
-    LatencyBound,
-    LatencyChange,
-    RunComparison,
-)
+from .comparison_result import CapacityChange, ComparedRuns, FindingChange, LatencyBound, LatencyChange, RunComparison
 from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_terminal
 from .escaping import escape_markdown as code
-from .html_elements import (
-    HtmlContent,
-    PageSection,
-    SafeHtml,
-    breakable_text,
-    code_text,
-    data_table,
-    definition_list,
-    html_document,
-    html_element,
-    html_list,
-    page_sections,
-    page_style,
-    small_note,
-    status_badge,
-    table_row,
-)
 from .markdown import escape_inline
 from .run_comparison import describe_ratio
 from .text_wrapping import columns as columns_of
@@ -52,11 +29,7 @@ MAX_FINDINGS: Final = 50
 MAX_FIELDS: Final = 30
 MAX_LINE_CHARACTERS: Final = 1000
 
-_CHANGE_TEXTS: Final = {
-    "new": "new",
-    "fixed": "fixed",
-    "not_seen": "not seen, and NEW did not look",
-}
+_CHANGE_TEXTS: Final = {"new": "new", "fixed": "fixed", "not_seen": "not seen, and NEW did not look"}
 _COVERAGE_TEXTS: Final = {"fields_seen": "fields seen", "counters_grew": "counters that grew", "slow_path": "slow path"}
 
 TextTable = tuple[str, Sequence[str], Sequence[Sequence[str]], str]
@@ -306,46 +279,50 @@ def render_page(comparison: RunComparison) -> str:
     notes = comparison_notes(comparison)
     sections = [_page_section(table) for table in comparison_tables(comparison)]
     sections.append(
-        PageSection("notes", "Notes", "Notes", html_list(notes, limit=MAX_LINE_CHARACTERS) if notes else None)
+        html.PageSection(
+            "notes", "Notes", "Notes", html.bullet_list(notes, limit=MAX_LINE_CHARACTERS) if notes else None
+        )
     )
     title = f"{verdict_word(comparison)} {translate(comparison_headline(comparison))}"
-    return html_document(title, page_style(), [_page_head(comparison), *page_sections(sections)])
+    return html.document(title, html.page_style(), [_page_head(comparison), *html.page_sections(sections)])
 
 
-def _page_head(comparison: RunComparison) -> SafeHtml:
+def _page_head(comparison: RunComparison) -> html.SafeHtml:
     word = verdict_word(comparison)
     style = comparison.verdict if word != "COMPARED" else "info"
     sides = [
-        (name, breakable_text(translate(line), MAX_LINE_CHARACTERS)) for name, line in comparison_sides(comparison)
+        (name, html.breakable_text(translate(line), MAX_LINE_CHARACTERS)) for name, line in comparison_sides(comparison)
     ]
     facts = (f"edition {comparison.edition}", comparison.subject_kind, f"exit code {comparison.exit_code}")
-    return html_element(
+    return html.element(
         "header",
-        html_element("h1", status_badge(word, style), " ", "Comparison of runs"),
-        html_element("p", comparison_headline(comparison), class_="headline", limit=MAX_LINE_CHARACTERS),
-        definition_list(sides),
-        html_list(facts, class_="facts"),
+        html.element("h1", html.status_badge(word, style), " ", "Comparison of runs"),
+        html.element("p", comparison_headline(comparison), class_="headline", limit=MAX_LINE_CHARACTERS),
+        html.definition_list(sides),
+        html.bullet_list(facts, class_="facts"),
         class_=f"verdict {style}",
     )
 
 
-def _page_section(table: TextTable) -> PageSection:
+def _page_section(table: TextTable) -> html.PageSection:
     title, columns, rows, note = table
     right = range(1, len(columns))
     heads = columns or _LIST_COLUMNS[title]
-    shown = [table_row(*(row if columns else map(_list_cell, row)), right=right) for row in rows]
-    content: list[HtmlContent] = [data_table(f"{title} of BASE and NEW", heads, shown, right=right)] if shown else []
-    return PageSection(
+    shown = [html.table_row(*(row if columns else map(_list_cell, row)), right=right) for row in rows]
+    content: list[html.HtmlContent] = (
+        [html.data_table(f"{title} of BASE and NEW", heads, shown, right=right)] if shown else []
+    )
+    return html.PageSection(
         title.lower().replace(" ", "-"),
         f"{title} ({len(rows)})",
         title,
-        [*content, small_note(note) if note else None],
+        [*content, html.small_note(note) if note else None],
     )
 
 
-def _list_cell(text: str) -> HtmlContent:
+def _list_cell(text: str) -> html.HtmlContent:
     """A cell of paths, ids or words; paths and ids may be broken between their parts."""
-    return code_text(text) if "/" in text or ("." in text and " " not in text) else text
+    return html.code_text(text) if "/" in text or ("." in text and " " not in text) else text
 
 
 COMPARISON_RENDERERS: Final[dict[str, Callable[[RunComparison], str]]] = {

@@ -10,23 +10,8 @@ from typing import Final
 from urllib.parse import quote
 
 from . import charts, summary
+from . import html_elements as html
 from .comparison_result import FindingChange
-from .html_elements import (
-    HtmlContent,
-    PageSection,
-    SafeHtml,
-    code_text,
-    data_table,
-    figure_tiles,
-    html_document,
-    html_element,
-    html_list,
-    page_sections,
-    page_style,
-    small_note,
-    status_badge,
-    table_row,
-)
 from .html_measurements import NO_CHARTS_NOTE
 from .latency_comparison import describe_load
 from .load_tables import response_times
@@ -81,29 +66,23 @@ def moment_text(moment: str) -> str:
 
 
 def render_history(history: RunHistory, *, beside: Path) -> str:
-    """
-    Write the page.
-
-    Args:
-        history: All runs.
-        beside: The folder of the page; links to the runs' own reports are relative to it.
-    """
+    """Write the page; links to the runs' own reports are relative to its folder, `beside`."""
     sections = [
-        PageSection("runs", f"Runs ({len(history.runs)})", "Runs", _runs(history, beside)),
-        PageSection("trends", "Trends", "Trends", _trends(history.runs)),
-        PageSection("changes", "Changes", "Findings new and fixed", _changes(history.runs)),
-        PageSection(
+        html.PageSection("runs", f"Runs ({len(history.runs)})", "Runs", _runs(history, beside)),
+        html.PageSection("trends", "Trends", "Trends", _trends(history.runs)),
+        html.PageSection("changes", "Changes", "Findings new and fixed", _changes(history.runs)),
+        html.PageSection(
             "left-out",
             f"Left out ({len(history.left_out)})",
             f"Left out: {summary.count_with_noun(len(history.left_out), 'file')}",
-            html_list(history.left_out, limit=1000) if history.left_out else None,
+            html.bullet_list(history.left_out, limit=1000) if history.left_out else None,
         ),
     ]
     title = f"History of {summary.count_with_noun(len(history.runs), 'run')}"
-    return html_document(title, page_style(), [_head(history, title), *page_sections(sections)])
+    return html.document(title, html.page_style(), [_head(history, title), *html.page_sections(sections)])
 
 
-def _head(history: RunHistory, title: str) -> SafeHtml:
+def _head(history: RunHistory, title: str) -> html.SafeHtml:
     last = max(history.runs, key=lambda run: run.verdict.started_at).verdict
     counts = Counter[str](run.verdict.verdict for run in history.runs)
     styles = {"pass": "met", "fail": "fail", "inconclusive": "not_checked"}
@@ -113,82 +92,82 @@ def _head(history: RunHistory, title: str) -> SafeHtml:
     simulated = sum(summary.is_self_test(run.verdict) for run in history.runs)
     note = f"{summary.count_with_noun(simulated, 'run')} of {len(history.runs):,}: {summary.SELF_TEST_NOTE}"
     first = moment_text(min(run.verdict.started_at for run in history.runs))
-    return html_element(
+    return html.element(
         "header",
-        html_element("p", note, class_="self-test") if simulated else None,
-        html_element("h1", title),
-        html_element("p", f"The last one, of {last.subject}: {summary.verdict_headline(last)}", class_="headline"),
-        figure_tiles(tiles),
-        html_list([f"first started {first}", f"last started {moment_text(last.started_at)}"], class_="facts"),
+        html.element("p", note, class_="self-test") if simulated else None,
+        html.element("h1", title),
+        html.element("p", f"The last one, of {last.subject}: {summary.verdict_headline(last)}", class_="headline"),
+        html.figure_tiles(tiles),
+        html.bullet_list([f"first started {first}", f"last started {moment_text(last.started_at)}"], class_="facts"),
         class_=f"verdict {last.verdict}",
     )
 
 
-def _runs(history: RunHistory, beside: Path) -> HtmlContent:
+def _runs(history: RunHistory, beside: Path) -> html.HtmlContent:
     right = range(4, len(HISTORY_COLUMNS))
     rows = []
     for run in history.runs:
         release, word, started, command, *figures = history_row(run)
         rows.append(
-            table_row(
+            html.table_row(
                 release,
-                status_badge(word, run.verdict.verdict),
+                html.status_badge(word, run.verdict.verdict),
                 _report_link(run, started, beside),
-                [command, html_element("small", run.verdict.subject)],
+                [command, html.element("small", run.verdict.subject)],
                 *figures,
                 right=right,
             )
         )
     return [
-        data_table("By release and time", HISTORY_COLUMNS, rows, right=right),
-        small_note(
+        html.data_table("By release and time", HISTORY_COLUMNS, rows, right=right),
+        html.small_note(
             "New and fixed are relative to the previous run of the same command, edition and kind of subject. Fixed "
             "is what that run found, and this one looked for and did not find."
         ),
     ]
 
 
-def _report_link(run: HistoryRun, text: str, beside: Path) -> HtmlContent:
+def _report_link(run: HistoryRun, text: str, beside: Path) -> html.HtmlContent:
     """A link to the run's own page, if there is one."""
     page = run.path.with_name(REPORT_FORMATS["html"].file_name or "")
-    moment = html_element("time", text)
+    moment = html.element("time", text)
     if not page.exists():
         return moment
     path = os.path.relpath(page.resolve(), beside.resolve())
-    return html_element("a", moment, href=quote(path, safe="/"))
+    return html.element("a", moment, href=quote(path, safe="/"))
 
 
-def _moment(run: HistoryRun) -> SafeHtml:
-    return html_element("time", moment_text(run.verdict.started_at))
+def _moment(run: HistoryRun) -> html.SafeHtml:
+    return html.element("time", moment_text(run.verdict.started_at))
 
 
-def _changes(runs: Sequence[HistoryRun]) -> HtmlContent:
+def _changes(runs: Sequence[HistoryRun]) -> html.HtmlContent:
     rows = []
     for run in runs:
         changes = [*run.new, *run.fixed]
         rows += [_change(run, each) for each in changes[:MAX_CHANGES]]
         if len(changes) > MAX_CHANGES:
             more = f"… and {len(changes) - MAX_CHANGES:,} more, in verdict.json"
-            rows.append(table_row(run.release or NO_RELEASE, _moment(run), "", "", "", "", more))
+            rows.append(html.table_row(run.release or NO_RELEASE, _moment(run), "", "", "", "", more))
     if not rows:
-        return html_element("p", "None.")
+        return html.element("p", "None.")
     columns = ("Release", "Started", "Change", "Level", "Requirement", "Where", "What it says")
-    return data_table("Against the run before of the same kind", columns, rows)
+    return html.data_table("Against the run before of the same kind", columns, rows)
 
 
-def _change(run: HistoryRun, each: FindingChange) -> SafeHtml:
-    return table_row(
+def _change(run: HistoryRun, each: FindingChange) -> html.SafeHtml:
+    return html.table_row(
         run.release or NO_RELEASE,
         _moment(run),
-        status_badge(each.change, "fail" if each.change == "new" else "met"),
+        html.status_badge(each.change, "fail" if each.change == "new" else "met"),
         each.level,
-        code_text(each.requirement),
-        code_text(f"{each.target or 'a wrong request'} {each.field or 'the whole response'}"),
+        html.code_text(each.requirement),
+        html.code_text(f"{each.target or 'a wrong request'} {each.field or 'the whole response'}"),
         each.message,
     )
 
 
-def _trends(runs: Sequence[HistoryRun]) -> HtmlContent:
+def _trends(runs: Sequence[HistoryRun]) -> html.HtmlContent:
     """Charts of p99 and capacity over the runs that have them, with a line for each set of comparable runs."""
     p99, capacity = defaultdict[str, list[charts.ChartPoint]](list), defaultdict[str, list[charts.ChartPoint]](list)
     for place, run in enumerate(runs, start=1):
@@ -209,7 +188,7 @@ def _trends(runs: Sequence[HistoryRun]) -> HtmlContent:
     if not shown:
         return None
     if not charts.charts_available():
-        return small_note(NO_CHARTS_NOTE)
+        return html.small_note(NO_CHARTS_NOTE)
     labels = _axis_labels(runs)
     figures = [
         charts.line_chart(
@@ -221,7 +200,7 @@ def _trends(runs: Sequence[HistoryRun]) -> HtmlContent:
         )
         for name, title, unit, lines in shown
     ]
-    return html_element("div", figures, class_="charts")
+    return html.element("div", figures, class_="charts")
 
 
 def _axis_labels(runs: Sequence[HistoryRun]) -> list[tuple[float, str]]:

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..judge.verdict import BaselineFinding, BaselineReport, DocumentationDrift, Verdict, WaiverReport
+from . import html_elements as html
 from . import summary
-from .html_elements import HtmlContent, code_text, data_table, definition_list, html_element, small_note, table_row
 
 _WAIVER_STATES: Final = {
     "used": "in use",
@@ -26,12 +26,12 @@ _DRIFT_TEXTS: Final = {
 }
 
 
-def baseline_section(report: BaselineReport | None) -> HtmlContent:
+def baseline_section(report: BaselineReport | None) -> html.HtmlContent:
     """This run compared with an earlier one."""
     if report is None:
         return None
     return [
-        definition_list(
+        html.definition_list(
             [
                 ("earlier run", f"{report.source}, ended {report.finished_at}"),
                 ("new", summary.count_with_noun(report.new, "finding")),
@@ -44,31 +44,31 @@ def baseline_section(report: BaselineReport | None) -> HtmlContent:
     ]
 
 
-def _baseline_findings_table(caption: str, entries: Sequence[BaselineFinding]) -> HtmlContent:
+def _baseline_findings_table(caption: str, entries: Sequence[BaselineFinding]) -> html.HtmlContent:
     rows = [
-        table_row(
-            code_text(each.requirement),
+        html.table_row(
+            html.code_text(each.requirement),
             each.level,
-            code_text(f"{each.target or 'a wrong request'} {each.field}"),
+            html.code_text(f"{each.target or 'a wrong request'} {each.field}"),
             each.message,
         )
         for each in entries
     ]
-    return data_table(caption, ("Requirement", "Level", "Where", "What it said"), rows) if rows else None
+    return html.data_table(caption, ("Requirement", "Level", "Where", "What it said"), rows) if rows else None
 
 
-def waivers_section(reports: Sequence[WaiverReport]) -> HtmlContent:
+def waivers_section(reports: Sequence[WaiverReport]) -> html.HtmlContent:
     """Each waiver, and its effect."""
     if not reports:
         return None
     rows = [
-        table_row(
-            code_text(each.requirement),
-            code_text(each.field),
+        html.table_row(
+            html.code_text(each.requirement),
+            html.code_text(each.field),
             each.reason,
             each.by,
             each.until,
-            html_element("strong", _WAIVER_STATES[each.state])
+            html.element("strong", _WAIVER_STATES[each.state])
             if each.state in ("unused", "expired")
             else _WAIVER_STATES[each.state],
             f"{each.waived:,}",
@@ -77,19 +77,19 @@ def waivers_section(reports: Sequence[WaiverReport]) -> HtmlContent:
         for each in reports
     ]
     columns = ("Requirement", "Field", "Why", "Decided by", "Until", "State", "Findings")
-    return data_table("Waivers", columns, rows, right=(6,))
+    return html.data_table("Waivers", columns, rows, right=(6,))
 
 
-def drift_section(report: DocumentationDrift | None, verdict: Verdict) -> HtmlContent:
+def drift_section(report: DocumentationDrift | None, verdict: Verdict) -> html.HtmlContent:
     """How the server and its documentation differ."""
     if report is None:
         return None
     rows = [
-        table_row(
-            code_text(each.field),
+        html.table_row(
+            html.code_text(each.field),
             _DRIFT_TEXTS[each.way],
-            code_text(each.documented or "-"),
-            code_text(each.seen or "-"),
+            html.code_text(each.documented or "-"),
+            html.code_text(each.seen or "-"),
             f"{each.connections:,}" if each.connections else summary.count_with_noun(each.samples, "sample"),
             f"{each.connections_without:,}",
             each.first_seen_at,
@@ -101,9 +101,9 @@ def drift_section(report: DocumentationDrift | None, verdict: Verdict) -> HtmlCo
     columns = ("Field", "How", "Documented", "Seen", "Connections", "Without it", "First seen", "Known from")
     near = ", ".join(f"{name}: {summary.count_with_noun(count, 'field')}" for name, count in report.distance.items())
     return [
-        html_element("p", report.headline) if report.headline else None,
-        data_table(f"Differences from {verdict.edition}", columns, rows, right=(4, 5))
+        html.element("p", report.headline) if report.headline else None,
+        html.data_table(f"Differences from {verdict.edition}", columns, rows, right=(4, 5))
         if rows
-        else html_element("p", f"The responses are as {verdict.edition} says."),
-        small_note(f"Fields that differ, by edition: {near}." if near else ""),
+        else html.element("p", f"The responses are as {verdict.edition} says."),
+        html.small_note(f"Fields that differ, by edition: {near}." if near else ""),
     ]

@@ -9,27 +9,16 @@ from typing import Final
 from ..api import edition as editions
 from ..api.edition import Edition, FieldDefinition, FieldKind
 from ..judge.verdict import Verdict
+from . import html_elements as html
 from . import summary
-from .html_elements import (
-    HtmlContent,
-    SafeHtml,
-    code_text,
-    data_table,
-    definition_list,
-    folded_details,
-    html_element,
-    html_list,
-    small_note,
-    table_row,
-)
 
 FIELD_STATES: Final = ("grew", "constant", "other, seen", "not seen")
 """The states of a field: counters that moved or did not, other fields that were seen, and fields that were not."""
 
 
-def coverage_section(verdict: Verdict) -> list[HtmlContent]:
+def coverage_section(verdict: Verdict) -> list[html.HtmlContent]:
     """The facts in short, and, for a known edition, every field."""
-    facts = definition_list(summary.coverage_lines(verdict))
+    facts = html.definition_list(summary.coverage_lines(verdict))
     if verdict.edition in editions.shipped_edition_names():
         return [facts, _fields(verdict, editions.load_edition(verdict.edition))]
     lists = (
@@ -40,12 +29,14 @@ def coverage_section(verdict: Verdict) -> list[HtmlContent]:
     return [facts, [_listed(title, paths) for title, paths in lists if paths]]
 
 
-def _listed(title: str, paths: Sequence[str]) -> SafeHtml:
+def _listed(title: str, paths: Sequence[str]) -> html.SafeHtml:
     """A list of fields of an unknown edition."""
-    return folded_details(f"{title} ({len(paths):,})", html_element("p", code_text(", ".join(paths), limit=20_000)))
+    return html.folded_details(
+        f"{title} ({len(paths):,})", html.element("p", html.code_text(", ".join(paths), limit=20_000))
+    )
 
 
-def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
+def _fields(verdict: Verdict, edition: Edition) -> list[html.HtmlContent]:
     states = _states(verdict, edition)
     groups: dict[str, list[FieldDefinition]] = {}
     for field in edition.fields:
@@ -55,8 +46,8 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
         counts = Counter(states[field.dotted] for field in members)
         numbers = [f"{counts[state]:,}" if counts[state] else "" for state in FIELD_STATES]
         rows.append(
-            table_row(
-                code_text(name),
+            html.table_row(
+                html.code_text(name),
                 _coverage_bar(counts, len(members)),
                 f"{len(members):,}",
                 *numbers,
@@ -64,8 +55,8 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
             )
         )
     every = [
-        table_row(
-            code_text(field.dotted),
+        html.table_row(
+            html.code_text(field.dotted),
             field.kind.value,
             states[field.dotted],
             class_=_state_class(states[field.dotted]),
@@ -73,12 +64,16 @@ def _fields(verdict: Verdict, edition: Edition) -> list[HtmlContent]:
         for field in edition.fields
     ]
     columns = ("Group", "Share", "Fields", "Grew", "Constant", "Other, seen", "Not seen")
-    key = html_list([html_element("span", "", class_=f"swatch {_state_class(each)}"), each] for each in FIELD_STATES)
+    key = html.bullet_list(
+        [html.element("span", "", class_=f"swatch {_state_class(each)}"), each] for each in FIELD_STATES
+    )
     return [
-        html_element("div", key, class_="key", aria_hidden="true"),
-        data_table("The field list, group by group", columns, rows, right=range(2, 7)),
-        small_note("Nothing is known of the order of counters that never moved."),
-        folded_details(f"All {len(every)} fields", data_table("Every field", ("Field", "Kind", "State"), every)),
+        html.element("div", key, class_="key", aria_hidden="true"),
+        html.data_table("The field list, group by group", columns, rows, right=range(2, 7)),
+        html.small_note("Nothing is known of the order of counters that never moved."),
+        html.folded_details(
+            f"All {len(every)} fields", html.data_table("Every field", ("Field", "Kind", "State"), every)
+        ),
     ]
 
 
@@ -95,14 +90,14 @@ def _states(verdict: Verdict, edition: Edition) -> dict[str, str]:
     return {field.dotted: state(field) for field in edition.fields}
 
 
-def _coverage_bar(counts: Counter[str], whole: int) -> SafeHtml:
+def _coverage_bar(counts: Counter[str], whole: int) -> html.SafeHtml:
     """A bar that shows the numbers beside it; purely visual."""
     pieces = [
-        html_element("span", "", class_=_state_class(state), style=f"flex-grow: {counts[state]}")
+        html.element("span", "", class_=_state_class(state), style=f"flex-grow: {counts[state]}")
         for state in FIELD_STATES
         if counts[state]
     ]
-    return html_element("div", pieces, class_="bar", aria_hidden="true")
+    return html.element("div", pieces, class_="bar", aria_hidden="true")
 
 
 def _state_class(state: str) -> str:

@@ -1,7 +1,7 @@
 """
 HTML that is escaped by construction, and the components of all pages: tables, badges, lists.
 
-`html_element` makes elements: it escapes all plain strings and quotes all attributes; only its own results, which are
+`element` makes elements: it escapes all plain strings and quotes all attributes; only its own results, which are
 `SafeHtml`, are inserted unchanged. So no report can forget to escape, and no template language is needed.
 """
 
@@ -18,7 +18,7 @@ from .escaping import DEFAULT_LIMIT_CHARACTERS, escape_html
 
 
 class SafeHtml(str):
-    """Text that is HTML already; `html_element` inserts it unchanged."""
+    """Text that is HTML already; `element` inserts it unchanged."""
 
     __slots__ = ()
 
@@ -35,7 +35,7 @@ _SPOKEN: Final = frozenset({"alt", "aria_label", "title"})
 _VOID_ELEMENTS: Final = frozenset({"meta", "link", "br", "hr"})
 
 
-def html_element(
+def element(
     name: str, *content: HtmlContent, limit: int = DEFAULT_LIMIT_CHARACTERS, **attributes: str | None
 ) -> SafeHtml:
     """
@@ -46,7 +46,7 @@ def html_element(
         limit: The most characters of one string.
         attributes: A trailing `_` of a name is dropped (`class_`), an inner `_` becomes `-`; None leaves it out.
 
-    >>> html_element("p", "a<b", html_element("b", "&"), class_="x")
+    >>> element("p", "a<b", element("b", "&"), class_="x")
     '<p class="x">a&lt;b<b>&amp;</b></p>'
     """
     given = "".join(
@@ -75,23 +75,21 @@ def _render_content(piece: HtmlContent, limit: int, name: str) -> str:
 
 def scrollable(content: HtmlContent, label: str) -> SafeHtml:
     """Wide content that scrolls within itself on a narrow screen, also by keyboard."""
-    return html_element("div", content, class_="scroll", role="region", aria_label=label, tabindex="0")
+    return element("div", content, class_="scroll", role="region", aria_label=label, tabindex="0")
 
 
-def html_document(title: str, style: str, body: HtmlContent) -> str:
+def document(title: str, style: str, body: HtmlContent) -> str:
     """A whole page without scripts or external resources, which its security policy tells the browser."""
-    head = html_element(
+    head = element(
         "head",
-        html_element("meta", charset="utf-8"),
-        html_element("meta", name_="viewport", content_="width=device-width, initial-scale=1"),
-        html_element(
-            "meta", http_equiv="Content-Security-Policy", content_="default-src 'none'; style-src 'unsafe-inline'"
-        ),
-        html_element("meta", name_="color-scheme", content_="light dark"),
-        html_element("title", title),
+        element("meta", charset="utf-8"),
+        element("meta", name_="viewport", content_="width=device-width, initial-scale=1"),
+        element("meta", http_equiv="Content-Security-Policy", content_="default-src 'none'; style-src 'unsafe-inline'"),
+        element("meta", name_="color-scheme", content_="light dark"),
+        element("title", title),
         SafeHtml(f"<style>\n{style}</style>"),
     )
-    return f"<!doctype html>\n{html_element('html', head, html_element('body', body), lang=LANGUAGE.get())}\n"
+    return f"<!doctype html>\n{element('html', head, element('body', body), lang=LANGUAGE.get())}\n"
 
 
 @cache
@@ -124,7 +122,7 @@ def code_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
     >>> code_text("/rtp/x_y")
     '<code>/rtp/<wbr>x_<wbr>y</code>'
     """
-    return html_element("code", breakable_text(text, limit))
+    return element("code", breakable_text(text, limit))
 
 
 def breakable_text(text: str, limit: int = DEFAULT_LIMIT_CHARACTERS) -> SafeHtml:
@@ -144,28 +142,28 @@ class PageSection(NamedTuple):
 
 def status_badge(text: str, style: str) -> SafeHtml:
     """A status or a verdict; the colour only repeats what the word says."""
-    return html_element("span", text, class_=f"badge {style}")
+    return element("span", text, class_=f"badge {style}")
 
 
 def definition_list(rows: Iterable[tuple[str, HtmlContent]]) -> SafeHtml:
     """A list of names with their content."""
-    return html_element("dl", [(html_element("dt", name), html_element("dd", content)) for name, content in rows])
+    return element("dl", [(element("dt", name), element("dd", content)) for name, content in rows])
 
 
-def html_list(
+def bullet_list(
     items: Iterable[HtmlContent], *, class_: str | None = None, limit: int = DEFAULT_LIMIT_CHARACTERS
 ) -> SafeHtml:
     """A list without numbers."""
-    return html_element("ul", [html_element("li", item, limit=limit) for item in items], class_=class_)
+    return element("ul", [element("li", item, limit=limit) for item in items], class_=class_)
 
 
 def figure_tiles(figures: Iterable[tuple[str, str, str]]) -> SafeHtml:
     """Headline figures: a number, what it means, and a style or an empty text."""
     tiles = [
-        html_element("li", html_element("strong", number), " ", html_element("span", text), class_=style or None)
+        element("li", element("strong", number), " ", element("span", text), class_=style or None)
         for number, text, style in figures
     ]
-    return html_element("ul", tiles, class_="tiles")
+    return element("ul", tiles, class_="tiles")
 
 
 def data_table(
@@ -173,14 +171,11 @@ def data_table(
 ) -> SafeHtml:
     """A table of rows that are elements already; `right` are the columns with numbers."""
     heads = [
-        html_element("th", column, scope="col", class_="number" if place in right else None)
+        element("th", column, scope="col", class_="number" if place in right else None)
         for place, column in enumerate(columns)
     ]
-    whole = html_element(
-        "table",
-        html_element("caption", caption),
-        html_element("thead", html_element("tr", heads)),
-        html_element("tbody", rows),
+    whole = element(
+        "table", element("caption", caption), element("thead", element("tr", heads)), element("tbody", rows)
     )
     return scrollable(whole, caption)
 
@@ -190,10 +185,10 @@ def table_row(
 ) -> SafeHtml:
     """A row; the first cell is its head."""
     first, *rest = cells
-    return html_element(
+    return element(
         "tr",
-        html_element("th", first, scope="row"),
-        [html_element("td", cell, class_="number" if i in right else None) for i, cell in enumerate(rest, start=1)],
+        element("th", first, scope="row"),
+        [element("td", cell, class_="number" if i in right else None) for i, cell in enumerate(rest, start=1)],
         class_=class_,
         id=id,
     )
@@ -202,17 +197,17 @@ def table_row(
 def page_sections(sections: Sequence[PageSection]) -> list[SafeHtml]:
     """The index and the main part of a page; sections without content are left out."""
     shown = [section for section in sections if section.content]
-    links = html_list(html_element("a", each.link, href=f"#{each.name}") for each in shown)
+    links = bullet_list(element("a", each.link, href=f"#{each.name}") for each in shown)
     parts = [
-        html_element("section", html_element("h2", each.title, id=each.name), each.content, aria_labelledby=each.name)
+        element("section", element("h2", each.title, id=each.name), each.content, aria_labelledby=each.name)
         for each in shown
     ]
-    return [html_element("nav", links, aria_label="Sections"), html_element("main", parts)]
+    return [element("nav", links, aria_label="Sections"), element("main", parts)]
 
 
 def folded_details(title: str, *content: HtmlContent, shown: bool = False) -> SafeHtml:
     """Long content that a reader can unfold, without a script."""
-    return html_element("details", html_element("summary", title), *content, open="" if shown else None)
+    return element("details", element("summary", title), *content, open="" if shown else None)
 
 
 MAX_NOTE_CHARACTERS: Final = 1000
@@ -220,4 +215,4 @@ MAX_NOTE_CHARACTERS: Final = 1000
 
 def small_note(*content: HtmlContent) -> SafeHtml:
     """A remark in small print."""
-    return html_element("p", *content, class_="rest", limit=MAX_NOTE_CHARACTERS)
+    return element("p", *content, class_="rest", limit=MAX_NOTE_CHARACTERS)

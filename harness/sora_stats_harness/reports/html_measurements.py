@@ -11,16 +11,9 @@ from typing import Final
 from ..judge.measured_results import CapacityResult, LatencyDistribution, ListingCost, LoadResult, TimelineRow
 from ..judge.verdict import Verdict
 from . import charts
+from . import html_elements as html
 from .charts import ChartLine, percentile_position
-from .figure_cells import (
-    NO_FIGURE,
-    MeasurementSection,
-    MeasurementTable,
-    format_ms,
-    format_number,
-    percentile_ms,
-)
-from .html_elements import HtmlContent, SafeHtml, data_table, folded_details, html_element, small_note, table_row
+from .figure_cells import NO_FIGURE, MeasurementSection, MeasurementTable, format_ms, format_number, percentile_ms
 from .load_tables import clock_time
 from .measurement_tables import step_times
 
@@ -32,30 +25,30 @@ MAX_TIME_TICKS: Final = 5
 _STEP_STYLES: Final = {"passed": "pass", "failed": "fail", "void": "inconclusive"}
 
 
-def measurement_content(section: MeasurementSection, verdict: Verdict) -> list[HtmlContent]:
+def measurement_content(section: MeasurementSection, verdict: Verdict) -> list[html.HtmlContent]:
     """A section's charts and tables."""
     return [
-        html_element("p", section.warning, class_="warning") if section.warning else None,
+        html.element("p", section.warning, class_="warning") if section.warning else None,
         _chart_list(section.name, verdict),
         *(_table(table) for table in section.tables),
     ]
 
 
-def _table(table: MeasurementTable) -> HtmlContent:
+def _table(table: MeasurementTable) -> html.HtmlContent:
     right = table.numeric
-    rows = [table_row(*row, right=right) for row in table.rows]
-    shown = data_table(table.title, table.columns, rows, right=right)
-    note = small_note(table.note) if table.note else None
-    return folded_details(f"{table.title} as a table", shown, note) if table.folded else [shown, note]
+    rows = [html.table_row(*row, right=right) for row in table.rows]
+    shown = html.data_table(table.title, table.columns, rows, right=right)
+    note = html.small_note(table.note) if table.note else None
+    return html.folded_details(f"{table.title} as a table", shown, note) if table.folded else [shown, note]
 
 
-def _chart_list(name: str, verdict: Verdict) -> HtmlContent:
+def _chart_list(name: str, verdict: Verdict) -> html.HtmlContent:
     """The charts of a section; a note instead if they can't be drawn."""
     if name not in ("load", "capacity", "cost"):
         return None
     if not charts.charts_available():
-        return small_note(NO_CHARTS_NOTE)
-    figures: list[SafeHtml | None] = []
+        return html.small_note(NO_CHARTS_NOTE)
+    figures: list[html.SafeHtml | None] = []
     if name == "load" and verdict.load is not None:
         figures = [_percentiles(verdict.load.latency), *_timeline(verdict.load)]
     elif name == "capacity" and verdict.capacity is not None:
@@ -63,13 +56,13 @@ def _chart_list(name: str, verdict: Verdict) -> HtmlContent:
     elif name == "cost" and verdict.cost is not None:
         figures = [_cost_chart(verdict.cost)]
     shown = [figure for figure in figures if figure is not None]
-    return html_element("div", shown, class_="charts") if shown else None
+    return html.element("div", shown, class_="charts") if shown else None
 
 
 # Latency.
 
 
-def _percentiles(latency: Sequence[LatencyDistribution]) -> SafeHtml | None:
+def _percentiles(latency: Sequence[LatencyDistribution]) -> html.SafeHtml | None:
     times = [each for each in latency if each.kind == "response" and each.count and not each.includes_failures]
     if not times:
         return None
@@ -101,7 +94,7 @@ def percentile_curve(latency: LatencyDistribution) -> list[tuple[float, float]]:
 # The timeline of a run.
 
 
-def _timeline(load: LoadResult) -> list[SafeHtml | None]:
+def _timeline(load: LoadResult) -> list[html.SafeHtml | None]:
     # An incomplete last row would look like a drop.
     rows = [each for each in load.timeline if each.from_s + each.lasts_s <= load.lasted_s + 0.5]
     if len(rows) < 2:
@@ -160,7 +153,7 @@ def _clock_ticks(load: LoadResult, rows: Sequence[TimelineRow]) -> list[tuple[fl
 # Capacity.
 
 
-def _capacity_chart(found: CapacityResult) -> SafeHtml | None:
+def _capacity_chart(found: CapacityResult) -> html.SafeHtml | None:
     windows, outcomes = defaultdict[float, list[float]](list), dict[float, str]()
     for step in found.steps:
         times = step_times(step)
@@ -193,7 +186,7 @@ def _capacity_chart(found: CapacityResult) -> SafeHtml | None:
 # The cost of a listing.
 
 
-def _cost_chart(found: ListingCost) -> SafeHtml | None:
+def _cost_chart(found: ListingCost) -> html.SafeHtml | None:
     points = sorted(found.points, key=lambda point: point.connections)
     if not points:
         return None

@@ -61,6 +61,8 @@ def _traffic_table(load: LoadResult) -> MeasurementTable:
         rate = None if count is None or not load.lasted_s else count / load.lasted_s
         return what, format_number(count), format_number(rate)
 
+    received = load.bytes_received
+    per_response = round(received / load.judged) if load.judged and received is not None else None
     rows = [
         row("due", load.due),
         row("sent", load.sent),
@@ -69,7 +71,7 @@ def _traffic_table(load: LoadResult) -> MeasurementTable:
         row("abandoned", load.abandoned),
         row("bytes sent", load.bytes_sent),
         row("bytes received", load.bytes_received),
-        ("body and head of a response, bytes", format_number(_per_response(load)), NO_FIGURE),
+        ("body and head of a response, bytes", format_number(per_response), NO_FIGURE),
         row("connections made", load.connections),
         ("processes", format_number(load.processes), NO_FIGURE),
         ("cores of the generator", format_number(load.cpu_cores), NO_FIGURE),
@@ -98,10 +100,6 @@ def _slo_table(load: LoadResult) -> MeasurementTable:
             optional=(4,),
         )
     )
-
-
-def _per_response(load: LoadResult) -> int | None:
-    return round(load.bytes_received / load.judged) if load.judged and load.bytes_received is not None else None
 
 
 def target_table(targets: Sequence[TargetTraffic]) -> MeasurementTable:
@@ -169,14 +167,7 @@ def failure_table(failures: Sequence[FailureCount], sent: int) -> MeasurementTab
         title=title + (f", {failing:,} responses of status 5xx" if failing else ""),
         columns=("target", "error", "count", "share", "whose", "the first one"),
         rows=[
-            (
-                each.target,
-                each.code,
-                format_number(each.count),
-                percentage(each.count, sent),
-                each.whose,
-                each.detail,
-            )
+            (each.target, each.code, format_number(each.count), percentage(each.count, sent), each.whose, each.detail)
             for each in failures
         ],
         keys=2,

@@ -19,7 +19,6 @@ def picture_lines(picture: ViolationPicture, width: int) -> list[str]:
     Draw a picture.
 
     Args:
-        picture: What it shows.
         width: The available columns; the axis takes those that the longest value leaves.
 
     Returns:

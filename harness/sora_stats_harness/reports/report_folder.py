@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -129,8 +128,8 @@ def write_reports(report: VerdictReport, folder: Path) -> None:
                 folder / name, evidence.encode_evidence(report.verdict, report.evidence_of(entry)), private=True
             )
             keep.add((folder / name).name)
-    for path in _earlier_files(proof):
-        if path.name not in keep:
+    for path in [*proof.iterdir()] if proof.is_dir() else ():
+        if _EVIDENCE_NAME.fullmatch(path.name) and path.name not in keep:
             path.unlink()
     placed = replace(report, folder=path_in_checkout(folder))
     for kind, name in _FILE_NAMES.items():
@@ -153,11 +152,6 @@ def path_in_checkout(folder: Path) -> str | None:
     except ValueError:
         return None
     return None if set(path) & set("[]|") else path
-
-
-def _earlier_files(proof: Path) -> Iterator[Path]:
-    if proof.is_dir():
-        yield from (path for path in proof.iterdir() if _EVIDENCE_NAME.fullmatch(path.name))
 
 
 def list_report_files(folder: Path) -> list[str]:

@@ -253,11 +253,12 @@ def _capacity_hull(runs: Sequence[CapacityResult]) -> tuple[float, float | None]
 
 def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> None:
     """Apply the thresholds: one that is exceeded fails; one that cannot be decided makes the verdict inconclusive."""
-    results = [_THRESHOLD_JUDGES[threshold](comparison, new) for threshold in sorted(comparison.policy.fail_on)]
-    if comparison.policy.no_worse_than is not None:
-        results += _judge_no_worse(comparison, f"{comparison.policy.no_worse_than * 100:.4g} %")
-    failed = [why for why, _ in results if why]
-    undecided = [why for _, why in results if why]
+    policy = comparison.policy
+    results = [each for name in sorted(policy.fail_on) for each in _THRESHOLD_JUDGES[name](comparison, new)]
+    if policy.no_worse_than is not None:
+        results += _judge_no_worse(comparison, f"{policy.no_worse_than * 100:.4g} %")
+    failed = [why for fails, why in results if fails]
+    undecided = [why for fails, why in results if not fails]
     if failed:
         comparison.verdict, comparison.exit_code = "fail", int(ExitCode.FAIL)
     elif undecided:
@@ -265,11 +266,11 @@ def _decide_comparison(comparison: RunComparison, new: Sequence[Verdict]) -> Non
     comparison.reason = "; ".join(failed or undecided) or None
 
 
-ThresholdResult = tuple[str | None, str | None]
-"""Why a threshold fails, and why it cannot be decided; at most one of them."""
+ThresholdResult = tuple[bool, str]
+"""Whether a threshold fails, or cannot be decided, and why; there is none where it is kept."""
 
 
-def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
+def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> Iterable[ThresholdResult]:
     bad = [
         each
         for each in comparison.findings
@@ -277,36 +278,26 @@ def _judge_findings(comparison: RunComparison, new: Sequence[Verdict]) -> Thresh
     ]
     if bad:
         more = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
-        return f"new finding: {bad[0].requirement} at {bad[0].field or 'the whole response'}{more}", None
-    inconclusive = [verdict for verdict in new if verdict.verdict == "inconclusive"]
-    if inconclusive:
-        return None, f"{len(inconclusive)} of {len(new)} runs of NEW are inconclusive: {inconclusive[0].reason}"
-    return None, None
+        yield True, f"new finding: {bad[0].requirement} at {bad[0].field or 'the whole response'}{more}"
+    elif inconclusive := [verdict for verdict in new if verdict.verdict == "inconclusive"]:
+        yield False, f"{len(inconclusive)} of {len(new)} runs of NEW are inconclusive: {inconclusive[0].reason}"
 
 
-def _judge_fields(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
-    if comparison.fields_gone:
-        gone = comparison.fields_gone
-        return f"{len(gone)} fields are gone: {', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}", None
-    if not any(verdict.coverage.samples for verdict in new):
-        return None, "no run of NEW judged a sample"
-    return None, None
+def _judge_fields(comparison: RunComparison, new: Sequence[Verdict]) -> Iterable[ThresholdResult]:
+    if gone := comparison.fields_gone:
+        yield True, f"{len(gone)} fields are gone: {', '.join(gone[:3])}{', …' if len(gone) > 3 else ''}"
+    elif not any(verdict.coverage.samples for verdict in new):
+        yield False, "no run of NEW judged a sample"
 
 
-def _judge_latency(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
-    slower = [each for each in comparison.latency if each.outcome == "slower"]
-    if slower:
-        worst = slower[0]
-        return f"slower: {worst.target}, p{worst.percentile:g}, {worst.shift_ms:+,.3g} ms", None
-    if not comparison.latency:
-        return None, "there are no latencies to compare"
-    if all(each.p_holm is None for each in comparison.latency):
-        return (
-            None,
-            f"too few runs to compare latencies: {comparison.latency[0].base_runs} and "
-            f"{comparison.latency[0].new_runs}",
-        )
-    return None, None
+def _judge_latency(comparison: RunComparison, new: Sequence[Verdict]) -> Iterable[ThresholdResult]:
+    rows = comparison.latency
+    if worst := next((each for each in rows if each.outcome == "slower"), None):
+        yield True, f"slower: {worst.target}, p{worst.percentile:g}, {worst.shift_ms:+,.3g} ms"
+    elif not rows:
+        yield False, "there are no latencies to compare"
+    elif all(each.p_holm is None for each in rows):
+        yield False, f"too few runs to compare latencies: {rows[0].base_runs} and {rows[0].new_runs}"
 
 
 def _judge_no_worse(comparison: RunComparison, allowed: str) -> Iterable[ThresholdResult]:
@@ -314,21 +305,21 @@ def _judge_no_worse(comparison: RunComparison, allowed: str) -> Iterable[Thresho
     rows = [(row, row.bound) for row in comparison.latency if row.bound is not None]
     for row, bound in rows:
         if bound.outcome == "exceeded":
-            yield f"{row.target} p{row.percentile:g} is slower by more than {allowed}: {describe_ratio(bound)}", None
+            yield True, f"{row.target} p{row.percentile:g} is slower by more than {allowed}: {describe_ratio(bound)}"
             break
     open_rows = [(row, bound) for row, bound in rows if bound.outcome == "undecided"]
     if open_rows:
         hardest = max(open_rows, key=lambda each: each[1].runs_needed or MAX_RUNS_NEEDED + 1)
-        yield None, _undecided_text(*hardest, len(open_rows), allowed)
+        yield False, _undecided_text(*hardest, len(open_rows), allowed)
     capacity = comparison.capacity
     if capacity is not None and capacity.bound == "exceeded":
-        yield f"the capacity is lower by more than {allowed}", None
+        yield True, f"the capacity is lower by more than {allowed}"
     elif capacity is not None and capacity.bound == "undecided":
-        yield None, f"the intervals of the capacities do not tell whether it is lower by more than {allowed}"
+        yield False, f"the intervals of the capacities do not tell whether it is lower by more than {allowed}"
     elif not rows and capacity is None:
-        yield None, "there are no latencies and no capacities to compare"
+        yield False, "there are no latencies and no capacities to compare"
     if comparison.unmeasured:
-        yield None, f"not all of NEW was measured: {comparison.unmeasured[0]}"
+        yield False, f"not all of NEW was measured: {comparison.unmeasured[0]}"
 
 
 def _undecided_text(row: LatencyChange, bound: LatencyBound, rows: int, allowed: str) -> str:
@@ -349,15 +340,14 @@ def describe_ratio(bound: LatencyBound) -> str:
     return f"{low - 1:+.1%} … {high - 1:+.1%}"
 
 
-def _judge_capacity(comparison: RunComparison, new: Sequence[Verdict]) -> ThresholdResult:
+def _judge_capacity(comparison: RunComparison, new: Sequence[Verdict]) -> Iterable[ThresholdResult]:
     if comparison.capacity is None:
-        return None, "there are no capacities to compare"
-    if comparison.capacity.outcome == "lower":
-        return "the capacity is lower", None
-    return None, None
+        yield False, "there are no capacities to compare"
+    elif comparison.capacity.outcome == "lower":
+        yield True, "the capacity is lower"
 
 
-_THRESHOLD_JUDGES: Final[dict[Threshold, Callable[[RunComparison, Sequence[Verdict]], ThresholdResult]]] = {
+_THRESHOLD_JUDGES: Final[dict[Threshold, Callable[[RunComparison, Sequence[Verdict]], Iterable[ThresholdResult]]]] = {
     "new-findings": _judge_findings,
     "fields-gone": _judge_fields,
     "latency": _judge_latency,

@@ -85,7 +85,6 @@ def read_history(folder: Path, *, label: str | None = None) -> RunHistory:
     Read every verdict.json below a folder.
 
     Args:
-        folder: Where to look.
         label: The label that names the release; None for the first of `RELEASE_LABELS` that any run has.
 
     Raises:
@@ -108,12 +107,12 @@ def read_history(folder: Path, *, label: str | None = None) -> RunHistory:
         more = f"; {left_out[0]}" if left_out else ""
         raise UsageError(f"there is no verdict below {folder}{more}")
     runs = sorted(found.values(), key=lambda run: run[1].started_at)
-    name = label or _release_label([verdict for _, verdict in runs])
-    return RunHistory(folder=folder, label=name, runs=_by_release(_compare_each(runs, name)), left_out=left_out)
-
-
-def _release_label(verdicts: Sequence[Verdict]) -> str:
-    return next((name for name in RELEASE_LABELS if any(name in verdict.labels for verdict in verdicts)), "")
+    used = {key for _, verdict in runs for key in verdict.labels}
+    name = label or next((name for name in RELEASE_LABELS if name in used), "")
+    compared = _compare_each(runs, name)
+    order = {release: place for place, release in enumerate(dict.fromkeys(run.release for run in compared))}
+    compared.sort(key=lambda run: order[run.release])  # the earliest release first; within a release by time
+    return RunHistory(folder=folder, label=name, runs=compared, left_out=left_out)
 
 
 def _compare_each(runs: Sequence[tuple[Path, Verdict]], label: str) -> list[HistoryRun]:
@@ -138,12 +137,6 @@ def _compare_each(runs: Sequence[tuple[Path, Verdict]], label: str) -> list[Hist
         )
         before[kind] = verdict
     return compared
-
-
-def _by_release(runs: Sequence[HistoryRun]) -> list[HistoryRun]:
-    """The runs grouped by release, the earliest release first; within a release by time."""
-    order = {release: place for place, release in enumerate(dict.fromkeys(run.release for run in runs))}
-    return sorted(runs, key=lambda run: order[run.release])
 
 
 def capacity_text(found: CapacityResult) -> str:

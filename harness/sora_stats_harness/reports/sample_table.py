@@ -106,8 +106,6 @@ def leaf_texts(
     The value of one leaf in each sample of a finding.
 
     Args:
-        entry: The finding.
-        exchanges: The exchanges that prove it.
         path: The leaf's path within the connection; that of the finding if None.
 
     Returns:

@@ -93,7 +93,6 @@ def assemble_verdict(  # long: half of it names the fields of the verdict
     Finish the judge, and assemble the report.
 
     Args:
-        judge: The judge; it is finished here.
         name_evidence: Whether findings name their evidence files; False if none will be written.
         measure_drift: Whether to compare the server with the documentation.
 
@@ -158,11 +157,7 @@ def _saw_nothing(verdict: VerdictName, ending: RunEnding, result: JudgeResult) -
 
 
 def _attach_evidence(
-    findings: Sequence[FindingEntry],
-    proof: Mapping[str, Sequence[Exchange]],
-    facts: RunFacts,
-    *,
-    name_evidence: bool,
+    findings: Sequence[FindingEntry], proof: Mapping[str, Sequence[Exchange]], facts: RunFacts, *, name_evidence: bool
 ) -> dict[str, Sequence[Exchange]]:
     """Set the evidence files and command lines of findings; returns the exchanges by fingerprint."""
     files.name_evidence_files(findings, proof)

@@ -68,11 +68,7 @@ class ViolationPicture:
 
 def make_violation_picture(entry: FindingEntry, evidence: Sequence[Exchange]) -> ViolationPicture | None:
     """
-    Make the picture of a finding.
-
-    Args:
-        entry: The finding.
-        evidence: The exchanges that prove it.
+    Make the picture of a finding, by the exchanges that prove it.
 
     Returns:
         The picture; None for a finding that is not about counters or timestamps, or if fewer than two exchanges of one

@@ -387,7 +387,9 @@ class SimulatedNode:
         found = self._find_connections(call)
         for fault in cluster.faults:
             found = fault.on_connections(call, cluster.world, found)
-        if not found and not self._allows_empty_array(call.operation):
+        is_listing = call.operation == "GetStatsAllConnections"
+        may_be_empty = is_listing or (call.operation == "GetStatsClient" and cluster.options.empty_for_unknown)
+        if not found and not may_be_empty:
             return make_error_response("NotFound")
         now_ns, timestamp = cluster.now_ns(), cluster.current_timestamp()
         # never from before the request, even if the world was frozen or restarted meanwhile
@@ -410,11 +412,6 @@ class SimulatedNode:
             return [connection for connection in found if connection.node == self._node]
         one = world.find_connection(arguments["channel_id"], arguments["connection_id"])
         return [one] if one is not None and one.node == self._node else []
-
-    def _allows_empty_array(self, operation: str | None) -> bool:
-        """Whether finding nothing gives an empty array, not the error about an unknown id."""
-        listing = operation == "GetStatsAllConnections"
-        return listing or (operation == "GetStatsClient" and self._cluster.options.empty_for_unknown)
 
 
 def _encode_json(value: object) -> bytes:

@@ -155,7 +155,10 @@ class CounterModel:
                 GroupTemplate(
                     parent=places[path[:-1]] if path else -1,
                     name=path[-1] if path else "",
-                    template={name: self._template_value(leaf) for name, leaf in leaves.items()},
+                    # the value of a constant leaf, or the first value of one that changes
+                    template={
+                        name: self._constants.get(leaf, self._fixed.get(leaf, 0)) for name, leaf in leaves.items()
+                    },
                     keys=tuple(moving),
                     indices=indices,
                     pick=make_column_picker(indices),
@@ -172,10 +175,6 @@ class CounterModel:
             parts=tuple(parts),
             stamps=tuple(stamps),
         )
-
-    def _template_value(self, leaf: FieldPath) -> LeafValue:
-        """What the template holds: the value of a constant leaf, or the first value of one that changes."""
-        return self._constants.get(leaf, self._fixed.get(leaf, 0))
 
 
 def _formula_kind(formula: LeafFormula) -> str:

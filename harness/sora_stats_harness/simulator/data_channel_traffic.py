@@ -124,10 +124,7 @@ class DataChannelTraffic:
         message = increments_in_group(
             DATA_CHANNEL_GROUP,
             label.name,
-            **{
-                f"total_{direction}_data_channel_message": 1,
-                f"total_{direction}_data_channel_message_byte_size": size,
-            },
+            **{f"total_{direction}_data_channel_message": 1, f"total_{direction}_data_channel_message_byte_size": size},
         )
         data = self.sctp_packet(direction, "data", payload=12 + carried)
         self.model.add_steady_events(

@@ -55,10 +55,7 @@ class FieldIndex:
     @cached_property
     def simulcast_layers(self) -> list[str]:
         """The simulcast layers: the groups below `simulcast`."""
-        return [group.name for group in self._group("simulcast")]
-
-    def _group(self, name: str) -> tuple[FieldGroup, ...]:
-        return next((group.groups for group in self.edition.root.groups if group.name == name), ())
+        return [layer.name for group in self.edition.root.groups if group.name == "simulcast" for layer in group.groups]
 
     def expand_groups(self, labels: Collection[str]) -> Iterator[tuple[FieldPath, FieldGroup]]:
         """

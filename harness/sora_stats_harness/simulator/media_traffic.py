@@ -90,8 +90,7 @@ class MediaTraffic:
         """One RTP packet with header extensions, `unknown` of them unknown; `also` are further increments."""
         prefix = f"total_{direction}"
         rtp = increments_in_group(
-            "rtp",
-            **{prefix: 1, f"{prefix}_byte_size": size, f"{prefix}_rtp": 1, f"{prefix}_rtp_byte_size": size},
+            "rtp", **{prefix: 1, f"{prefix}_byte_size": size, f"{prefix}_rtp": 1, f"{prefix}_rtp_byte_size": size}
         )
         known = self.columns.header_extension_counters
         carried: Increments = {known[direction, name]: 1 for name in extensions if (direction, name) in known}

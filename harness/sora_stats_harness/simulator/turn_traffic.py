@@ -13,10 +13,12 @@ from typing import Final
 from .client_roles import ClientRole, TurnTransport
 from .counter_increments import Increments, increments_in_group, sum_increments
 from .counter_model import CounterModel
-from .field_index import FieldIndex
 
 _ICE_CHECK_REQUEST: Final = "turn_binding"
 """ICE's own connectivity checks, inside TURN: these go in both directions."""
+
+_MALFORMED_WORDS: Final = ("unknown", "invalid", "expired")
+"""Words in the names of counters of packets that cannot be understood."""
 
 
 def _request_with_responses(request: str, *, asked: int = 1, success: int = 1, error: int = 0) -> Increments:
@@ -68,11 +70,6 @@ def add_turn_events(model: CounterModel, role: ClientRole) -> None:
     model.add_steady_events(
         everything / 3, sum_increments(checks, _request_with_responses(_ICE_CHECK_REQUEST, asked=3, success=1, error=1))
     )
-    for effects in _malformed_packet_increments(model.columns):
-        model.add_steady_events(everything / 4, effects)
-
-
-def _malformed_packet_increments(columns: FieldIndex) -> list[Increments]:
-    """One event for each counter of packets that cannot be understood, found by the words in its name."""
-    words = ("unknown", "invalid", "expired")
-    return [{field.path: 1} for field in columns.counters("turn") if any(word in field.name for word in words)]
+    for field in model.columns.counters("turn"):
+        if any(word in field.name for word in _MALFORMED_WORDS):
+            model.add_steady_events(everything / 4, {field.path: 1})

@@ -78,20 +78,6 @@ class SimulatedConnection:
     `joins_ns` and `leaves_ns` are in nanoseconds since the world began; `leaves_ns` is None for one that stays.
     """
 
-    __slots__ = (
-        "_overrides",
-        "_seed",
-        "_template",
-        "bundle_id",
-        "channel_id",
-        "client_id",
-        "connection_id",
-        "joins_ns",
-        "leaves_ns",
-        "node",
-        "role",
-    )
-
     def __init__(
         self,
         template: SampleTemplate,

@@ -160,7 +160,7 @@ def _sora_asked(
 ) -> AskedServer:
     with fail_in_one_line():
         url = _asked_url(request)
-        if url is None or _sora_simulators.has_url(url):
+        if url is None or url in _sora_simulators.urls:
             settings = _sora_settings.no_server
         else:
             settings = _sora_settings.settings_for(url)

@@ -72,9 +72,6 @@ class ConformanceGate:
 
         Args:
             names_server: Whether options, environment or configuration name the server, not a fixture.
-
-        Raises:
-            UsageError: No server is named, or a value can't be used.
         """
         self._names_server = names_server
         run = self.settings.server if names_server else self.settings.no_server
@@ -192,7 +189,7 @@ class GateFile(pytest.Collector):
         families: dict[str, list[Requirement]] = {}
         own = load_check_files(self.gate.settings.no_server.checks)
         for rule in (*REQUIREMENTS.values(), *(row for check in own for row in check.requirements)):
-            families.setdefault(rule.id.partition(".")[0], []).append(rule)
+            families.setdefault(rule.family, []).append(rule)
         for name, rules in families.items():
             yield RequirementFamily.from_parent(self, name=name, rules=rules)
         yield VerdictItem.from_parent(self, name=VERDICT)
@@ -247,7 +244,7 @@ class RequirementItem(GateItem):
     def __init__(self, rule: Requirement, **more: Any) -> None:  # Any: as above
         super().__init__(**more)
         self.rule = rule
-        self.junit_class: str = f"sora.{rule.id.partition('.')[0]}"
+        self.junit_class: str = f"sora.{rule.family}"
         self.add_marker(f"sora_{rule.level.name.lower()}")
 
     def runtest(self) -> None:

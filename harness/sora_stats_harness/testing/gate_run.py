@@ -61,9 +61,6 @@ def check_gate_settings(settings: PluginSettings, run: RunSettings) -> None:
 
     Args:
         run: The settings of the server; without a URL if only the fixture `sora_url` names it.
-
-    Raises:
-        UsageError: A value can't be used.
     """
     _check_item_timeout(settings, run)
     headers, _ = run.look_up()

@@ -4,7 +4,7 @@ The options `pytest --sora-…`, and the settings from these and the configurati
 Most options are those of `sora-harness conform` with the prefix `sora-`. `probe.run_settings` reads both, so the
 configuration completes them in the same way, and the same mistakes get the same messages. A URL that is set but empty,
 as from an unset CI secret, is an error, and the simulator is used only if it is named: a suite that tests nothing must
-not be green by accident.
+not be green by accident. What can't be used is a UsageError, in every function here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,7 @@ import pytest
 from ..api.errors import UsageError
 from ..api.language import translate
 from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFIXED_OPTIONS
-from ..api.server_url import (
-    SIMULATOR_URL,
-    URL_VARIABLE,
-    NamedUrl,
-    environment_url,
-    normalize_server_url,
-)
+from ..api.server_url import SIMULATOR_URL, URL_VARIABLE, NamedUrl, environment_url, normalize_server_url
 
 if TYPE_CHECKING:
     from ..probe.run_settings import RunSettings, SettingSources
@@ -57,10 +51,7 @@ _SHARED_OPTIONS: Final = (
     ("rate", "N", "the gate sends at most this many requests per second (default: 50; to the simulator 400)"),
     ("targets", "NAMES", "the gate sends only these, separated by commas (default: all three)"),
 )
-_SHARED_FLAGS: Final = (
-    *PREFIXED_FLAGS,
-    ("valid-only", "the gate sends no request that is wrong on purpose"),
-)
+_SHARED_FLAGS: Final = (*PREFIXED_FLAGS, ("valid-only", "the gate sends no request that is wrong on purpose"))
 _SHARED_LISTS: Final = (
     *PREFIXED_LISTS,
     ("node", "URL", "another node of the server's cluster (repeatable)"),
@@ -120,22 +111,12 @@ class PluginSettings:
     """The time after which pytest-timeout ends a test; None if it doesn't."""
 
     def baseline_for(self, settings: RunSettings) -> Baseline | None:
-        """
-        The baseline from the option, else from the configuration.
-
-        Raises:
-            UsageError: It can't be read.
-        """
+        """The baseline from the option, else from the configuration."""
         return self.baseline or _read_baseline(settings.baseline)
 
     @cached_property
     def server(self) -> RunSettings:
-        """
-        The settings for the named server, or for `simulator`.
-
-        Raises:
-            UsageError: Neither was named, or the URL can't be used.
-        """
+        """The settings for the named server, or for `simulator`."""
         from ..probe.run_settings import resolve_settings
 
         settings = resolve_settings(self.sources)
@@ -151,12 +132,7 @@ class PluginSettings:
         return settings
 
     def settings_for(self, url: str) -> RunSettings:
-        """
-        The settings for the server of the fixture `sora_url`; values that are meant for a server apply to it.
-
-        Raises:
-            UsageError: It is not the URL of a server, or a value can't be used.
-        """
+        """The settings for the server of the fixture `sora_url`; values that are meant for a server apply to it."""
         from ..probe.run_settings import resolve_settings
 
         url = read_fixture_url(url)
@@ -170,12 +146,7 @@ class PluginSettings:
 
 
 def read_fixture_url(value: object) -> str:
-    """
-    The URL that the fixture `sora_url` returns.
-
-    Raises:
-        UsageError: It is not the URL of a server.
-    """
+    """The URL that the fixture `sora_url` returns."""
     if not isinstance(value, str) or value == SIMULATOR_URL:
         raise UsageError(
             f"{URL_FIXTURE} returns {value!r}: return the URL of a server, or of the fixture sora_simulator"
@@ -202,9 +173,6 @@ def add_gate_file(config: pytest.Config) -> Path | None:
     Returns:
         The file; None if neither `--sora-conformance` nor an argument such as `sora-harness.toml::counter` selects the
         gate.
-
-    Raises:
-        UsageError: An argument names a configuration that doesn't exist, or isn't the effective one.
     """
     folder = config.invocation_params.dir
     named = {path for arg in config.args if (path := _argument_path(folder, arg)).name in GATE_FILES}
@@ -236,12 +204,7 @@ def _argument_path(folder: Path, argument: str) -> Path:
 
 
 def read_settings(config: pytest.Config) -> PluginSettings:
-    """
-    Read every option, and the configuration; this imports the modules that parse them.
-
-    Raises:
-        UsageError: One of them can't be used.
-    """
+    """Read every option, and the configuration; this imports the modules that parse them."""
     from ..probe.run_settings import SettingSources, resolve_settings
 
     option = config.getoption

@@ -35,10 +35,6 @@ class SessionFindings:
         for line in lines:
             self._lines.setdefault(node_id, {})[line] = None
 
-    def lines_of(self, node_id: str) -> list[str]:
-        """The lines about an item."""
-        return list(self._lines.get(node_id, ()))
-
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return ((node_id, line) for node_id, lines in self._lines.items() for line in lines)
 
@@ -49,7 +45,7 @@ class SessionFindings:
         """
         Add an item's findings to its report, and fail a call that was skipped or expected to fail despite findings.
         """
-        lines = self.lines_of(report.nodeid)
+        lines = [*self._lines.get(report.nodeid, ())]
         if not lines:
             return
         setattr(report, REPORT_ATTRIBUTE, lines)

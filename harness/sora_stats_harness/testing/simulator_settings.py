@@ -1,4 +1,4 @@
-"""The settings of tests' simulators, from marks, parameters and fixtures; each error says how to fix the mistake."""
+"""The settings of tests' simulators, from marks, parameters and fixtures; each UsageError says how to fix the mistake."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ class RunningSimulators:
 
     def __init__(self, edition: str) -> None:
         self._edition = load_edition(DEFAULT_EDITION if edition == AUTO_EDITION else edition)
-        self._urls: set[str] = set()
+        self.urls: set[str] = set()
+        """Where they listen."""
         self._shared: dict[str, Simulator] = {}
 
     def reset_shared(self, fixture_names: list[str]) -> None:
@@ -40,17 +41,8 @@ class RunningSimulators:
             if name in self._shared:
                 self._shared[name].reset()
 
-    def has_url(self, url: str) -> bool:
-        """Whether a simulator of this session listens there."""
-        return url in self._urls
-
     def run_for(self, request: pytest.FixtureRequest, settings: Settings) -> AbstractContextManager[Simulator]:
-        """
-        Run the simulator of a fixture according to marks and parameters; `settings` are the defaults.
-
-        Raises:
-            UsageError: The settings are invalid.
-        """
+        """Run the simulator of a fixture according to marks and parameters; `settings` are the defaults."""
         given = dict(check_names(settings, "the fixture sora_simulator_settings gives"))
         for mark in reversed(list(request.node.iter_markers(MARK))):
             given |= read_mark(mark)
@@ -58,12 +50,7 @@ class RunningSimulators:
         return self.run(given, shared_as=None if request.scope == "function" else request.fixturename)
 
     def run(self, settings: Settings, *, shared_as: str | None = None) -> AbstractContextManager[Simulator]:
-        """
-        Run a simulator; by default its connections neither join nor leave.
-
-        Raises:
-            UsageError: The settings are invalid.
-        """
+        """Run a simulator; by default its connections neither join nor leave."""
         given: dict[str, Any] = {"edition": self._edition, "churn": False, **settings}  # Any: as Settings
         if isinstance(given["edition"], str):
             given["edition"] = load_edition(given["edition"])
@@ -72,24 +59,19 @@ class RunningSimulators:
     @contextmanager
     def _listen(self, simulator: Simulator, shared_as: str | None) -> Iterator[Simulator]:
         with simulator:
-            self._urls.update(simulator.urls)
+            self.urls.update(simulator.urls)
             if shared_as is not None:
                 self._shared[shared_as] = simulator
             try:
                 yield simulator
             finally:
-                self._urls.difference_update(simulator.urls)
+                self.urls.difference_update(simulator.urls)
                 if shared_as is not None:
                     del self._shared[shared_as]
 
 
 def read_mark(mark: pytest.Mark) -> Settings:
-    """
-    The settings of one mark.
-
-    Raises:
-        UsageError: It has settings without a name, or with an unknown name.
-    """
+    """The settings of one mark."""
     if mark.args:
         faults = [f'"{value}"' for value in mark.args if isinstance(value, str)]
         example = f"faults=[{', '.join(faults)}]" if len(faults) == len(mark.args) else "seed=2"
@@ -103,9 +85,6 @@ def check_names(settings: Settings, where: str) -> Settings:
 
     Args:
         where: Where the settings come from, with a verb.
-
-    Raises:
-        UsageError: There is such a setting, or these are not settings at all.
     """
     known = [each.name for each in fields(Simulator)]
     if not isinstance(settings, Mapping):
@@ -118,24 +97,14 @@ def check_names(settings: Settings, where: str) -> Settings:
 
 
 def read_simulator_url(name: str, value: object) -> str:
-    """
-    The URL of the simulator that a fixture returns.
-
-    Raises:
-        UsageError: It isn't a simulator, because a test was parametrized instead of the fixture.
-    """
+    """The URL of the simulator that a fixture returns."""
     if not isinstance(value, Simulator):
         raise UsageError(f'parametrize("{name}", …) does not set up a simulator: add indirect=True')
     return value.url
 
 
 def check_mark_use(item: pytest.Item, fixture_names: list[str]) -> None:
-    """
-    Refuse a mark on a test without its own simulator, where it would have no effect.
-
-    Raises:
-        UsageError: There is such a mark, or the mark is invalid.
-    """
+    """Refuse a mark on a test without its own simulator, where it would have no effect."""
     for mark in item.own_markers:
         if mark.name != MARK:
             continue

@@ -16,8 +16,7 @@ from sora_stats_harness.cli import main
 from sora_stats_harness.simulator.server import Simulator
 from tests import forked
 
-DRILL = ("--window", "300ms", "--scenario", "drill", "--connections", "3")
-LAX = ("--slo", "errors<30%", *DRILL)
+LAX = ("--slo", "errors<30%", "--window", "300ms", "--scenario", "drill")
 """Where the objective is not the point: without a time in it windows are short, and none is void."""
 
 
@@ -36,8 +35,9 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
     """
     A counter goes back above 22/s only: exit 1, the capacity is below, and the finding is the reason of that step.
     """
-    options = ("--start", "20", "--max-rate", "25", "--fault", "counter-falls:above=22,every=2")
-    code, told = verdict(*LAX, *options, "--output", str(tmp_path / "out"))
+    options = ("--start", "20", "--max-rate", "25", "--output", str(tmp_path / "out"))
+    with Simulator(connections=3, faults=["counter-falls:above=22,every=2"]) as simulator:
+        code, told = verdict(simulator.url, *LAX, *options)
     found = told["capacity"]
     assert code == 1
     assert told["verdict"] == "fail"
@@ -58,11 +58,11 @@ def test_a_finding_ends_the_interval_below_it(tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_a_whole_verdict(tmp_path: Path) -> None:
     """What was found by then is kept: exit 3, interrupted, and at least what passed."""
-    with forked.start(
-        command(*LAX, "--start", "10", "--max-rate", "40", "--output", str(tmp_path / "out"), "--json"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    options = (*LAX, "--start", "10", "--max-rate", "40", "--output", str(tmp_path / "out"), "--json")
+    with (
+        Simulator(connections=3) as simulator,
+        forked.start(command(simulator.url, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
         try:
             assert process.stderr is not None
             assert any(" passed " in line for line in process.stderr)  # the line of a step
@@ -159,12 +159,7 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
         process = forked.start(
             command(
                 simulator.url,
-                "--slo",
-                "errors<30%",
-                "--window",
-                "300ms",
-                "--scenario",
-                "drill",
+                *LAX,
                 "--start",
                 start,
                 "--max-rate",
@@ -179,7 +174,7 @@ def test_a_server_that_goes_away_ends_the_search(tmp_path: Path, start: str, pro
             stderr=subprocess.PIPE,
         )
         give_up_s = time.monotonic() + 30
-        while len(simulator.requests) < 20 and time.monotonic() < give_up_s:
+        while len(simulator.requests) < 10 and time.monotonic() < give_up_s:
             time.sleep(0.02)
     out, said = process.communicate(timeout=120)
     told = json.loads(out)

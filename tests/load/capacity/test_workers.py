@@ -16,6 +16,7 @@ from sora_stats_harness.load.capacity.load_window import LoadWindow, merge_windo
 from sora_stats_harness.load.histogram import Histogram
 from sora_stats_harness.load.slo import parse_slo
 from sora_stats_harness.load.worker_messages import WindowReport, decode_report, encode_message
+from sora_stats_harness.simulator.server import Simulator
 from tests import forked, hostile
 from tests.load.build import Halved
 
@@ -83,7 +84,8 @@ def test_one_process_that_had_all_under_way_is_said() -> None:
 def test_a_finding_of_one_process_fails_the_step(tmp_path: Path) -> None:
     """Each of them judges: exit 1, and the evidence is there; what is found at two rates ends the search."""
     rates = ("--start", "80", "--max-rate", "80", "--processes", "2")
-    code, told = verdict(*LAX, *rates, "--fault", "counter-falls:every=2", "--output", str(tmp_path / "out"))
+    with Simulator(connections=3, faults=["counter-falls:every=2"]) as simulator:
+        code, told = verdict(simulator.url, *LAX, *rates, "--output", str(tmp_path / "out"))
     assert (code, told["verdict"]) == (1, "fail")
     assert (told["capacity"]["limited_by"], told["capacity"]["interval"]) == ("a finding: counter.monotonic", [0, 20])
     assert {finding["requirement"] for finding in told["findings"]} == {"counter.monotonic"}
@@ -98,21 +100,21 @@ def test_a_waived_finding_fails_no_step(tmp_path: Path) -> None:
     waiver = {"requirement": "counter.monotonic", "field": "*", "reason": "known", "by": "us", "until": date.max}
     values = (f"{name} = {value if name == 'until' else json.dumps(value)}" for name, value in waiver.items())
     waivers.write_text("\n".join(["[[waivers]]", *values]))
-    code, told = verdict(
-        *(*LAX, "--start", "40", "--max-rate", "40", "--processes", "2", "--fault", "counter-falls:every=2"),
-        *("--config", str(waivers), "--output", str(tmp_path / "out")),
-    )
+    rates = ("--start", "40", "--max-rate", "40", "--processes", "2")
+    with Simulator(connections=3, faults=["counter-falls:every=2"]) as simulator:
+        options = (simulator.url, *LAX, *rates, "--config", str(waivers), "--output", str(tmp_path / "out"))
+        code, told = verdict(*options)
     assert (code, told["verdict"], told["capacity"]["interval"]) == (0, "pass", [40, None])
     assert {(each["requirement"], each["status"]) for each in told["findings"]} == {("counter.monotonic", "waived")}
 
 
 def test_a_process_that_dies_is_named(tmp_path: Path) -> None:
     """Exit 3: nothing is told of what it would have seen."""
-    with forked.start(
-        command(*LAX, "--start", "20", "--max-rate", "40", "--processes", "2", "--output", str(tmp_path), "--json"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    ) as process:
+    options = (*LAX, "--start", "20", "--max-rate", "40", "--processes", "2", "--output", str(tmp_path), "--json")
+    with (
+        Simulator(connections=3) as simulator,
+        forked.start(command(simulator.url, *options), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process,
+    ):
         try:
             assert process.stderr is not None
             assert any("/s from 2 workers" in line for line in process.stderr)
@@ -132,7 +134,7 @@ def test_a_counter_that_falls_between_two_workers_ends_the_search(tmp_path: Path
     with hostile.serve(Halved()) as server:
         code, told = verdict(
             server.url,
-            *("--slo", "errors<30%", "--scenario", "drill", "--window", "300ms"),
+            *LAX,
             *("--start", "80", "--max-rate", "80", "--max-in-flight", "2", "--processes", "2"),
             *("--fail-on", "must"),  # halves of counters violate relations as well
             *("--output", str(tmp_path / "out")),

@@ -49,7 +49,8 @@ class MonotonicCheck(Check):
         connection, sample, exchange, evidence = seen.connection, seen.sample, seen.exchange, seen.evidence
         history = connection.counter_history
         falls = history.add_sample(exchange.sent_ns, exchange.received_ns, sample.blocks, sample.labels, evidence)
-        history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
+        if len(history.versions) > history.prune_threshold:
+            history.drop_unneeded_maxima(seen.open_sent_ns, seen.horizon_ns)
         if history.waiting_gaps and any(each.path[:1] == (LABELS_GROUP,) for each in sample.deviations):
             history.forget_gaps(evidence)
         if not falls:

@@ -128,11 +128,7 @@ _add(
     "more responses than requests, TURN",
     _above("turn.total_sent_refresh_error", "turn.total_received_refresh_request", 10),
 )
-_add(
-    "ice_acks",
-    "more responses than requests, ICE",
-    _increased("ice_connection_state.total_connected_ack", 1_000_000),
-)
+_add("ice_acks", "more responses than requests, ICE", _increased("ice_connection_state.total_connected_ack", 1_000_000))
 _add(
     "ice_connected",
     "left the connected state more often than entered",

@@ -113,12 +113,7 @@ def _build_missing_group(parameters: FaultParameters) -> Fault:
     return make_sample_fault(lambda _, sample: sample.pop(parameters["group"], None), parameters.strikes())
 
 
-@FAULTS.fault(
-    "new-field",
-    "an unknown field",
-    "shape.unknown",
-    own={"field": "rtp.total_brand_new", "every": "1"},
-)
+@FAULTS.fault("new-field", "an unknown field", "shape.unknown", own={"field": "rtp.total_brand_new", "every": "1"})
 @FAULTS.fault(
     "undocumented-field",
     "an undocumented field that the edition knows",
@@ -298,10 +293,7 @@ def _subtract(sample: SampleObject, base: SampleObject) -> None:
 
 
 @FAULTS.fault(
-    "stale-cache",
-    "some responses come from a cache",
-    "clock.order counter.monotonic",
-    own={"every": "2", "age": "0.8"},
+    "stale-cache", "some responses come from a cache", "clock.order counter.monotonic", own={"every": "2", "age": "0.8"}
 )
 def _build_stale_cache(parameters: FaultParameters) -> Fault:
     """Some responses about a connection come from a cache; it is never older than `age`."""
@@ -323,10 +315,7 @@ def _build_stale_cache(parameters: FaultParameters) -> Fault:
 
 
 @FAULTS.fault(
-    "mixed-up",
-    "a group of another connection now and then",
-    "counter.monotonic",
-    own={"group": "dtls", "every": "3"},
+    "mixed-up", "a group of another connection now and then", "counter.monotonic", own={"group": "dtls", "every": "3"}
 )
 def _build_mixed_up(parameters: FaultParameters) -> Fault:
     group = parameters["group"]
