@@ -33,9 +33,9 @@ def measure_listings(
     session: SteppedSession,
     *,
     interrupt: InterruptHandler,
-    count: int | None,
-    for_s: float | None,
-    every_s: float,
+    count: int | None = None,
+    for_s: float | None = None,
+    every_s: float = 0.0,
     add: Callable[[ListingMeasurement], None],
 ) -> None:
     """
