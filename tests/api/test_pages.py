@@ -12,7 +12,7 @@ from sora_stats_harness.api import edition
 from sora_stats_harness.api import edition_import as pages
 from sora_stats_harness.api.edition import FieldDefinition, FieldKind, FieldPresence, FieldType, FieldUnit
 from sora_stats_harness.api.edition_import.field_inference import GUESSED_NOTE, infer_field
-from sora_stats_harness.api.edition_import.page_source import MAX_PAGE_BYTES
+from sora_stats_harness.api.edition_import.outline import MAX_PAGE_BYTES
 from sora_stats_harness.api.errors import EditionError, ExitCode
 from sora_stats_harness.cli import main
 

@@ -13,8 +13,8 @@ from urllib.parse import quote
 
 import pytest
 
-from sora_stats_harness.api.secret_parts import split_secret
 from sora_stats_harness.api.secret_redaction import Secrets
+from sora_stats_harness.api.secret_spellings import split_secret
 from sora_stats_harness.cli import main
 
 SECRET = 'q7"Zx/<T>&+9ü'

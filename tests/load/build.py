@@ -264,7 +264,7 @@ def often_listing(folder: Path) -> Path:
 
 class UntilSeen:
     """
-    A run of plain Locust that ends when its server has seen enough, and not after a time.
+    A run of plain Locust, with or without workers, that ends when its server has seen enough, and not after a time.
 
     Args:
         folder: An empty one.
@@ -275,6 +275,10 @@ class UntilSeen:
         self.locustfile = folder / "until_seen.py"
         """To be given to Locust as well."""
         self.locustfile.write_text(_QUITTING.format(enough=str(self._enough)))
+
+    def end(self) -> None:
+        """It has seen enough."""
+        self._enough.touch()
 
     def run(
         self, simulator: Simulator, command: Sequence[str], *, requests: int = 200, listings: int = 4, **options: Any
@@ -287,7 +291,7 @@ class UntilSeen:
                     len(simulator.requests) < requests or count_listings(simulator) < listings
                 ):
                     time.sleep(0.02)
-                self._enough.touch()
+                self.end()
                 process.wait(timeout=120)
             finally:
                 process.kill()
@@ -299,10 +303,14 @@ from pathlib import Path
 
 import gevent
 from locust import events
+from locust.runners import WorkerRunner
 
 
 @events.init.add_listener
-def quit_once_enough_was_seen(environment, **_):
+def quit_once_enough_was_seen(environment, runner, **_):
+    if isinstance(runner, WorkerRunner):
+        return
+
     def watch():
         while not Path({enough!r}).exists():
             gevent.sleep(0.02)

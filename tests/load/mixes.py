@@ -7,7 +7,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from math import sqrt
+from math import ceil, sqrt
 from pathlib import Path
 from typing import Final, Literal
 
@@ -52,7 +52,7 @@ def capacity(scenario: str, url: str, folder: str, scale: float) -> list[str]:
 def locust(scenario: str, url: str, folder: str, scale: float) -> list[str]:
     """Closed model, with users that send every 50 ms."""
     file = str(LOCUSTFILES / f"{scenario}.py")
-    words = ["locust", "-f", file, "--headless", "-u", "20", "-r", "100", "-t", f"{5 * scale:g}s"]
+    words = ["locust", "-f", file, "--headless", "-u", "20", "-r", "100", "-t", f"{ceil(5 * scale)}s"]
     words += ["--only-summary", "--host", url]
     return [*words, "--sora-interval", "0.5" if scenario == "scrape" else "0.05"]
 

@@ -13,6 +13,8 @@ from sora_stats_harness.simulator.server import Simulator
 from tests import forked
 from tests.hostile import closed_port
 
+from .build import UntilSeen
+
 HEAD: Final = """
 from sora_stats_harness.judge.checks import Check, Level, Requirement
 from sora_stats_harness.load.load_session import LoadSession
@@ -60,7 +62,7 @@ CAPACITY: Final = (
 )
 LOCUST: Final = (
     *("-m", "locust", "-f", str(Path(__file__).parents[2] / "locustfiles" / "mixed.py"), "--headless", "-u", "4"),
-    *("-r", "100", "-t", "2s", "--sora-interval", "40ms"),
+    *("-r", "100", "--sora-interval", "40ms"),
 )
 
 
@@ -84,11 +86,18 @@ def test_what_was_seen_is_reported(command: tuple[str, ...], processes: int, fau
     words += ["--processes", f"{processes}"] if processes > 1 else []
     words += ["--master-bind-port", port, "--master-port", port] if processes > 1 and command is LOCUST else []
     with Simulator(connections=3, churn=False) as simulator:
-        words += ["--host", simulator.url] if command is LOCUST else [simulator.url]
-        done = forked.run([sys.executable, *words])
+        if command is LOCUST:
+            until = UntilSeen(tmp_path)
+            words[words.index("-f") + 1] += f",{until.locustfile}"
+            code, said = until.run(
+                simulator, [sys.executable, *words, "--host", simulator.url], requests=100, listings=0
+            )
+        else:
+            done = forked.run([sys.executable, *words, simulator.url])
+            code, said = done.returncode, done.stderr
     told = json.loads((tmp_path / "out" / "verdict.json").read_text())
-    assert (done.returncode, told["exit_code"], told["findings"]) == (4, 4, []), done.stderr
+    assert (code, told["exit_code"], told["findings"]) == (4, 4, []), said
     expected = "requests are not accounted for" if command is LOCUST and fault is COUNTING else "RuntimeError: a bug"
     assert expected in told["reason"]
     assert told["coverage"]["samples"] > 10
-    assert command is LOCUST or "Traceback" not in done.stderr, done.stderr
+    assert command is LOCUST or "Traceback" not in said, said

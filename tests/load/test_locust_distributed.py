@@ -19,7 +19,7 @@ from sora_stats_harness.simulator.server import Simulator
 from tests import forked, hostile
 from tests.hostile import closed_port
 
-from .build import Customized, OnOtherMachines, SlowAtTheEnd, often_listing
+from .build import Customized, OnOtherMachines, SlowAtTheEnd, UntilSeen, count_listings, often_listing
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +49,10 @@ def let_go(process: subprocess.Popen[str]) -> None:
     """Nothing: its run time ends it."""
 
 
+def see_enough(process: subprocess.Popen[str]) -> None:
+    """Nothing: it ends by itself."""
+
+
 def kill_a_worker(process: subprocess.Popen[str]) -> None:
     """One of the workers is gone at once; then the run is ended."""
     os.kill(forked.workers(process)[0], signal.SIGKILL)
@@ -60,17 +64,18 @@ def run(
     folder: Path,
     *options: str,
     processes: int = 2,
+    requests: int = 60,
     slow: Customized | None = None,
 ) -> tuple[int, dict[str, Any], int]:
     """Workers, or one process, on the simulator; exit code, verdict, and how many requests it saw."""  # Any: JSON
-    port = closed_port().rpartition(":")[2]
+    port, until = closed_port().rpartition(":")[2], UntilSeen(folder.parent)
     with Simulator(connections=5) as simulator:
         command = [
             sys.executable,
             "-m",
             "locust",
             "-f",
-            str(often_listing(folder.parent)),
+            f"{often_listing(folder.parent)},{until.locustfile}",
             "--headless",
             "-u",
             "4",
@@ -95,7 +100,7 @@ def run(
         )
         try:
             give_up_s = time.monotonic() + 30
-            while len(simulator.requests) < 60:
+            while len(simulator.requests) < requests or count_listings(simulator) < requests // 20:
                 if end is let_go and process.poll() is not None:
                     break  # on a slow machine its time is over before that
                 assert process.poll() is None
@@ -103,6 +108,8 @@ def run(
                 time.sleep(0.05)
             if slow is not None:
                 slow.begin()
+            if end is see_enough:
+                until.end()
             end(process)
             _, said = process.communicate(timeout=50)
         finally:
@@ -121,7 +128,7 @@ def counts(told: dict[str, Any]) -> list[int]:  # Any: JSON
 
 def test_two_workers_do_what_one_does(tmp_path: Path) -> None:
     """What the server saw is what was sent, and all of it is judged by the master."""
-    code, told, served = run(let_go, tmp_path / "out", "-t", "3s")
+    code, told, served = run(see_enough, tmp_path / "out", requests=160)
     assert counts(told) == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])
@@ -131,7 +138,7 @@ def test_workers_on_other_machines_tell_what_they_found(tmp_path: Path) -> None:
     """Their clocks are nobody else's: counts are added up, and the server's timestamps order what each saw last."""
     (tmp_path / "lib").mkdir()
     machines = OnOtherMachines(tmp_path / "lib")
-    code, told, served = run(let_go, tmp_path / "out", "-t", "3s", slow=machines)
+    code, told, served = run(see_enough, tmp_path / "out", requests=240, slow=machines)
     assert counts(told) == [served, served, 0, 0]
     assert told["coverage"]["exchanges"] == served
     assert (code, told["verdict"], told["findings"]) == (0, "pass", [])

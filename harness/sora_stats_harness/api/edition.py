@@ -31,7 +31,7 @@ from .field_definitions import (
     make_json_pointer,
     split_json_pointer,
 )
-from .input_budget import parse_toml, path_exists, read_small_file
+from .input_budget import parse_toml, path_exists, read_small_text
 
 __all__ = [
     "ANY_LABEL",
@@ -99,12 +99,7 @@ def read_edition_file(path: str) -> str:
     Raises:
         EditionError: It can't be read.
     """
-    name = f"the edition file {path}"
-    data = read_small_file(path, limit=MAX_FILE_BYTES, name=name, error=EditionError)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        raise EditionError(f"{name} cannot be read: not UTF-8 text") from None
+    return read_small_text(path, limit=MAX_FILE_BYTES, name=f"the edition file {path}", error=EditionError)
 
 
 def parse_edition(text: str, *, origin: str) -> Edition:

@@ -81,10 +81,7 @@ class EditionExtensionParser(EditionParser):
             title=self.text(document, "title", "top level"),
             source=self.text(document, "source", "top level"),
             root=root,
-            undocumented=(
-                *(field for field in base.undocumented if field.path not in fields),
-                *self.undocumented(),
-            ),
+            undocumented=(*(field for field in base.undocumented if field.path not in fields), *self.undocumented()),
         )
         return self.check_edition(edition)
 

@@ -29,6 +29,11 @@ Headers = tuple[tuple[str, str], ...]
 """Header fields in the order of the wire, names as sent."""
 
 
+def header_values(headers: Headers, name: str) -> list[str]:
+    """All values of a header, by its name in lower case."""
+    return [value for key, value in headers if key.lower() == name]
+
+
 class Target(Enum):
     """The three statistics operations; the value is what the header carries."""
 
@@ -133,10 +138,7 @@ class Response(msgspec.Struct, frozen=True, gc=False):
 
     def header(self, name: str) -> str | None:
         """The first value of a header, by its name in lower case."""
-        for key, value in self.headers:
-            if key.lower() == name:
-                return value
-        return None
+        return next(iter(header_values(self.headers, name)), None)
 
     def has_same_body(self, other: Response) -> bool:
         """Whether the whole bodies are the same bytes, even if only parts of them were kept."""
@@ -280,10 +282,7 @@ def make_valid_request(
         body=encoded,
         target=target,
         asked=RequestArguments(
-            channel_id=channel_id,
-            connection_id=connection_id,
-            client_id=client_id,
-            local=local is not False,
+            channel_id=channel_id, connection_id=connection_id, client_id=client_id, local=local is not False
         ),
     )
 
@@ -296,16 +295,12 @@ def monotonic_clock_id() -> str:
     Two times may be compared only if their clocks have the same name. If the platform doesn't tell one boot from
     another, the name contains the process, so that times are never compared wrongly.
     """
-    boot = _read_system_file("/proc/sys/kernel/random/boot_id") or f"process-{os.getpid()}-{time.time_ns()}"
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        boot = ""
     try:
         namespace = str(Path("/proc/self/ns/time").readlink())
     except OSError:
         namespace = "time:-"
-    return f"{boot}/{namespace}/monotonic"
-
-
-def _read_system_file(path: str) -> str | None:
-    try:
-        return Path(path).read_text(encoding="ascii").strip() or None
-    except OSError:
-        return None
+    return f"{boot or f'process-{os.getpid()}-{time.time_ns()}'}/{namespace}/monotonic"

@@ -21,14 +21,35 @@ length is received where it stays: `buffer` gives the memory to receive into, an
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 from .exchange import ErrorCode, Response, TransportError
-from .http1_body import SPARE_BYTES, BodyMemory, BodyPieces, Bytes, ChunkedBody, whole_chunked_body
+from .http1_body import (
+    SECTION_END,
+    SECTION_LIMIT,
+    SPARE_BYTES,
+    BodyMemory,
+    BodyPieces,
+    Bytes,
+    ChunkedBody,
+    whole_chunked_body,
+)
 from .http1_faults import FRAMING_RULES, Effect, FramingFault
-from .http1_head import MAX_HEADS, USUAL_HEAD_BYTES, BodyEnd, ResponseHead, excerpt, fault, head_of
-from .http1_head_reader import HeadReader
+from .http1_head import (
+    MAX_HEADS,
+    USUAL_HEAD_BYTES,
+    BodyEnd,
+    FaultList,
+    ResponseHead,
+    excerpt,
+    fault,
+    head_of,
+    parse_status_line,
+    status_line_so_far,
+)
 
 BODY_LIMIT: Final = 256 * 1024 * 1024
 """The default limit of bytes after a head, counted as they are on the wire."""
@@ -39,6 +60,10 @@ KEPT_OF_PARTIAL: Final = 64 * 1024
 DIRECT_BYTES: Final = 64 * 1024
 """If at least so many bytes of a body are missing, they can be received into the body's own memory."""
 
+FIRST_LINE_BYTES: Final = 64
+"""After so many bytes, an unfinished first line must look like a status line."""
+
+_BLANK_LINES: Final = re.compile(rb"(?:\r?\n)+")
 _HEAD_END: Final = b"\r\n\r\n"
 _TOO_LARGE: Final = ("head_too_large", "chunk_line_too_large")
 
@@ -349,6 +374,90 @@ class ResponseReader:
             self.faults = tuple(each for each in self.faults if each != before)
         self._surplus += bytes(data[: SPARE_BYTES - len(self._surplus)])
         self._note(_surplus_fault(self._surplus))
+
+
+class HeadReader:
+    """
+    Reads a head that comes in pieces of any size; skips blank lines and interim responses before it.
+
+    `note` is called with each deviation from the standard.
+    """
+
+    def __init__(self, note: Callable[[FramingFault], None]) -> None:
+        self.head: ResponseHead | None = None
+        """The head, once it is complete."""
+        self.wrong: FramingFault | None = None
+        """The fault, if the bytes can't be a head."""
+        self._note = note
+        self._buffer = bytearray()
+        self._scanned = 0
+        """How many bytes of the buffer were searched without finding the end."""
+        self._passed_bytes = 0
+        """How many bytes of blank lines and interim responses were skipped."""
+        self._line_seen = False
+        """Whether the first line was checked."""
+
+    def take(self, data: Bytes) -> Bytes:
+        """Take bytes until `head` or `wrong` is set; returns what is left."""
+        buffer = self._buffer
+        buffer += data
+        if not self._line_seen:
+            self._skip_blank_lines()
+            self._look_at_first_line()
+            if self.wrong is not None:
+                return b""
+        found = SECTION_END.search(buffer, max(0, self._scanned - 2))
+        self._scanned = len(buffer)
+        size = len(buffer) + 1 if found is None else found.end()
+        if self._passed_bytes + size > SECTION_LIMIT:
+            where = "interim responses did" if self._passed_bytes else "the head of the response does"
+            self.wrong = fault("head_too_large", f"{where} not end within {SECTION_LIMIT >> 10} KiB")
+        if found is None or self.wrong is not None:
+            return b""
+        left = len(buffer) - size
+        head = head_of(bytes(buffer[:size]))
+        buffer.clear()
+        if isinstance(head, FramingFault):
+            self.wrong = head
+            return b""
+        for each in head.faults:
+            self._note(each)
+        if 100 <= head.status < 200:
+            self._pass_over(head.status, size)
+        else:
+            self.head = head
+        return data[len(data) - left :]
+
+    def end(self) -> FramingFault | None:
+        """The fault that keeps the bytes so far from being the start of a head; None if they may be one."""
+        return None if self._line_seen else status_line_so_far(bytes(self._buffer))
+
+    def _skip_blank_lines(self) -> None:
+        if (blank := _BLANK_LINES.match(self._buffer)) is not None:
+            self._note(fault("blank_line", "a blank line stands before the status line"))
+            self._passed_bytes += blank.end()
+            self._scanned = 0
+            del self._buffer[: blank.end()]
+
+    def _look_at_first_line(self) -> None:
+        """Check the first line as soon as it is there, since a stream that is not HTTP may never end."""
+        end = self._buffer.find(b"\n", self._scanned)
+        if end < 0:
+            if len(self._buffer) >= FIRST_LINE_BYTES:
+                self.wrong = status_line_so_far(bytes(self._buffer))
+            return
+        self._line_seen = True
+        line = parse_status_line(bytes(self._buffer[:end]).removesuffix(b"\r"), FaultList())
+        self.wrong = line if isinstance(line, FramingFault) else None
+
+    def _pass_over(self, status: int, size: int) -> None:
+        """Skip an interim response."""
+        self._passed_bytes += size
+        self._scanned, self._line_seen = 0, False
+        if status == 101:
+            self.wrong = fault("switched", "the server changed the protocol, unasked: status 101")
+        else:
+            self._note(fault("interim", f"an interim response came first: status {status}"))
 
 
 def _surplus_fault(first: bytes) -> FramingFault:

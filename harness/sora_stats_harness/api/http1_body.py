@@ -134,9 +134,7 @@ class ChunkedBody:
     """
     Parses a chunked body and its trailer section; trailers don't matter to this API.
 
-    Args:
-        pieces: Receives the data of the chunks.
-        note: Is called with each fault that does not end the body.
+    `pieces` receives the data of the chunks, and `note` each fault that does not end the body.
     """
 
     def __init__(self, pieces: BodyPieces, note: Callable[[FramingFault], None]) -> None:

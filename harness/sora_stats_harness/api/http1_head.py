@@ -88,11 +88,6 @@ class FaultList:
         if code not in self._found:
             self._found[code] = fault(code, text)
 
-    def extend(self, faults: tuple[FramingFault, ...]) -> None:
-        """Add several faults."""
-        for each in faults:
-            self._found.setdefault(each.code, each)
-
     @property
     def all_allowed(self) -> bool:
         """Whether the standard allows every fault in the list."""

@@ -205,6 +205,14 @@ def read_small_file(path: str | Path | int, *, limit: int, name: str, error: typ
     return data
 
 
+def read_small_text(path: str | Path, *, limit: int, name: str, error: type[UsageError] = UsageError) -> str:
+    """As `read_small_file`, for a text in UTF-8, with or without a byte order mark."""
+    try:
+        return read_small_file(path, limit=limit, name=name, error=error).decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise error(f"{name} cannot be read: not UTF-8 text") from None
+
+
 def _read_pipe_up_to(file: IO[bytes], size: int) -> bytes:
     data = bytearray()
     idle_s = read_input_budget().idle_s

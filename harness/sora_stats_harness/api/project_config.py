@@ -22,7 +22,7 @@ import msgspec
 from . import edition as editions
 from .edition_schemas import JSON_SCHEMA_DIALECT
 from .errors import ConfigError, UsageError, suggest_nearest
-from .input_budget import MAX_CONFIG_BYTES, parse_toml, read_small_file
+from .input_budget import MAX_CONFIG_BYTES, parse_toml, read_small_text
 from .option_values import FAIL_ON_LEVELS, SEVERITY_LEVELS
 from .server_url import normalize_server_url
 
@@ -88,8 +88,7 @@ class ConfigValues(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     checks: Annotated[list[_Text], _described("Python files with checks of your own; relative to this one")] = []
     headers: Annotated[
         dict[
-            Annotated[str, msgspec.Meta(pattern=_HEADER_NAME)],
-            Annotated[str, msgspec.Meta(pattern=_VALUE_REFERENCE)],
+            Annotated[str, msgspec.Meta(pattern=_HEADER_NAME)], Annotated[str, msgspec.Meta(pattern=_VALUE_REFERENCE)]
         ],
         _described("Sent to the server; each value is a reference: env:VARIABLE, or @FILE relative to this one"),
     ] = {}
@@ -236,12 +235,7 @@ def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _read_table(path: Path) -> dict[str, Any] | None:  # Any: TOML
     """The keys of a file; None for a pyproject.toml without our table."""
-    name = f"the configuration {path}"
-    data = read_small_file(path, limit=MAX_CONFIG_BYTES, name=name, error=ConfigError)
-    try:
-        text = data.decode("utf-8-sig").replace("\r\n", "\n")
-    except UnicodeDecodeError:
-        raise ConfigError(f"{name} cannot be read: not UTF-8 text") from None
+    text = read_small_text(path, limit=MAX_CONFIG_BYTES, name=f"the configuration {path}", error=ConfigError)
     try:
         document = parse_toml(text)
     except tomllib.TOMLDecodeError as error:

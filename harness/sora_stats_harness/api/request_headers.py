@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
 from .errors import UsageError
-from .input_budget import MAX_HEADER_FILE_BYTES, read_small_file
+from .input_budget import MAX_HEADER_FILE_BYTES, read_small_text
 from .secret_redaction import Secrets
 
 if TYPE_CHECKING:
@@ -86,9 +86,5 @@ def _resolve_reference(text: str) -> str | None:
             raise UsageError(f"header: the environment variable {reference[1]} is not set, or empty")
         return value
     if text.startswith("@"):
-        name = f"header: the file {text[1:]}"
-        try:
-            return read_small_file(text[1:], limit=MAX_HEADER_FILE_BYTES, name=name).decode("utf-8")
-        except UnicodeDecodeError:
-            raise UsageError(f"{name} cannot be read: not UTF-8 text") from None
+        return read_small_text(text[1:], limit=MAX_HEADER_FILE_BYTES, name=f"header: the file {text[1:]}")
     return None

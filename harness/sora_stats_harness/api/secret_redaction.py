@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
-from .escaped_text import DecodedText, may_be_escaped, unescape
-from .secret_parts import encode_secret, split_secret
+from .secret_spellings import DecodedText, encode_secret, may_be_escaped, split_secret, unescape
 
 REDACTED_PLACEHOLDER: Final = "[redacted]"
 """Replaces a secret."""
@@ -62,7 +61,7 @@ class Secrets:
     """
     The values that must not be written down, in all the forms in which they could appear.
 
-    A value is split (`api.secret_parts`). Each part is looked for as it is, in hexadecimal, and in base64 at any
+    A value is split (`api.secret_spellings`). Each part is looked for as it is, in hexadecimal, and in base64 at any
     offset, also with characters escaped by JSON, HTML, percent encoding, or several of them.
 
     Args:

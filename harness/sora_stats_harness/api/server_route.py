@@ -157,13 +157,7 @@ def parse_proxy(text: str) -> Proxy:
 
 
 class TunnelRequest:
-    """
-    Asks a proxy for a tunnel to an https server; has no socket of its own, so that every client can use it.
-
-    Args:
-        proxy: The proxy to ask.
-        server: As `normalize_server_url` gives it.
-    """
+    """Asks a proxy for a tunnel to an https server; has no socket of its own, so that every client can use it."""
 
     def __init__(self, proxy: Proxy, server: str) -> None:
         scheme, authority, _ = split_server(server)

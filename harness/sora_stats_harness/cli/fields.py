@@ -82,7 +82,7 @@ def _print_differences(before: str, after: str, *, as_json: bool) -> int:
 def _import_page(page: str, *, output: str | None, name: str | None) -> int:
     """Make an edition of a page's field list (`-` for stdin), write it, and print notes about it on stderr."""
     from ..api.edition_import import import_edition
-    from ..api.edition_import.page_source import MAX_PAGE_BYTES
+    from ..api.edition_import.outline import MAX_PAGE_BYTES
     from ..api.input_budget import read_small_file
     from ..reports.escaping import escape_terminal
 

@@ -170,11 +170,7 @@ class Violation(msgspec.Struct, frozen=True, gc=False):
         """Word it as a finding, with its proof cut out of the exchanges."""
         wrong = self.exchange
         exchanges = evidence.prove(
-            self.proof or (wrong,),
-            wrong,
-            connection_id=self.connection_id,
-            place=self.place,
-            offset=self.offset,
+            self.proof or (wrong,), wrong, connection_id=self.connection_id, place=self.place, offset=self.offset
         )
         return Finding(
             requirement=self.requirement.id,

@@ -17,14 +17,7 @@ Observer = Callable[[Observed, State], Iterable[Violation]]
 
 
 class CheckRunner:
-    """
-    All checks of one judge.
-
-    Args:
-        checks: In the order in which they are called within a stage.
-        findings: Receives their violations.
-        counts: What the judge itself counts.
-    """
+    """All checks of one judge, in the order in which they are called within a stage."""
 
     def __init__(self, checks: Sequence[Check], findings: FindingAggregator, counts: ExchangeCounts) -> None:
         self._checks = tuple(checks)
@@ -41,12 +34,7 @@ class CheckRunner:
         """Requirements whose checks had to skip some sample."""
 
     def observers(self, *stages: Stage, timeless: bool = False) -> tuple[Observer, ...]:
-        """
-        The `observe` methods of the checks of some stages, in order.
-
-        Args:
-            timeless: Whether to leave out checks that need the times of requests and responses.
-        """
+        """The `observe` methods of the checks of some stages, in order; `timeless` leaves out those that need times."""
         found = [check for stage in sorted(stages) for check in self._checks if check.stage is stage]
         return tuple(check.observe for check in found if not (timeless and _needs_times(check)))
 

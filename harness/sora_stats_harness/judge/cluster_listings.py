@@ -36,12 +36,7 @@ class ConnectionListing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ClusterListings:
-    """
-    The nodes' listings.
-
-    Args:
-        nodes: The servers that were said to be the whole cluster.
-    """
+    """The listings of the servers that were said to be the whole cluster."""
 
     def __init__(self, nodes: Collection[str]) -> None:
         self.nodes: frozenset[str] = frozenset(nodes)
@@ -88,8 +83,7 @@ class ClusterListings:
             listed = frozenset().union(*(listing.members for listing in asked))
             strays = [
                 MisplacedConnection(
-                    connection_id=connection_id,
-                    before=(before.exchange, *(listing.exchange for listing in asked)),
+                    connection_id=connection_id, before=(before.exchange, *(listing.exchange for listing in asked))
                 )
                 for connection_id in sorted((before.members & now.members) - listed)
             ]

@@ -22,7 +22,6 @@ from .stamp_order import StampedSample, StampHistory
 
 if TYPE_CHECKING:
     from .checks.relation_check import PendingViolation
-    from .checks.unstable_level import PendingLevel
     from .sample import Sample
 
 DEFAULT_TEAR_NS: Final = 50_000_000
@@ -68,10 +67,8 @@ class ConnectionState:
     overlapping_samples: list[StampedSample] = field(default_factory=list)
     """Those that a request still open may overlap."""
     pending_violations: list[PendingViolation] = field(default_factory=list)
-    pending_levels: list[PendingLevel] = field(default_factory=list)
     relation_samples: dict[Target | None, int] = field(default_factory=dict)
-    level_samples: dict[Target | None, int] = field(default_factory=dict)
-    """In how many of `samples_of` the relations are known to have been checked; the same for the level."""
+    """In how many of `samples_of` the relations are known to have been checked."""
     decreased_counters: set[tuple[int | str, int]] = field(default_factory=set)
     """Counters that fell; judging their order by timestamp would report the same fault again."""
     timestamp_violations: dict[tuple[int, int], list[TimestampOrderViolation]] = field(default_factory=dict)

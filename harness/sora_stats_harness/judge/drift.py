@@ -16,20 +16,15 @@ import msgspec
 
 from ..api import edition as editions
 from ..api.edition import ANY_LABEL, Edition, FieldPath, FieldPresence, make_json_pointer, split_json_pointer
+from ..api.edition_rules import LABELS_GROUP
 from ..api.exchange import Exchange, Response
 from .checks.shape import ENUM, GROUP, LEXICAL, PATTERN, RANGE, REQUIRED, TYPE, UNDOCUMENTED, UNKNOWN
 from .verdict import CoverageSummary, DocumentationDrift, DriftEntry, FindingEntry
 
 _WAY_OF_REQUIREMENT: Final = {
-    REQUIRED.id: "absent",
-    GROUP.id: "absent",
-    UNKNOWN.id: "undocumented",
-    UNDOCUMENTED.id: "undocumented",
-    TYPE.id: "changed",
-    RANGE.id: "changed",
-    PATTERN.id: "changed",
-    ENUM.id: "changed",
-    LEXICAL.id: "changed",
+    **dict.fromkeys((REQUIRED.id, GROUP.id), "absent"),
+    **dict.fromkeys((UNKNOWN.id, UNDOCUMENTED.id), "undocumented"),
+    **dict.fromkeys((TYPE.id, RANGE.id, PATTERN.id, ENUM.id, LEXICAL.id), "changed"),
 }
 
 _MAX_DECODED_BYTES: Final = 32 << 20
@@ -162,7 +157,7 @@ def _leaf_paths(path: FieldPath, value: Any) -> list[FieldPath]:  # Any: JSON
         return [path]
     found: dict[FieldPath, None] = {}
     for key, below in value.items():
-        name = ANY_LABEL if path == ("data_channel",) and key.startswith("#") else key
+        name = ANY_LABEL if path == (LABELS_GROUP,) and key.startswith(ANY_LABEL[0]) else key
         found.update(dict.fromkeys(_leaf_paths((*path, name), below)))
     return list(found)
 

@@ -110,8 +110,6 @@ def cut_body(response: Response, body: Body, wanted: WantedPart, index: Callable
 
     Args:
         response: The response, with its body if that is available unchanged.
-        body: Its body.
-        wanted: The wanted part.
         index: Returns the index of the body's elements, or None if it is not an array.
     """
     most = wanted.most_bytes

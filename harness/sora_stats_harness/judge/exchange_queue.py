@@ -113,17 +113,7 @@ class PendingExchange(msgspec.Struct, gc=False, eq=False):
 
 
 class ExchangeQueue:
-    """
-    The live requests of one run.
-
-    Args:
-        run: The run's id.
-        clock: The name of the monotonic clock.
-        judge: Judges an exchange.
-        first_seq: The number of the first exchange.
-        soon: Schedules a function to be called soon, after other work that is ready; None to judge each exchange at
-            once.
-    """
+    """The live requests of one run; `first_seq` and `soon` are as in `JudgeOptions`."""
 
     def __init__(
         self,
@@ -150,9 +140,7 @@ class ExchangeQueue:
         """
         Announce a request; call it right before its first byte is written.
 
-        Args:
-            request: What is sent.
-            intended_ns: Its scheduled start, on the clock of `time.monotonic_ns`.
+        `intended_ns` is its scheduled start, on the clock of `time.monotonic_ns`.
         """
         seq = self._next_seq
         self._next_seq = seq + 1

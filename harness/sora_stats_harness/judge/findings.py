@@ -42,10 +42,8 @@ class FindingAggregator:
     Findings by fingerprint.
 
     Args:
-        evidence: Keeps the proof of each entry's first finding.
         on_finding: Called with every single finding; without it, only first findings are worded.
         on_occurrence: Called as often, with the entry's first finding and the level of this one.
-        severity: What each requirement weighs in this run.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from statistics import median
 from typing import Final
 
-from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, Exchange, Request
+from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, Exchange, Request, header_values
 from .checks.clock import FROZEN, OFFSET
 from .checks.clock import ORDER as CLOCK_ORDER
 from .checks.cluster import UNION
@@ -77,11 +77,7 @@ def recognize_incidents(evidence: IncidentEvidence) -> list[Incident]:
 
 
 def _incident(
-    id: str,
-    summary: str,
-    advice: str,
-    explained: Iterable[FindingEntry],
-    exchanges: Sequence[tuple[str, int]] = (),
+    id: str, summary: str, advice: str, explained: Iterable[FindingEntry], exchanges: Sequence[tuple[str, int]] = ()
 ) -> Incident:
     entries = list(explained)
     proof = exchanges or next((entry.exchanges for entry in entries if entry.exchanges), [])
@@ -246,7 +242,7 @@ def _cache_key(seen: IncidentEvidence) -> Iterator[Incident]:
 
 def _differing_parts(one: Request, other: Request) -> str:
     """The parts in which two requests differ and on which the response depends; empty if there is none."""
-    targets = [[value for name, value in request.headers if name.lower() == TARGET_HEADER] for request in (one, other)]
+    targets = [header_values(request.headers, TARGET_HEADER) for request in (one, other)]
     parts = (
         ("the method", one.method != other.method),
         (f"the header {TARGET_HEADER}", targets[0] != targets[1]),

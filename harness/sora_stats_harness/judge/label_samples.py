@@ -20,12 +20,7 @@ MAX_CACHED_LABELS: Final = 1000
 
 
 def take_labels(codec: EditionDecoder, known: set[str], labels: Json, sample: Sample) -> None:
-    """
-    Put the counters and the configuration of each label into a sample.
-
-    Args:
-        known: The documented labels found are added to this.
-    """
+    """Put the counters and the configuration of each label into a sample; adds the documented labels to `known`."""
     plan = codec.label_plan
     if isinstance(labels, Raw):
         value = parse_raw_value(labels, (LABELS_GROUP,), sample.index)

@@ -65,7 +65,6 @@ class Judge:
     Judges exchanges of one edition. For one thread (or one event loop).
 
     Args:
-        edition: The documented field list.
         run: The run's id; a new one unless given.
         observer: Called with every exchange after it was judged, for example to record it.
         on_finding: Called with every single finding.
@@ -100,9 +99,7 @@ class Judge:
         self._user_requirements = tuple(row for check in checks for row in check.requirements)
         self._coverage = CoverageTracker(edition, reader.codec)
         self._stages = StageWalk(
-            StageTools(reader, self._runner, self._counts, self._coverage, self._evidence),
-            observer,
-            options.scan_every,
+            StageTools(reader, self._runner, self._counts, self._coverage, self._evidence), observer, options.scan_every
         )
         self._states: dict[tuple[str, str], State] = {}
         self._live = self._state_of(self.run, self.clock)
@@ -147,14 +144,7 @@ class Judge:
         self._stages.judge(state, exchange, open_sent_ns, None, horizon_ns, bare)
 
     def judge_bare_body(self, target: Target, data: bytes, name: str) -> None:
-        """
-        Judge a response body by itself: its shape, and its relations.
-
-        Args:
-            target: Which operation's response it is.
-            data: The body's bytes.
-            name: What to call it: a file's name.
-        """
+        """Judge a response body by itself, its shape and its relations; `name` is that of its file."""
         exchange = Exchange(
             run=self.run,
             seq=self._queue.take_seq(),

@@ -18,14 +18,7 @@ from . import timestamps as stamp
 from .accelerator import Scan, ScannedConnection
 from .checks.relations import ResolvedRelation
 from .checks.unstable_level import find_level_block
-from .edition_decoder import (
-    MAX_UNCHECKED_CHARACTERS,
-    MISSING_COUNTER,
-    EditionDecoder,
-    GroupPlan,
-    Json,
-    LenientLeaf,
-)
+from .edition_decoder import MAX_UNCHECKED_CHARACTERS, MISSING_COUNTER, EditionDecoder, GroupPlan, Json, LenientLeaf
 from .label_samples import MAX_CACHED_LABELS, take_labels
 from .lenient_values import LenientPlace, NeedsSlowPath, judge_raw_value, parse_raw_value
 from .sample import Sample
@@ -33,14 +26,7 @@ from .shape_deviations import ShapeDeviation
 
 
 class SampleBuilder:
-    """
-    Makes samples from the results of a decoder or the accelerator.
-
-    Args:
-        codec: The decoder; call `bind` whenever it has learned something.
-        relations: The relations whose counters the edition has.
-        accelerated: Whether to use the accelerator, if it is available.
-    """
+    """Makes samples from the results of a decoder or the accelerator; call `bind` when the decoder has learned."""
 
     scan: Scan | None
 

@@ -59,13 +59,7 @@ def _prepare_edition(edition: Edition) -> tuple[EditionDecoder, RelationFilter]:
 
 
 class SampleReader:
-    """
-    Reads bodies by one edition, and learns their deviations. For one thread.
-
-    Args:
-        edition: The documented field list.
-        accelerated: Whether to use the accelerator, where there is one.
-    """
+    """Reads bodies by one edition, and learns their deviations. For one thread."""
 
     def __init__(self, edition: Edition, *, accelerated: bool = True) -> None:
         self.edition = edition

@@ -29,14 +29,7 @@ if TYPE_CHECKING:
 
 TIMESTAMP_REGEX: Final = re.compile(TIMESTAMP_PATTERN)
 
-_DEVIATION_ORDER: Final = (
-    TYPE.id,
-    REQUIRED.id,
-    ENUM.id,
-    RANGE.id,
-    PATTERN.id,
-    LEXICAL.id,
-)
+_DEVIATION_ORDER: Final = (TYPE.id, REQUIRED.id, ENUM.id, RANGE.id, PATTERN.id, LEXICAL.id)
 """The order of precedence: of several deviations of one leaf, only the first is reported."""
 
 _REQUIREMENT_OF_KEYWORD: Final = {
@@ -169,12 +162,7 @@ def check_leaf(field: FieldDefinition, path: FieldPath, wire: FieldPath, value: 
 def absent_leaf_deviation(field: FieldDefinition, path: FieldPath, wire: FieldPath) -> ShapeDeviation:
     """The deviation of an absent leaf."""
     return ShapeDeviation(
-        requirement=REQUIRED.id,
-        path=path,
-        wire=wire,
-        expected=describe_expected(field),
-        actual="absent",
-        fault=ABSENT,
+        requirement=REQUIRED.id, path=path, wire=wire, expected=describe_expected(field), actual="absent", fault=ABSENT
     )
 
 

@@ -41,21 +41,9 @@ class StageTools(NamedTuple):
 
 
 class StageWalk:
-    """
-    Takes exchanges through the stages, one at a time.
+    """Takes exchanges through the stages, one at a time; the arguments are as in `Judge` and `JudgeOptions`."""
 
-    Args:
-        tools: The objects that the stages use.
-        observer: Called with every exchange after it was judged.
-        scan_every: Search every n-th response for repeated keys; 0 for none.
-    """
-
-    def __init__(
-        self,
-        tools: StageTools,
-        observer: Callable[[Exchange], None] | None,
-        scan_every: int,
-    ) -> None:
+    def __init__(self, tools: StageTools, observer: Callable[[Exchange], None] | None, scan_every: int) -> None:
         reader, runner, counts, coverage, self._evidence = tools
         self._reader = reader
         self._runner = runner
@@ -292,7 +280,7 @@ class StageWalk:
             seen.stamped = None
         if seen.open_from_ns is None and not connection.overlapping_samples:
             choice += 2
-        if sample.related and not connection.pending_violations and not connection.pending_levels:
+        if sample.related and not connection.pending_violations:
             choice += 4
         self._ask(self._choices[choice], seen, state)
         connection.add_sample(evidence, sample, exchange.request.target)

@@ -19,7 +19,6 @@ from .checks.presence import PresenceCheck
 from .checks.relation_check import RelationCheck
 from .checks.shape import ShapeCheck
 from .checks.timestamp_order import TimestampOrderCheck
-from .checks.unstable_level import UnstableLevelCheck
 from .checks.wrong_requests import WrongRequestCheck
 
 if TYPE_CHECKING:
@@ -51,8 +50,7 @@ STANDARD_CHECKS: Final[dict[type[Check], Callable[[CheckContext], Check]]] = {
     ExclusiveLimitsCheck: lambda context: ExclusiveLimitsCheck(context.reader.codec, context.counts),
     ConstantCheck: lambda context: ConstantCheck(context.reader.codec),
     MonotonicCheck: lambda context: MonotonicCheck(context.reader.codec),
-    RelationCheck: lambda context: RelationCheck(context.reader.relations),
-    UnstableLevelCheck: lambda context: UnstableLevelCheck(context.reader.codec.blocks),
+    RelationCheck: lambda context: RelationCheck(context.reader.relations, context.reader.codec.blocks),
     TimestampOrderCheck: lambda context: TimestampOrderCheck(context.reader.codec.blocks, context.tear_ns),
     ClockCheck: lambda context: ClockCheck(),
     PresenceCheck: lambda context: PresenceCheck(),

@@ -43,14 +43,7 @@ class LastSample(NamedTuple):
 
 
 class State:
-    """
-    The connections by id, the state of servers, and each check's own memory.
-
-    Args:
-        decoder: The edition's; its counters are what connections remember.
-        checked: How often each requirement was checked, for the current target.
-        nodes: Servers that together form one cluster.
-    """
+    """The connections by id, the state of servers, and each check's own memory."""
 
     def __init__(self, decoder: EditionDecoder, checked: dict[str, int], nodes: frozenset[str]) -> None:
         self.checked = checked

@@ -51,14 +51,7 @@ class FoundConnections:
         return gaps
 
     def add_listing(self, listing: EvidenceExchange, had: Collection[str], excused: Collection[str]) -> None:
-        """
-        Add a complete listing.
-
-        Args:
-            listing: Its exchange.
-            had: The connections in it.
-            excused: Connections whose absence another requirement reports.
-        """
+        """Add a complete listing; the absence of `excused` connections is reported by another requirement."""
         self.has_listings = self.has_listings or bool(self.first)
         for connection_id, first in self.first.items():
             if first.received_ns >= listing.sent_ns:

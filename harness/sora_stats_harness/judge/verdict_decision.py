@@ -132,12 +132,8 @@ def _objections(
         yield ExitCode.BROKEN, f"the check of {name} crashed: {text}"
     if ending.broken:
         yield ExitCode.BROKEN, ending.broken
-    if ending.aborted:
-        yield ExitCode.INCONCLUSIVE, ending.aborted
-    if ending.unchecked_slo is not None:
-        yield ExitCode.INCONCLUSIVE, ending.unchecked_slo
-    if ending.weak is not None:
-        yield ExitCode.INCONCLUSIVE, ending.weak
+    for reason in filter(None, (ending.aborted, ending.unchecked_slo, ending.weak)):
+        yield ExitCode.INCONCLUSIVE, reason
     if ending.interrupted:
         yield ExitCode.INCONCLUSIVE, "interrupted"
     if result.coverage.samples == 0:

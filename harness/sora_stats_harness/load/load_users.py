@@ -48,15 +48,22 @@ def wait_for_users(ready: Callable[[], int], users: int, should_stop: Callable[[
 
 def drain_users(runner: Any, session: LoadSession, give_up: Callable[[], bool]) -> None:  # Any: a Locust runner
     """
-    Stop sending, and wait until no user is left or open requests are given up.
+    Stop sending, and wait until no user of ours is left or open requests are given up.
 
     The wait for a user is at most as long as an exchange may take, but if its response is being judged, as long as that
     takes: if the user were stopped meanwhile, the response would not be counted.
     """
     session.drain()
     until_s = time.monotonic() + session.timeout_s + 1
-    while len(runner.user_greenlets) and (time.monotonic() < until_s or session.in_flight) and not give_up():
+    while _has_users(runner) and (time.monotonic() < until_s or session.in_flight) and not give_up():
         gevent.sleep(POLL_S)
     if give_up():
         runner.user_greenlets.kill()  # their open requests end as abandoned
     session.judge.judge_pending()
+
+
+def _has_users(runner: Any) -> bool:  # Any: as above
+    """Whether a user of ours is left; those of other classes, which a locustfile may have, don't know that they should go."""
+    return any(
+        hasattr(user, "choose") for each in runner.user_greenlets for user in each.args
+    )  # none once it has ended

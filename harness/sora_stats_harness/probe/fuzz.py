@@ -34,6 +34,7 @@ from ..api.exchange import (
     Response,
     Target,
     TransportError,
+    header_values,
 )
 from ..api.http1_faults import FramingFault
 from ..api.request_guard import INVENTED_TARGETS
@@ -379,7 +380,7 @@ class _FuzzSearch:
         A valid listing is judged like any other. A request with ids that no connection has is only judged by the rules
         for every request: no 5xx, and a body that is JSON or empty.
         """
-        values = [value for name, value in wire.headers if name.lower() == TARGET_HEADER]
+        values = header_values(wire.headers, TARGET_HEADER)
         listing = wire.wrong is None and values == [Target.ALL.value]
         return Request(
             server=self._plan.server,

@@ -11,7 +11,6 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from typing import Annotated, Any, Final
 
@@ -20,7 +19,7 @@ from msgspec import Meta
 
 from ..api.edition import ANY_LABEL, Edition, FieldDefinition, FieldGroup, FieldKind, FieldPresence, FieldType
 from ..api.errors import UsageError, suggest_nearest
-from ..api.input_budget import parse_toml, read_small_file
+from ..api.input_budget import parse_toml, read_small_text
 from .client_roles import CLIENT_ROLES, ClientRole
 from .connection_ids import draw_connection_id
 from .connection_lifetimes import ConnectionLifetime
@@ -88,11 +87,9 @@ def read_world_plan(path: str, edition: Edition) -> WorldPlan:
         UsageError: It can't be read, is not TOML, or says something impossible; one line names the connection.
     """
     name = f"the world {path}"
-    data = read_small_file(Path(path), limit=MAX_WORLD_BYTES, name=name)
+    text = read_small_text(path, limit=MAX_WORLD_BYTES, name=name)
     try:
-        read = msgspec.convert(parse_toml(data.decode("utf-8-sig").replace("\r\n", "\n")), _WorldFile)
-    except UnicodeDecodeError:
-        raise UsageError(f"{name} cannot be read: not UTF-8 text") from None
+        read = msgspec.convert(parse_toml(text), _WorldFile)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(f"{name} is not TOML: {error}") from None
     except msgspec.ValidationError as error:

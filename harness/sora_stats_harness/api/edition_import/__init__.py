@@ -20,8 +20,7 @@ from . import example_response as example
 from . import flat_text as flat
 from . import html_list as markup
 from .field_tree import build_field_tree
-from .outline import OutlineItem
-from .page_source import decode_page
+from .outline import OutlineItem, decode_page
 
 MIN_SHARE_BEFORE_CUT: Final = 0.9
 """The share of a known list's beginning that a page must have to be taken for a cut copy of that list."""

@@ -13,8 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, field_name_of, strip_markup
-from .page_source import PageText
+from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, PageText, field_name_of, strip_markup
 
 _BULLET: Final = re.compile(r"([ ]*)([•◦▪‣●○■*+-]|\d{1,4}[.)])[ ]+(\S.*)")
 _FENCE: Final = re.compile(r"\s*(```|~~~)")
@@ -129,7 +128,8 @@ def _nest_items(page: PageText, block: _BulletBlock) -> list[OutlineItem]:
             )
         if level >= len(open_items):
             raise page.error_at(
-                line.number, f"broken nesting: {_describe_line(line)} is more than one level below the line before"
+                line.number,
+                f"broken nesting: {strip_markup(line.texts[0])[:60]!r} is more than one level below the line before",
             )
         del open_items[level + 1 :]
         for text in line.texts:
@@ -142,7 +142,3 @@ def _nest_items(page: PageText, block: _BulletBlock) -> list[OutlineItem]:
             open_items[-1].items.append(item)
             open_items.append(item)
     return root.items
-
-
-def _describe_line(line: _BulletLine) -> str:
-    return repr(strip_markup(line.texts[0])[:60])

@@ -29,13 +29,7 @@ _BARE_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def write_edition(listed: ListedField, comparison: ExampleComparison | None, *, name: str, origin: str) -> str:
-    """
-    Write an edition's file.
-
-    Args:
-        comparison:
-        The page's example compared with its list; supplies undocumented fields, and types that a name doesn't tell.
-    """
+    """Write an edition's file; the comparison supplies undocumented fields, and types that a name doesn't tell."""
     types = comparison.types if comparison is not None else {}
     lines = [
         f"# Read from the documentation page {_printable(origin)}.",

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..edition import ANY_LABEL, FieldPath
-from .outline import MAX_DEPTH, MAX_ITEMS, OutlineItem, field_name_of, referenced_group
-from .page_source import PageText
+from .outline import MAX_DEPTH, MAX_ITEMS, OutlineItem, PageText, field_name_of, referenced_group
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -13,8 +13,7 @@ from typing import Final
 
 from ..edition import FieldPath
 from .example_response import ExampleObject
-from .outline import MAX_ITEMS, OutlineItem, field_name_of, referenced_group
-from .page_source import PageText
+from .outline import MAX_ITEMS, OutlineItem, PageText, field_name_of, referenced_group
 
 _LIST_END: Final = re.compile(r".*¶$|.*\bGetStats[A-Z]|.*x-sora-target|\s*[$\[{]")
 """Lines that can only come after the list."""

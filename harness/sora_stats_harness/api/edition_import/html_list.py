@@ -13,8 +13,7 @@ from dataclasses import dataclass
 from html import unescape
 from typing import Final
 
-from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, count_names
-from .page_source import PageText
+from .outline import MAX_DEPTH, MAX_ITEMS, MAX_TEXT, OutlineItem, PageText, count_names
 
 _LISTS: Final = frozenset({"ul", "ol", "menu"})
 _RAW: Final = frozenset({"script", "style", "textarea", "title"})
@@ -109,34 +108,20 @@ class _HtmlListParser:
             self.handle_text("<")
             return opening + 1
         name = found.group(2).lower()
-        if found.group(1):
-            self.handle_end_tag(name)
-        elif name in _RAW:
+        if not found.group(1) and name in _RAW:
             closed = re.compile(f"</{name}", re.IGNORECASE).search(text, found.end())
             return closed.start() if closed is not None else len(text)
-        else:
-            self.handle_start_tag(name)
+        self.handle_tag(name, closes=bool(found.group(1)))
         return found.end()
 
-    def handle_start_tag(self, tag: str) -> None:
+    def handle_tag(self, tag: str, *, closes: bool) -> None:
         if tag == "pre":
-            self.preformatted += 1
+            self.preformatted = max(0, self.preformatted + (-1 if closes else 1))
             self.code.append("\n")
         elif tag in _LISTS:
-            self.open_list(tag)
+            (self.close_list if closes else self.open_list)(tag)
         elif tag == "li":
-            self.open_item()
-        elif tag in _BLOCKS:
-            self.add("\n")
-
-    def handle_end_tag(self, tag: str) -> None:
-        if tag == "pre":
-            self.preformatted = max(0, self.preformatted - 1)
-            self.code.append("\n")
-        elif tag in _LISTS:
-            self.close_list(tag)
-        elif tag == "li":
-            self.close_item()
+            (self.close_item if closes else self.open_item)()
         elif tag in _BLOCKS:
             self.add("\n")
 

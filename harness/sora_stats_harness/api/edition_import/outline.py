@@ -1,5 +1,5 @@
 """
-The outline of a page's list: items within items, as every reader of pages returns it.
+A page as text, and the outline of its list: items within items, as every reader of pages returns it.
 
 An item is a field's or a group's name, a text about the item that holds it, or a word like "as r0", which stands for
 the fields of another group.
@@ -13,7 +13,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..edition import ANY_LABEL
+from ..errors import EditionError
 
+MAX_PAGE_BYTES: Final = 2_000_000
+"""The largest page read; the real one has 35 kB as text and some 200 kB as HTML."""
 MAX_DEPTH: Final = 12
 """Levels of a list; the real one has four and a description below them."""
 MAX_ITEMS: Final = 20_000
@@ -28,6 +31,40 @@ _SAME_AS: Final = re.compile(
     r"(?:(?:the\s+)?same\s+as|as)\s+([a-z][A-Za-z0-9_]*)\.?|([a-z][A-Za-z0-9_]*)\s*と(?:同様|同じ)(?:です)?。?",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageText:
+    """A page that can be read as text."""
+
+    text: str
+    origin: str
+
+    def error_at(self, line: int, problem: str) -> EditionError:
+        """An error about a line, counted from 1."""
+        return EditionError(f"the page {self.origin}, line {line}: {problem}")
+
+
+def decode_page(data: bytes, origin: str) -> PageText:
+    """
+    Read a page's bytes as text.
+
+    Raises:
+        EditionError: It is empty, too large, or not UTF-8 text.
+    """
+    if len(data) > MAX_PAGE_BYTES:
+        raise EditionError(f"the page {origin} is larger than {MAX_PAGE_BYTES:,} bytes, too large for a field list")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise EditionError(f"the page {origin}, line {line}: not UTF-8 text") from None
+    page = PageText(text=text.replace("\r\n", "\n").replace("\r", "\n"), origin=origin)
+    if (place := page.text.find("\0")) >= 0:
+        raise page.error_at(page.text.count("\n", 0, place) + 1, "contains a NUL, so this is not text")
+    if not page.text.strip():
+        raise EditionError(f"the page {origin} is empty")
+    return page
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -57,12 +57,7 @@ CHANNEL_PRESENT: Final = Requirement(
 def make_channel_violation(
     gap: LabelGap[EvidenceExchange], seen: Observed, field: tuple[str, ...], messages: Collection[int]
 ) -> Violation:
-    """
-    A response that lacks a channel, proved by those before and after it.
-
-    Args:
-        messages: Which of its counters count messages, and not bytes.
-    """
+    """A response that lacks a channel, proved by those before and after it; `messages` are the counters of messages."""
     return Violation(
         requirement=CHANNEL_PRESENT,
         exchange=gap.holder,

@@ -82,12 +82,7 @@ class CompleteResponseCheck(Check):
 
 
 def check_incomplete(exchange: Exchange, *, responded: bool) -> Violation | None:
-    """
-    Judge an exchange without a complete response.
-
-    Args:
-        responded: Whether the server has given a complete response before, in this run.
-    """
+    """Judge an exchange without a complete response; `responded` says whether the server gave one before."""
     error = exchange.error
     code = error.code if error is not None else ErrorCode.CUT
     if code not in ALWAYS_VIOLATING_ERRORS and not (responded and code in VIOLATING_ERRORS_AFTER_RESPONSE):

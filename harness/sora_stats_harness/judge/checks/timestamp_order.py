@@ -39,10 +39,8 @@ class TimestampOrderCheck(Check):
 
     Violations are held back until the connection leaves: if its counters fell, that is another requirement's finding.
 
-    Args:
-        blocks: The edition's blocks of counters.
-        tear_ns: How far apart the server stamps a response and reads its counters, as stated by the user; stamps closer
-        than this are not compared. None if unknown.
+    `tear_ns` is how far apart the server stamps a response and reads its counters, as stated by the user; stamps closer
+    than this are not compared.
     """
 
     requirements: tuple[Requirement, ...] = (TIMESTAMP_ORDER,)

@@ -17,7 +17,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final
 
 from ...api import strict_json
-from ...api.exchange import TARGET_HEADER, Exchange, Request, Response, Target
+from ...api.exchange import TARGET_HEADER, Exchange, Request, Response, Target, header_values
 from ...api.http1_head import media_types
 from ..check import Check, Observed, Place, Stage, Violation
 from ..requirement import DISPATCHER_SOURCE, NEEDS_PROBES, Level, RequiredCapability, Requirement
@@ -94,7 +94,7 @@ def _invalid_data_body(*, data: object, error: str, path: list[str]) -> _Expecte
 
 
 def _sent_target(request: Request) -> str:
-    return next((value for name, value in request.headers if name.lower() == TARGET_HEADER), "")
+    return next(iter(header_values(request.headers, TARGET_HEADER)), "")
 
 
 def _named_target(request: Request) -> object:
@@ -266,7 +266,7 @@ def _check_error_shape(
         place = max(places, key=len)  # the most similar expected response
         return [_make_violation(exchange, probe, "body", expected, _describe_response(response), place)]
     # How the body is framed doesn't matter: a proxy may send it in chunks, or until the close.
-    labels = ", ".join(value for name, value in response.headers if name.lower() == "content-type")
+    labels = ", ".join(header_values(response.headers, "content-type"))
     if response.body and "application/json" not in media_types(labels):
         actual = response.header("content-type") or "no Content-Type"
         return [_make_violation(exchange, probe, "content-type", "Content-Type: application/json", actual)]
@@ -341,8 +341,7 @@ def _describe_response(response: Response) -> str:
 
 def describe_request(request: Request) -> str:
     """A wrong request in one line."""
-    targets = [value for name, value in request.headers if name.lower() == TARGET_HEADER]
-    named = " and ".join(f"target {value!r}" for value in targets) or "no target"
+    named = " and ".join(f"target {value!r}" for value in header_values(request.headers, TARGET_HEADER)) or "no target"
     body = "no body" if request.body is None else f"body {_excerpt(request.body, 80)}"
     return f"{request.method} {request.path} sent with {named} and {body}"
 

@@ -1,5 +1,5 @@
 """
-Splits a header's value into its secret parts, and lists the forms in which each may be spelled.
+How a secret may be spelled: its parts, the forms of each, and the escapes in which a text may hold them.
 
 A server that rejects a credential seldom repeats the whole header: it names the token, the decoded password, one
 cookie, or a parameter of a signature.
@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_plus
 
@@ -34,6 +36,14 @@ _PUBLIC_NAMES: Final = frozenset(
 """Parameters of Digest, AWS4 and cookies that are not secret and may occur in any text."""
 _JWT: Final = re.compile(r"[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]{8,}={0,2}")
+
+_ESCAPE: Final = re.compile(
+    rb"\\u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})"  # a surrogate pair in JSON
+    rb"|\\u([0-9a-fA-F]{4})"
+    rb"|(?:\\x|%)([0-9a-fA-F]{2})"
+    rb"|\\([^\w])"
+    rb"|(&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,30});?)"
+)
 
 
 def split_secret(value: str) -> set[str]:
@@ -102,3 +112,68 @@ def _decode_base64(text: str) -> str:
     except (binascii.Error, UnicodeDecodeError):
         return ""
     return found if found.isprintable() else ""
+
+
+# Escapes.
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedText:
+    """Decoded bytes, each with its place in the original text."""
+
+    data: bytes
+    starts: Sequence[int]
+    stops: Sequence[int]
+
+    @classmethod
+    def of(cls, data: bytes) -> DecodedText:
+        """Wrap bytes that are not decoded yet."""
+        return cls(data, range(len(data)), range(1, len(data) + 1))
+
+    def span(self, start: int, stop: int) -> tuple[int, int]:
+        """Where a part stands in the original text; `stop` must be greater than `start`."""
+        return self.starts[start], self.stops[stop - 1]
+
+    def decode_once(self) -> DecodedText:
+        """Decode one level of escapes."""
+        data = bytearray()
+        starts: list[int] = []
+        stops: list[int] = []
+        end = 0
+        for match in _ESCAPE.finditer(self.data):
+            plain = slice(end, match.start())
+            decoded = _decode(match)
+            data += self.data[plain] + decoded
+            starts += [*self.starts[plain], *[self.starts[match.start()]] * len(decoded)]
+            stops += [*self.stops[plain], *[self.stops[match.end() - 1]] * len(decoded)]
+            end = match.end()
+        return DecodedText(bytes(data + self.data[end:]), [*starts, *self.starts[end:]], [*stops, *self.stops[end:]])
+
+
+def may_be_escaped(data: bytes) -> bool:
+    """Whether the bytes can contain an escape at all; a normal response of the API contains none."""
+    return b"\\" in data or b"%" in data or b"&" in data
+
+
+def unescape(data: bytes) -> bytes:
+    r"""
+    Decode one level of escapes.
+
+    >>> unescape(rb"a\u0062 %63 &#100;&amp; \/")
+    b'ab c d& /'
+    """
+    return _ESCAPE.sub(_decode, data)
+
+
+def _decode(match: re.Match[bytes]) -> bytes:
+    high, low, unit, byte, single, entity = match.groups()
+    if byte is not None:
+        return bytes((int(byte, 16),))
+    if single is not None:
+        return bytes(single)
+    if entity is not None:
+        return html.unescape(entity.decode("ascii")).encode("utf-8", "surrogatepass")
+    if high is not None:
+        pair = 0x10000 + ((int(high, 16) & 0x3FF) << 10 | int(low, 16) & 0x3FF)
+        return chr(pair).encode()
+    return chr(int(unit, 16)).encode("utf-8", "surrogatepass")
