@@ -167,7 +167,7 @@ def simulator(shrink: int) -> Lines:
             )
             while one.result().coverage.samples < aim:
                 result = conform.run_conformance(plan, one, Prober(timeout_s=60.0), interrupt=interrupt)
-                assert (result.aborted, result.interrupted) == (None, False), f"seed {seed}: {result}"
+                assert (result.ending.aborted, result.ending.interrupted) == (None, False), f"seed {seed}: {result}"
         one.finish()
         tally = one.result()
         found = [(f.requirement, f.field, f.actual) for f in heard.findings if f.level > Level.INFO]

@@ -15,10 +15,7 @@ from typing import Any, Final, cast
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from sora_stats_harness.api.exchange import ErrorCode, Exchange, ExchangeOpener, Request, TransportError
 from sora_stats_harness.api.http1 import ResponseReader
-from sora_stats_harness.api.request_bytes import encode_request
-from sora_stats_harness.api.request_guard import check_request_allowed
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
 from sora_stats_harness.simulator.fault_interface import ReceivedRequest
@@ -95,25 +92,10 @@ class _InMemoryProber(Prober):
         self, timeout_s: float, exchange: Callable[[str, bytes, ResponseReader], Coroutine[None, None, None]]
     ) -> None:
         super().__init__(timeout_s=timeout_s)
-        self._exchange_within_s = timeout_s
         self._pass_on = exchange
 
-    async def send(self, judge: ExchangeOpener, request: Request, intended_ns: int | None = None) -> Exchange:
-        check_request_allowed(request.method, request.path, request.headers)
-        reader = ResponseReader()
-        reader.begin(request.method)
-        opened = judge.begin_exchange(request, intended_ns)
-        try:
-            async with asyncio.timeout(self._exchange_within_s):
-                await self._pass_on(request.server, encode_request(request), reader)
-        except TimeoutError:
-            reader.give_up(reader.too_late(self._exchange_within_s))
-        except BaseException:
-            reader.give_up(TransportError(code=ErrorCode.ABANDONED, detail="the run ended"))
-            raise
-        finally:
-            exchange = opened.complete(reader.response, reader.error, None, reader.faults)
-        return exchange
+    async def _exchange(self, server: str, data: bytes, reader: ResponseReader) -> None:
+        await self._pass_on(server, data, reader)
 
 
 class _ServerSide(asyncio.Transport):

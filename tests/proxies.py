@@ -353,7 +353,7 @@ def judge_row(row: Row) -> Verdict:
             edition=load_edition(),
             subject=running.url,
             scope=RunScope(observes=plan.observed_needs(), excluded=plan.excluded_requirements()),
-            ending=RunEnding(aborted=result.aborted),
+            ending=RunEnding(aborted=result.ending.aborted),
             started_at="2026-01-01T00:00:00Z",
         )
         return assemble_verdict(judge, facts).verdict

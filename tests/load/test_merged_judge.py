@@ -6,16 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, Response, Target, TransportError, make_valid_request
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.load import sample_trail
-from sora_stats_harness.load.merged_judge import MergedJudge, encode_worker_report
+from sora_stats_harness.load.histogram import decode_histogram
+from sora_stats_harness.load.merged_judge import MergedJudge, WorkerReport, make_worker_report
 from sora_stats_harness.load.request_metrics import RequestMetrics
-from sora_stats_harness.load.run_measurements import LoadPlan, RunMeasurements
+from sora_stats_harness.load.run_measurements import LoadPlan, MeasuredState, RunMeasurements
 from sora_stats_harness.load.sample_trail import SampleTrail
+from sora_stats_harness.load.worker_messages import encode_message
 
 DOC = edition.load_edition()
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
@@ -57,9 +60,8 @@ def test_measures_of_two_processes_are_those_of_one() -> None:
     whole = counted(sorted([*first, *second], key=lambda each: each.received_ns), 1000 * MS)
     both = RunMeasurements()
     for metrics in (counted(first, 1000 * MS), counted(second, 3000 * MS)):
-        both.add_serialized(
-            json.loads(json.dumps(RunMeasurements(metrics=metrics, lasted_s=5.0, scheduled=30).serialize()))
-        )
+        state = RunMeasurements(metrics=metrics, lasted_s=5.0, scheduled=30).state()
+        both.add(msgspec.json.decode(encode_message(state), type=MeasuredState, dec_hook=decode_histogram))
     alone = RunMeasurements(metrics=whole, lasted_s=5.0, scheduled=60)
     told, wanted = (each.to_load_summary(LoadPlan(scenario="x", model="open")) for each in (both, alone))
     assert told == wanted
@@ -123,9 +125,9 @@ def trail_of(judge: Judge) -> SampleTrail:
     return trail
 
 
-def report_of(judge: Judge) -> str:
-    """What it sends to a master."""
-    return encode_worker_report(judge, trail_of(judge))
+def report_of(judge: Judge) -> WorkerReport:
+    """What a master gets from it."""
+    return msgspec.json.decode(encode_message(make_worker_report(judge, trail_of(judge))), type=WorkerReport)
 
 
 def stamped_late(merged: MergedJudge) -> list[tuple[str, str, str, int]]:
@@ -236,7 +238,7 @@ def test_a_counter_that_fell_and_rose_again_is_found_between_two_machines() -> N
     """
     here = seen_over_time(("12:00:01.000000", 7), ("12:00:03.000000", 9))
     there = seen_over_time(("12:00:00.000000", 2), ("12:00:02.000000", 5), ("12:00:04.000000", 10))
-    merged = MergedJudge(DOC, here.judge, [encode_worker_report(there.judge, there)], here)
+    merged = MergedJudge(DOC, here.judge, [make_worker_report(there.judge, there)], here)
     assert stamped_late(merged) == FALLEN
 
 

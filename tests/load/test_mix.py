@@ -17,6 +17,7 @@ CHOOSING = """
 import json
 from collections import Counter
 
+from sora_stats_harness.load.request_metrics import operation_name
 from sora_stats_harness.load.scenarios import SCENARIOS
 from sora_stats_harness.load.request_source import RequestSource
 from sora_stats_harness.probe.discovery import KnownConnection
@@ -27,7 +28,7 @@ for name, scenario in SCENARIOS.items():
     source.known_connections = [
         KnownConnection(server="http://127.0.0.1:3000", channel_id="c", connection_id=str(number), client_id=str(number)) for number in range(20)
     ]
-    chosen[name] = Counter(scenario.choose(source).operation_name for _ in range(20_000))
+    chosen[name] = Counter(operation_name(scenario.choose(source).request) for _ in range(20_000))
 print(json.dumps(chosen))
 """
 

@@ -39,8 +39,8 @@ def by_prober(url: str, row: RawResponse, judge: Judge) -> Exchange:
     """As `conform` sends."""
 
     async def main() -> Exchange:
-        async with Prober(timeout_s=patience_s(row)) as prober:
-            return await prober.send(judge, make_valid_request(Target.ALL, server=url))
+        prober = Prober(timeout_s=patience_s(row))
+        return await prober.send(judge, make_valid_request(Target.ALL, server=url))
 
     return asyncio.run(main())
 

@@ -217,8 +217,8 @@ def by_prober(url: str, row: Row, judge: Judge) -> list[Exchange]:
     """As `conform` sends."""
 
     async def main() -> list[Exchange]:
-        async with Prober(timeout_s=PATIENCE_S) as prober:
-            return [await prober.send(judge, request) for request in requests(row, url)]
+        prober = Prober(timeout_s=PATIENCE_S)
+        return [await prober.send(judge, request) for request in requests(row, url)]
 
     return asyncio.run(main())
 

@@ -24,7 +24,7 @@ class Changing:
     """Shows the bytes of an allowed request at first, and others when asked again."""
 
     def __init__(self, good: PreparedRequest) -> None:
-        self.request, self.operation_name = good.request, good.operation_name
+        self.request = good.request
         self._shown = [good.request_bytes, disconnecting(good)]
 
     @property

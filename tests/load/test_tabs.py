@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from sora_stats_harness.api.exchange import ErrorCode
-from sora_stats_harness.load.live_findings import LiveFindings
+from sora_stats_harness.load.live_findings import LiveFindings, LiveState
 from sora_stats_harness.load.locust_web_page import tab_tables
 from sora_stats_harness.load.run_measurements import LoadPlan, RunMeasurements
+from sora_stats_harness.load.worker_messages import decode_state, encode_message
 from sora_stats_harness.reports.load_tables import load_section
 
 from .test_arrival_schedule import exchange
@@ -27,9 +28,11 @@ def test_tabs_have_the_cells_of_the_reports(processes: int) -> None:
             error = {50: ErrorCode.TIMEOUT, 60: ErrorCode.LOCAL}.get(place)
             measured.metrics.sent += 1
             measured.metrics.record(exchange(sent_ns, sent_ns + 1_000_000 * (place + 1), error=error))
-        whole.add_serialized(measured.serialize())
-        state = {"metrics": measured.metrics.serialize(timeline=False), "lasted_s": 10.0, "subject_kind": "server"}
-        states.append(state | {"news": LiveFindings().serialize()})
+        whole.add(measured.state())
+        findings = LiveFindings().state()
+        metrics = measured.metrics.state(timeline=False)
+        state = LiveState(metrics=metrics, lasted_s=10.0, findings=findings, subject_kind="server")
+        states.append(decode_state(encode_message(state)))
     tables = {each.name: each for each in load_section(whole.to_load_summary(LoadPlan(scenario="scrape"))).tables}
     shown = {each["key"]: each["data"] for each in tab_tables(states, None)}
     for key, name in (("sora-targets", "targets"), ("sora-times", "latency"), ("sora-errors", "errors")):

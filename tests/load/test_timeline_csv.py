@@ -13,10 +13,12 @@ import pytest
 
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.judge.measured_results import ALL_TARGETS
-from sora_stats_harness.load.request_metrics import TimelineInterval
+from sora_stats_harness.load.request_metrics import RequestMetrics, TimelineInterval
 from sora_stats_harness.load.timeline_csv import COLUMNS, TimelineCsv
 from sora_stats_harness.simulator.server import Simulator
 from tests import forked
+
+from .test_arrival_schedule import exchange
 
 ONE, LISTING = "GetStatsConnection", "GetStatsAllConnections"
 
@@ -110,3 +112,15 @@ def test_all_requests_of_a_run_are_in_it(processes: int, tmp_path: Path) -> None
     assert sum(int(row["requests"]) for row in told if row["target"] == ALL_TARGETS) == load["sent"] - discovered
     apart = datetime.fromisoformat(told[0]["time"]) - datetime.fromisoformat(load["began_at"])
     assert abs(apart) < timedelta(seconds=1)
+
+
+def test_each_second_is_taken_once_and_a_new_beginning_counts_from_0() -> None:
+    """Each step of a search is one: its seconds reach the master again."""
+    metrics, second_ns = RequestMetrics(), 1_000_000_000
+    for begins_ns in (0, 10 * second_ns):
+        metrics.start(begins_ns)
+        for place in range(3):
+            metrics.record(exchange(begins_ns + place * second_ns, begins_ns + place * second_ns + 1000))
+        assert [each.from_s for each in metrics.take_seconds()] == [0, 1]
+        assert [each.from_s for each in metrics.take_seconds(is_over=True)] == [2]
+        assert metrics.take_seconds(is_over=True) == []

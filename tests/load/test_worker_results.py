@@ -11,6 +11,7 @@ import pytest
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.exchange import Response, Target, make_valid_request
 from sora_stats_harness.api.server_address import ServerAddress
+from sora_stats_harness.judge.requirements import Level, Severity
 from sora_stats_harness.load.http_connection import resolve_server
 from sora_stats_harness.load.load_session import LoadSession
 from sora_stats_harness.load.load_spec import LoadSpec, WorkerShare
@@ -23,7 +24,7 @@ from sora_stats_harness.load.worker_results import JudgedWorkers, WorkerNames, j
 DOC = edition.load_edition()
 EXAMPLE = json.loads((Path(__file__).parents[1] / "data" / "example_response.json").read_text())
 SERVER = "http://127.0.0.1:3000"
-NAMES = WorkerNames(names={})
+NAMES = WorkerNames()
 
 
 class Working:
@@ -132,3 +133,12 @@ def test_a_spool_that_lacks_exchanges_is_named(workers: tuple[Working, Working],
     second.see(8, 5)
     judged = judge_workers(JudgingRules(edition=DOC), [first.result(), second.result()], tmp_path, names=NAMES)
     assert judged.reasons == ("worker 2 sent 3 requests, and its spool has 2",)
+
+
+def test_a_master_judges_by_the_rules_of_the_run() -> None:
+    """What the user says of findings' weight, of the server's stamps and of further checks holds for its own judge as well."""
+    severity = Severity(fail_on=Level.MUST, by_requirement={"counter.monotonic": Level.INFO})
+    rules = JudgingRules.of(
+        LoadSpec(edition=edition.DEFAULT_EDITION, checks=("mine.py",), tear_s=0.5, severity=severity)
+    )
+    assert rules == JudgingRules(DOC, ("mine.py",), 0.5, severity)

@@ -18,7 +18,7 @@ from gevent import monkey
 
 monkey.patch_all()
 from sora_stats_harness.load.worker_messages import HelloReport, encode_message
-from sora_stats_harness.load.worker_plan import WorkerPlan
+from sora_stats_harness.load.load_spec import WorkerPlan
 from sora_stats_harness.load.workers import Workers
 
 class Late(Workers):
@@ -29,13 +29,19 @@ class Late(Workers):
         if worker.index == 1:
             os.kill(worker.process.pid, signal.SIGSTOP)
 
-with Late(WorkerPlan(count=2), should_stop=lambda: bool(workers._by_client)) as workers:
-    assert workers.prepare(None) is None
+class AtFirstWorker:
+    '''Interrupts as soon as a worker has connected.'''
+
+    gives_up = False
+    is_interrupted = property(lambda self: bool(workers._by_client))
+
+order = SimpleNamespace(spec=SimpleNamespace(timeout_s=10.0))
+with Late(WorkerPlan(count=2), order, AtFirstWorker()) as workers:
+    assert workers.prepare() is None
     workers.drain()
-    workers.wait_for_results(10.0, lambda: False)
     print(workers.trouble())
 
-far = Workers(WorkerPlan(count=1, are_started_here=False), should_stop=bool)
+far = Workers(WorkerPlan(count=1, are_started_here=False), order, None)
 hello = HelloReport(pid=4711, host="far", clock="-", version="0.0.0")
 far._on_report(None, SimpleNamespace(data=encode_message(hello), node_id="one"))
 print(far.trouble())

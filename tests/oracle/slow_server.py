@@ -98,7 +98,9 @@ def judge_among_busy_loops(edition: Edition, seed: int, service: str, duration_s
                 ran = run_conformance(plan, judge, Prober(timeout_s=60.0), interrupt=interrupt)
             judge.finish()
             found = [(each.requirement, each.field, each.actual) for each in heard.findings if each.level > Level.INFO]
-            assert (ran.aborted, found) == (None, []), f"{service}, {nodes} nodes: {ran.aborted}, {found[:3]}"
+            assert (ran.ending.aborted, found) == (None, []), (
+                f"{service}, {nodes} nodes: {ran.ending.aborted}, {found[:3]}"
+            )
             coverage = judge.result().coverage
             counted += Counter(exchanges=coverage.exchanges, samples=coverage.samples)
     return counted

@@ -25,6 +25,7 @@ from sora_stats_harness.api.exchange import (
     TransportError,
 )
 from sora_stats_harness.judge.verdict import CoverageSummary, JudgeResult
+from sora_stats_harness.judge.verdict_decision import RunEnding
 from sora_stats_harness.probe.completion import MAX_IDLE_ROUNDS, MIN_ROUNDS
 from sora_stats_harness.probe.conformance_plan import ConformancePlan
 from sora_stats_harness.probe.conformance_run import ConformanceProgress, ConformanceResult, run_conformance
@@ -161,8 +162,8 @@ def test_a_fault_of_the_harness_ends_a_run_that_is_reported(
             raise RuntimeError("a bug")
 
     result = conform(Canned(fails=fail))
-    assert result.broken == f"the run broke off: RuntimeError: a bug ({DEBUG_VARIABLE}=1 shows where)"
-    assert (result.aborted, result.notes) == (None, ())
+    assert result.ending.broken == f"the run broke off: RuntimeError: a bug ({DEBUG_VARIABLE}=1 shows where)"
+    assert (result.ending.aborted, result.notes) == (None, ())
     assert capsys.readouterr().err == ""
     monkeypatch.setenv(DEBUG_VARIABLE, "1")
     assert conform(Canned(fails=fail)) == result
@@ -173,7 +174,7 @@ def test_each_connection_is_read_three_times_in_a_row() -> None:
     """Through both targets, with no overlap, between two listings: relations and presence need such neighbours."""
     prober = Canned(limit=100)
     result = conform(prober)
-    assert result == ConformanceResult(interrupted=True, exchanges=100)
+    assert result == ConformanceResult(ending=RunEnding(interrupted=True), exchanges=100, errors=0, notes=())
     listings = [each for each in prober.valid(Target.ALL) if each.request.asked.local]
     for channel, client, connection in WORLD[A]:
         asked = [
@@ -313,7 +314,7 @@ def test_a_server_that_never_responds_is_left_alone(code: ErrorCode) -> None:
     prober = Canned(fails=lambda number, request: error(code))
     result = conform(prober, duration_s=60.0)
     assert len(prober.sent) == 3 and result.exchanges == result.errors == 3
-    assert result.aborted == f"{A} gives no complete response: {code.value}: as told"
+    assert result.ending.aborted == f"{A} gives no complete response: {code.value}: as told"
 
 
 def test_a_node_that_never_responds_ends_the_run() -> None:
@@ -323,7 +324,7 @@ def test_a_node_that_never_responds_ends_the_run() -> None:
         world=world, fails=lambda number, request: error(ErrorCode.REFUSED) if request.server == B else None
     )
     result = conform(prober, nodes=(B,))
-    assert result.aborted == f"{B} gives no complete response: refused: as told"
+    assert result.ending.aborted == f"{B} gives no complete response: refused: as told"
     assert Counter(each.request.server for each in prober.sent) == {A: 3, B: 3}
 
 
@@ -332,7 +333,7 @@ def test_a_first_try_that_takes_all_the_time_is_told_too() -> None:
     prober = Canned(fails=lambda number, request: error(ErrorCode.TIMEOUT), delay_s=2.0)
     result = conform(prober, duration_s=1.0, max_duration_s=1.0)
     assert len(prober.sent) == 1
-    assert result.aborted == f"{A} gives no complete response: timeout: as told"
+    assert result.ending.aborted == f"{A} gives no complete response: timeout: as told"
 
 
 def test_a_server_that_stops_responding_aborts_the_run() -> None:
@@ -347,7 +348,7 @@ def test_a_server_that_stops_responding_aborts_the_run() -> None:
             interrupt=interrupt,
             watch=lambda progress: elapsed_s.append(progress.elapsed_s),
         )
-    assert result.aborted == f"{A} stopped responding: refused: as told"
+    assert result.ending.aborted == f"{A} stopped responding: refused: as told"
     assert len(prober.sent) > 23
     assert elapsed_s[-1] == pytest.approx(10.0, abs=0.5)
 
@@ -356,7 +357,7 @@ def test_a_server_that_comes_back_is_probed_on() -> None:
     """A moment without responses is a count of errors, and no reason to give up."""
     prober = Canned(fails=lambda number, request: error(ErrorCode.REFUSED) if 20 < number < 24 else None, limit=50)
     result = conform(prober)
-    assert result == ConformanceResult(interrupted=True, exchanges=50, errors=3)
+    assert result == ConformanceResult(ending=RunEnding(interrupted=True), exchanges=50, errors=3, notes=())
 
 
 @pytest.mark.parametrize(
@@ -375,14 +376,14 @@ def test_responses_without_a_list_end_the_run_early(response: Response) -> None:
     prober = Canned(fails=lambda number, request: response)
     result = conform(prober, duration_s=60.0)
     assert len(prober.sent) == 3
-    assert result.aborted is not None and "not with a list of connections" in result.aborted
+    assert result.ending.aborted is not None and "not with a list of connections" in result.ending.aborted
 
 
 def test_an_empty_server_is_asked_until_the_time_is_over() -> None:
     """An empty list is a response: somebody may still join."""
     prober = Canned(world={A: []})
     result = conform(prober, duration_s=10.0)
-    assert result.aborted is None and result.errors == 0
+    assert result.ending.aborted is None and result.errors == 0
     assert prober.valid(Target.CONNECTION) == [] and prober.valid(Target.ALL) != []
 
 
@@ -459,7 +460,7 @@ def test_a_signal_ends_the_run_and_not_the_process(number: signal.Signals) -> No
     with InterruptHandler() as interrupt:
         result = run_conformance(plan(duration_s=60.0), NoJudge(), prober, interrupt=interrupt, watch=watch)
         assert interrupt.is_interrupted
-    assert result.interrupted and result.aborted is None and prober.sent == []
+    assert result.ending.interrupted and result.ending.aborted is None and prober.sent == []
     assert signal.getsignal(number) is before
 
 
@@ -469,4 +470,4 @@ def test_a_signal_before_the_run_ends_it_before_its_first_request() -> None:
     with InterruptHandler() as interrupt:
         os.kill(os.getpid(), signal.SIGINT)
         result = run_conformance(plan(duration_s=60.0), NoJudge(), prober, interrupt=interrupt)
-    assert result.interrupted and prober.sent == []
+    assert result.ending.interrupted and prober.sent == []

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import httpx
 import pytest
 
 from sora_stats_harness.api.errors import RequestRefusedError, UsageError
@@ -26,9 +25,8 @@ from sora_stats_harness.api.http1_faults import FramingFault
 from sora_stats_harness.api.server_address import SocketAddress
 from sora_stats_harness.api.server_route import Route
 from sora_stats_harness.api.server_url import normalize_server_url
-from sora_stats_harness.probe import transport
+from sora_stats_harness.probe import prober as prober_module
 from sora_stats_harness.probe.prober import Prober
-from sora_stats_harness.probe.transport import OneConnectionTransport
 
 from .. import hostile
 
@@ -89,8 +87,8 @@ def exchange_with(url: str, *, timeout_s: float = 5.0, **options: Any) -> Exchan
 
     async def main() -> Exchange:
         clerk = Clerk()
-        async with Prober(timeout_s=timeout_s, **options) as prober:
-            result = await prober.send(clerk, listing(url))
+        prober = Prober(timeout_s=timeout_s, **options)
+        result = await prober.send(clerk, listing(url))
         assert clerk.open == 0 and clerk.exchanges == [result]
         return result
 
@@ -176,7 +174,7 @@ def test_all_addresses_of_a_name_are_tried(order: int, monkeypatch: pytest.Monke
     with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
         port = int(server.url.rpartition(":")[2])
         both = (SocketAddress(socket.AF_INET6, ("::1", port, 0, 0)), SocketAddress(socket.AF_INET, ("127.0.0.1", port)))
-        monkeypatch.setattr(transport, "look_up_addresses", lambda server, proxy: both[::order])
+        monkeypatch.setattr(prober_module, "look_up_addresses", lambda server, proxy: both[::order])
         result = exchange_with(f"http://localhost:{port}")
     assert result.error is None and result.response is not None
 
@@ -222,8 +220,8 @@ def test_surplus_bytes_are_never_paired_with_the_next_request() -> None:
 
     async def main(url: str) -> list[bytes]:
         clerk = Clerk()
-        async with Prober() as prober:
-            responses = [(await prober.send(clerk, listing(url))).response for _ in range(3)]
+        prober = Prober()
+        responses = [(await prober.send(clerk, listing(url))).response for _ in range(3)]
         return [response.body for response in responses if response is not None]
 
     with hostile.serve(hostile.says(hostile.TWO_RESPONSES)) as server:
@@ -236,9 +234,9 @@ def test_redirects_and_cookies_are_not_followed() -> None:
     data = b"HTTP/1.1 307 Away\r\nLocation: /elsewhere\r\nSet-Cookie: a=b\r\nContent-Length: 0\r\n\r\n"
 
     async def main(url: str) -> list[Exchange]:
-        async with Prober() as prober:
-            clerk = Clerk()
-            return [await prober.send(clerk, listing(url)) for _ in range(2)]
+        prober = Prober()
+        clerk = Clerk()
+        return [await prober.send(clerk, listing(url)) for _ in range(2)]
 
     with hostile.serve(hostile.says(data)) as server:
         results = run(main(server.url))
@@ -269,17 +267,15 @@ def test_bodies_in_flight_share_one_limit() -> None:
 
     async def main(url: str) -> list[Exchange]:
         clerk = Clerk()
-        async with Prober(limit_bytes=limit) as prober:
-            sent = asyncio.gather(*(prober.send(clerk, listing(url)) for _ in range(count)))
-            try:
-                while (
-                    prober._transport.held_bytes < count * chunk
-                ):  # each has its first piece: none is alone before the others end
-                    assert not sent.done()
-                    await asyncio.sleep(0.001)
-            finally:
-                under_way.set()
-            return await sent
+        prober = Prober(limit_bytes=limit)
+        sent = asyncio.gather(*(prober.send(clerk, listing(url)) for _ in range(count)))
+        try:
+            while prober.held_bytes < count * chunk:  # each has its first piece: none is alone before the others end
+                assert not sent.done()
+                await asyncio.sleep(0.001)
+        finally:
+            under_way.set()
+        return await sent
 
     with hostile.serve(endless_once_all_are_under_way) as server:
         codes = [result.error.code for result in run(main(server.url)) if result.error]
@@ -291,13 +287,13 @@ def test_a_cancelled_exchange_is_abandoned() -> None:
 
     async def main(server: hostile.Server) -> Clerk:
         clerk = Clerk()
-        async with Prober() as prober:
-            task = asyncio.create_task(prober.send(clerk, listing(server.url)))
-            while not server.seen:
-                await asyncio.sleep(0.001)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+        prober = Prober()
+        task = asyncio.create_task(prober.send(clerk, listing(server.url)))
+        while not server.seen:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
         return clerk
 
     with hostile.serve(hostile.hang) as server:
@@ -351,19 +347,16 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "path", "headers"), REFUSED)
-def test_the_transport_itself_refuses_what_may_not_be_sent(
-    method: str, path: str, headers: list[tuple[str, str]]
+def test_what_may_not_be_sent_is_refused_where_it_is_written(
+    method: str, path: str, headers: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Real other operations and near misses, pushed into the transport, leave a listening socket without a byte."""
+    """Without the prober's first check, too, other operations and near misses leave a listening socket without a byte."""
+    monkeypatch.setattr(prober_module, "check_request_allowed", lambda *given: None)
 
     async def main(url: str) -> None:
-        sender = OneConnectionTransport()
-        message = httpx.Request(
-            method, url + path, headers=[(name.encode(), value.encode("utf-8")) for name, value in headers]
-        )
-        with pytest.raises(RequestRefusedError):
-            await sender.handle_async_request(message)
-        await sender.aclose()
+        request = Request(server=url, method=method, path=path, headers=tuple(headers), body=None, target=None)
+        with pytest.raises((RequestRefusedError, UsageError)):
+            await Prober().send(Clerk(), request)
 
     with hostile.serve(hostile.says(hostile.response(b"[]")), read_request=False) as server:
         run(main(server.url))
@@ -381,9 +374,9 @@ def test_a_refused_request_takes_no_ticket() -> None:
             body=None,
             target=Target.ALL,
         )
-        async with Prober() as prober:
-            with pytest.raises(RequestRefusedError, match="DisconnectChannel"):
-                await prober.send(clerk, request)
+        prober = Prober()
+        with pytest.raises(RequestRefusedError, match="DisconnectChannel"):
+            await prober.send(clerk, request)
         assert clerk.open == 0 and clerk.exchanges == []
 
     run(main())
@@ -395,9 +388,9 @@ def test_a_header_that_cannot_be_written_is_the_callers_mistake(header: tuple[st
 
     async def main(url: str) -> None:
         clerk = Clerk()
-        async with Prober() as prober:
-            with pytest.raises(UsageError):
-                await prober.send(clerk, make_valid_request(Target.ALL, server=url, headers=(header,)))
+        prober = Prober()
+        with pytest.raises(UsageError):
+            await prober.send(clerk, make_valid_request(Target.ALL, server=url, headers=(header,)))
         assert clerk.open == 0
 
     with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:

@@ -15,10 +15,10 @@ import pytest
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.api.exchange import ErrorCode, Exchange, Target, make_valid_request
 from sora_stats_harness.api.server_route import Proxy, Route, parse_proxy
-from sora_stats_harness.load.edition_probe import ConnectionAsk
+from sora_stats_harness.load.single_request import ConnectionAsk
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
-from sora_stats_harness.probe.single_request import ask_once
+from sora_stats_harness.probe.single_request import ProberAsk
 
 from .. import hostile
 
@@ -29,7 +29,8 @@ AUTHORIZATION = b"Proxy-Authorization: Basic " + base64.b64encode(b"mori:sesame"
 
 def by_prober(url: str, route: Route) -> Exchange:
     """As `conform` sends."""
-    exchange = ask_once(Prober(timeout_s=5.0, route=route), make_valid_request(Target.ALL, server=url))
+    ask = ProberAsk(lambda: Prober(timeout_s=5.0, route=route), InterruptHandler())
+    exchange = ask(make_valid_request(Target.ALL, server=url))
     assert exchange is not None
     return exchange
 

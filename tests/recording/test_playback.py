@@ -134,19 +134,19 @@ def test_a_played_cluster_has_a_port_for_each_node(tmp_path: Path) -> None:
 
 async def ask_for_everything(url: str, judge: Judge, *, rounds: int, in_flight: int) -> None:
     """List, then ask for each connection and each client, several at a time."""
-    async with Prober(timeout_s=60.0) as prober:
-        for _ in range(rounds):
-            listed = await prober.send(judge, make_valid_request(Target.ALL, server=url))
-            assert listed.response is not None
-            singles = [
-                make_valid_request(
-                    target, server=url, **{key: each[key] for key in ("channel_id", "client_id", "connection_id")}
-                )
-                for each in reversed(json.loads(listed.response.body))
-                for target in (Target.CLIENT, Target.CONNECTION)
-            ]
-            for start in range(0, len(singles), in_flight):
-                await asyncio.gather(*(prober.send(judge, request) for request in singles[start : start + in_flight]))
+    prober = Prober(timeout_s=60.0)
+    for _ in range(rounds):
+        listed = await prober.send(judge, make_valid_request(Target.ALL, server=url))
+        assert listed.response is not None
+        singles = [
+            make_valid_request(
+                target, server=url, **{key: each[key] for key in ("channel_id", "client_id", "connection_id")}
+            )
+            for each in reversed(json.loads(listed.response.body))
+            for target in (Target.CLIENT, Target.CONNECTION)
+        ]
+        for start in range(0, len(singles), in_flight):
+            await asyncio.gather(*(prober.send(judge, request) for request in singles[start : start + in_flight]))
 
 
 def test_a_recording_plays_without_a_counter_that_falls(tmp_path: Path) -> None:

@@ -117,9 +117,9 @@ def _run_and_explain(words: list[str], *, ends_process: bool) -> int:
         return int(error.exit_code)
     except KeyboardInterrupt:
         if ends_process:
-            from ..probe.interrupt import ignore_signals
+            from ..probe.interrupt import handle_signals
 
-            ignore_signals()  # another one would end the process with a traceback, or another code
+            handle_signals(signal.SIG_IGN)  # another one would end the process with a traceback, or another code
         print_error("interrupted")
         return int(ExitCode.INCONCLUSIVE)
     except Exception as error:
@@ -142,12 +142,10 @@ def _run(words: list[str], *, ends_process: bool) -> int:
         write_output(overview())
         return int(ExitCode.PASS)
     if ends_process:
-        from ..probe.interrupt import SIGNALS, end_process_at_signals, interrupt_at_signals
+        from ..probe.interrupt import SIGNALS, end_process_at_signal, handle_signals
 
-        if words[0] in COMMANDS_ON_LOCUST:
-            end_process_at_signals()  # Locust's import takes most of a second, and can't cope with an exception from a signal handler
-        else:
-            interrupt_at_signals()
+        # Locust's import takes most of a second, and can't cope with an exception from a signal handler.
+        handle_signals(end_process_at_signal if words[0] in COMMANDS_ON_LOCUST else signal.default_int_handler)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # signals were blocked during this module's own imports
     from .command_group import run_words
 

@@ -23,7 +23,7 @@ from .framework import Arguments, Command, Parsed, flag, group, with_value
 
 if TYPE_CHECKING:
     from ..load.capacity.rate_search import RateStep, SearchGoal
-    from ..load.worker_plan import WorkerPlan
+    from ..load.load_spec import WorkerPlan
 
 EXAMPLES: Final = """\
 examples:

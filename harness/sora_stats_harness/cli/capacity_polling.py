@@ -21,9 +21,8 @@ if TYPE_CHECKING:
     from ..load.capacity.media_impact import PollingPhase
     from ..load.capacity.step_task import StepTask
     from ..load.capacity.stepped_session import SteppedSession
-    from ..load.load_spec import LoadSpec
+    from ..load.load_spec import LoadSpec, WorkerPlan
     from ..load.slo import Slo
-    from ..load.worker_plan import WorkerPlan
 
 LISTINGS_PER_SIZE: Final = 21
 """How many listings of each size of a simulator are measured."""

@@ -165,27 +165,27 @@ class JudgedRun:
     def find_edition(self, visit: Visit | None, server: str) -> list[str]:
         """As `detect_edition`, by the listing of a visit, or if there is none by one that the prober sends."""
         from ..probe.edition_detection import detect_by_server, nearest_to_exchange
+        from ..probe.single_request import ProberAsk
 
         if visit is not None:
             return detect_edition(self._arguments, lambda: nearest_to_exchange(visit.listing))
-        return detect_edition(
-            self._arguments, lambda: detect_by_server(server, self.headers, self.new_prober(), self.interrupt)
-        )
+        ask = ProberAsk(self.new_prober, self.interrupt)
+        return detect_edition(self._arguments, lambda: detect_by_server(server, self.headers, ask))
 
     def find_edition_for_load(self, visit: Visit | None, address: ServerAddress) -> list[str]:
         """The same, for a process in which Locust has replaced sockets."""
-        from ..load.edition_probe import detect_by_address
+        from ..load.single_request import ConnectionAsk
+        from ..probe.edition_detection import detect_by_server
 
         if visit is not None:
             return self.find_edition(visit, visit.server)
-        timeout_s = self._arguments.settings.timeout_s
-        return detect_edition(
-            self._arguments, lambda: detect_by_address(address, self.headers, timeout_s, self.interrupt)
-        )
+        settings = self._arguments.settings
+        ask = ConnectionAsk(settings.route(), settings.timeout_s, self.interrupt, address)
+        return detect_edition(self._arguments, lambda: detect_by_server(address.server, self.headers, ask))
 
     def visit_for_load(self) -> Visit | None:
         """As `visit`, for a process in which Locust has replaced sockets; None if workers on other machines send."""
-        from ..load.edition_probe import ConnectionAsk
+        from ..load.single_request import ConnectionAsk
 
         settings = self._arguments.settings
         if self._arguments.master:

@@ -68,7 +68,7 @@ def _rows(settings: RunSettings, config: LoadedConfig) -> Rows:
     shown: dict[str, Any] = {"url": SIMULATOR_URL if settings.names_simulator else settings.url}  # Any: JSON
     for holder, rows in ((settings, SETTINGS), (settings.gate, GATE_SETTINGS)):
         for row in rows:
-            value = getattr(holder, row.key, getattr(holder, f"{row.key}_s", None))
+            value = getattr(holder, row.attribute, None)
             shown[row.key] = list(value) if isinstance(value, tuple) else value
     severity = {id: level.name.lower() for id, level in settings.severity.by_requirement.items()}
     shown |= {"fail_on": settings.severity.fail_on.name.lower(), "severity": severity}

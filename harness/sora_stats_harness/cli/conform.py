@@ -72,7 +72,8 @@ def run(arguments: Arguments) -> int:
                 plan, judge, run.new_prober(), interrupt=run.interrupt, watch=_make_watcher(run.progress, plan)
             )
             if recorder is not None:
-                recorder.mark_early_end(interrupted=result.interrupted, aborted=result.broken or result.aborted)
+                ending = result.ending
+                recorder.mark_early_end(interrupted=ending.interrupted, aborted=ending.broken or ending.aborted)
         if recorder is not None and recorder.problem is not None:
             notes.append(recorder.problem)
         facts = run.facts(

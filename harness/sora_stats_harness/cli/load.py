@@ -23,10 +23,9 @@ from .output import write_message
 if TYPE_CHECKING:
     from ..api.server_address import ServerAddress
     from ..judge.measured_results import LoadResult
-    from ..load.load_spec import LoadSpec
+    from ..load.load_spec import LoadSpec, WorkerPlan
     from ..load.load_task import LoadTask
     from ..load.slo import AbortLimit, Slo
-    from ..load.worker_plan import WorkerPlan
 
 EXAMPLES: Final = """\
 examples:

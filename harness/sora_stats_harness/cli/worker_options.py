@@ -11,7 +11,7 @@ from .framework import Arguments, flag, group, with_value
 from .options import integer
 
 if TYPE_CHECKING:
-    from ..load.worker_plan import WorkerPlan
+    from ..load.load_spec import WorkerPlan
 
 MAX_WORKERS: Final = 256
 
@@ -67,7 +67,7 @@ def worker_options() -> list[click.Parameter]:
 
 def read_worker_plan(arguments: Arguments) -> WorkerPlan | None:
     """Read who sends; None for this process alone."""
-    from ..load.worker_plan import WorkerPlan
+    from ..load.load_spec import WorkerPlan
 
     if not arguments.master:
         return None if arguments.processes == 1 else WorkerPlan(count=arguments.processes)

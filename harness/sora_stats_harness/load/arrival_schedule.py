@@ -39,7 +39,7 @@ class RateSegment:
         return self.from_rate * elapsed_s + slope / 2 * elapsed_s**2
 
 
-def ramp_segments(rate: float, ramp_s: float = 0.0) -> list[RateSegment]:
+def ramp_segments(rate: float, ramp_s: float) -> list[RateSegment]:
     """The segments before a constant rate, which rises from 0 over `ramp_s`."""
     return [RateSegment(lasts_s=ramp_s, from_rate=0.0, to_rate=rate)] if ramp_s > 0 else []
 

@@ -106,11 +106,8 @@ class HttpConnection:
     Sends requests one after the other, over one socket as long as the server keeps it; for one greenlet.
 
     Args:
-        address: The server.
-        traffic: The statistics to update.
         timeout_s: The limit for a whole exchange, connecting included.
         limit_bytes: The limit of one body, and of all bodies of a run that are being read at one time.
-        keep_alive: Whether to use a socket more than once.
     """
 
     def __init__(

@@ -1,5 +1,5 @@
 """
-Keeps the newest findings of a running test, for Locust's page and metrics.
+Keeps the newest findings of a running test, for Locust's page and for metrics.
 
 The judge's own result is complete and exact, but takes time to compute. This one is updated with each finding, and is
 small enough to be sent to a master every few seconds. A verdict is never made from it.
@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Any, Final
 
+import msgspec
+
 from ..judge.requirements import DEFAULT_SEVERITY, Finding, Level, Severity
+from ..judge.verdict import SubjectKind
+from .request_metrics import MetricsState
 
 MAX_SHOWN_FINDINGS: Final = 50
 """How many findings are shown, the newest first."""
 
 MAX_TEXT_CHARACTERS: Final = 200
 """The most characters of one text from a server that are passed on."""
+
+
+OTEL_COUNTER_NAME: Final = "sora.findings"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +98,48 @@ class LiveFindings:
         self._newest.appendleft(row)
         return row
 
-    def serialize(self) -> dict[str, Any]:  # Any: plain values
-        """The state as plain values."""
-        requirements = [[*rule, count] for rule, count in self.requirement_counts.items()]
-        newest = list(self._newest)
-        return {
-            "failing": self.failing,
-            "counts": self.counts,
-            "kinds": self.kinds,
-            "requirements": requirements,
-            "newest": newest,
-        }
+    def state(self) -> FindingsState:
+        """The state as a message; it changes with this object."""
+        return FindingsState(
+            failing=self.failing,
+            counts=self.counts,
+            kinds=self.kinds,
+            requirements=[(*rule, count) for rule, count in self.requirement_counts.items()],
+            newest=list(self._newest),
+        )
 
 
-def merge_requirement_counts(states: Iterable[Mapping[str, Any]]) -> Counter[tuple[str, str]]:  # Any: plain values
+class FindingsState(msgspec.Struct, frozen=True, kw_only=True):
+    """The findings of one process so far, as a message."""
+
+    failing: int
+    counts: dict[str, int]
+    kinds: dict[str, int]
+    requirements: list[tuple[str, str, int]]
+    """Requirement, level, and number of findings."""
+    newest: list[dict[str, Any]]  # Any: texts and numbers
+
+
+class LiveState(msgspec.Struct, frozen=True, kw_only=True):
+    """What one process counted, timed and found so far, as a message."""
+
+    metrics: MetricsState
+    lasted_s: float
+    findings: FindingsState
+    subject_kind: SubjectKind
+
+
+def merge_requirement_counts(states: Iterable[FindingsState]) -> Counter[tuple[str, str]]:
     """The number of findings by requirement and level, over several processes."""
     counts = Counter[tuple[str, str]]()
     for state in states:
-        for requirement, level, count in state["requirements"]:
+        for requirement, level, count in state.requirements:
             counts[requirement, level] += count
     return counts
 
 
 def merge_live_findings(
-    states: Iterable[Mapping[str, Any]],
+    states: Iterable[FindingsState],
 ) -> tuple[dict[str, int], dict[str, int], list[dict[str, Any]]]:  # Any: as above
     """
     Occurrences and kinds by level, and the newest kinds, over several processes; a kind that two have counts once.
@@ -124,10 +150,10 @@ def merge_live_findings(
     counts, kinds = ({level.name: 0 for level in Level} for _ in range(2))
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for state in states:
-        for level, count in state["counts"].items():
+        for level, count in state.counts.items():
             counts[level] += count
-            kinds[level] = max(kinds[level], state["kinds"][level])
-        for row in state["newest"]:
+            kinds[level] = max(kinds[level], state.kinds[level])
+        for row in state.newest:
             key = (row["requirement"], row["target"], row["field"])
             known = rows.get(key)
             if known is None:
@@ -138,3 +164,21 @@ def merge_live_findings(
     shown = Counter(row["level"] for row in rows.values())
     kinds = {level: max(count, shown[level]) for level, count in kinds.items()}
     return counts, kinds, sorted(rows.values(), key=lambda row: row["at"], reverse=True)[:MAX_SHOWN_FINDINGS]
+
+
+def export_findings(environment: Any, findings: LiveFindings) -> None:  # Any: locust.env.Environment
+    """
+    Export the number of findings by requirement and level to OpenTelemetry if Locust's `--otel` is given; Locust itself
+    exports the times of requests. No effect if OpenTelemetry is not installed.
+    """
+    if not getattr(environment.parsed_options, "otel", False) or find_spec("opentelemetry") is None:
+        return
+    from opentelemetry import metrics
+
+    def observe(_: object) -> Iterable[metrics.Observation]:
+        for (requirement, level), count in list(findings.requirement_counts.items()):
+            yield metrics.Observation(count, {"requirement": requirement, "level": level})
+
+    metrics.get_meter("sora-harness").create_observable_counter(
+        OTEL_COUNTER_NAME, callbacks=[observe], unit="{finding}", description="Violations found so far"
+    )

@@ -18,34 +18,24 @@ import gevent
 from locust.env import Environment
 
 from ..api.errors import describe_break
-from .interruptible_request import note_greenlet_breaks
+from ..judge.verdict_decision import RunEnding
+from .greenlets import note_greenlet_breaks
 from .load_session import LoadSession
-from .load_users import drain_users, forgo_caller_lookup, wait_for_users
+from .load_users import InterruptSignal, drain_users, forgo_caller_lookup, wait_for_users
 from .request_metrics import RequestMetrics, TimelineInterval
 from .run_measurements import RunMeasurements, RunStopwatch
 from .scenario_users import SCENARIO_USERS
 from .slo import AbortLimit
 from .timeline_csv import TimelineCsv
-from .worker_messages import PrepareOrder
-from .workers import START_LEAD_NS, Workers
+from .workers import START_LEAD_NS
 
 WATCH_INTERVAL_S: Final = 0.1
-
-
-class InterruptSignal(Protocol):
-    """Says whether the run should end: an `InterruptHandler`."""
-
-    is_interrupted: bool
-
-    @property
-    def gives_up(self) -> bool:
-        """Whether open requests are given up."""
 
 
 class LoadGenerator(Protocol):
     """What sends the load: the users of this process, or workers."""
 
-    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
+    def prepare(self) -> str | None:
         """Request a listing, and wait until all users are ready; returns why the run can't begin, or None."""
 
     def start(self) -> int:
@@ -54,7 +44,8 @@ class LoadGenerator(Protocol):
     def counts(self) -> dict[str, int]:
         """The counts so far."""
 
-    def recent_metrics(self) -> RequestMetrics:
+    @property
+    def live_metrics(self) -> RequestMetrics:
         """The metrics by which limits are judged."""
 
     def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
@@ -62,13 +53,13 @@ class LoadGenerator(Protocol):
         The seconds of the run that have ended and were not returned before; all remaining ones if the run is over.
         """
 
-    def trouble(self) -> str | None:
+    def end_reason(self) -> str | None:
         """Why it is pointless to continue; None if it isn't."""
 
     def break_text(self) -> str | None:
         """The fault of the harness that was noticed; None if there was none."""
 
-    def drain(self, give_up: Callable[[], bool]) -> None:
+    def drain(self) -> None:
         """Send no more, and wait for open requests until these are given up."""
 
 
@@ -76,10 +67,7 @@ class LoadGenerator(Protocol):
 class LoadRunEnd:
     """How a run ended."""
 
-    interrupted: bool
-    aborted: str | None
-    broken: str | None
-    """Which fault of the harness ended it."""
+    ending: RunEnding
     began_ns: int | None
     """None if it never began."""
     ended_ns: int
@@ -92,19 +80,13 @@ def run_load(
     duration_s: float,
     limits: Sequence[AbortLimit],
     interrupt: InterruptSignal,
-    watch: Callable[[float, dict[str, int]], None] = lambda elapsed_s, counts: None,
-    timeline: TimelineCsv | None = None,
+    watch: Callable[[float, dict[str, int]], None],
+    timeline: TimelineCsv | None,
 ) -> LoadRunEnd:
     """
-    Run a scenario.
+    Run a scenario for a time; a signal or any abort limit ends it early.
 
-    Args:
-        generator: What sends the load.
-        duration_s: How long to send.
-        limits: Abort limits; any of them ends the run early.
-        interrupt: The first signal stops sending, the second gives up open requests.
-        watch: Called ten times a second with the progress.
-        timeline: Receives each second after it has ended.
+    `watch` gets the progress ten times a second, and `timeline` each second after it has ended.
     """
 
     def follow(elapsed_s: float, counts: dict[str, int]) -> None:
@@ -114,7 +96,7 @@ def run_load(
 
     aborted = began_ns = broken = None
     try:
-        aborted = generator.prepare(lambda: interrupt.is_interrupted)
+        aborted = generator.prepare()
         if aborted is None and not interrupt.is_interrupted:
             began_ns = generator.start()
             if timeline is not None:
@@ -124,15 +106,15 @@ def run_load(
         broken = describe_break(error)
     ended_ns = time.monotonic_ns()
     try:
-        generator.drain(lambda: interrupt.gives_up)
+        generator.drain()
         if timeline is not None and began_ns is not None:
             timeline.add(generator.take_seconds(is_over=True))
     except Exception as error:
         broken = broken or describe_break(error)
     return LoadRunEnd(
-        interrupted=interrupt.is_interrupted,
-        aborted=aborted,
-        broken=generator.break_text() or broken,
+        ending=RunEnding(
+            interrupted=interrupt.is_interrupted, aborted=aborted, broken=generator.break_text() or broken
+        ),
         began_ns=began_ns,
         ended_ns=ended_ns,
     )
@@ -150,21 +132,25 @@ def _watch_run(
     while not interrupt.is_interrupted and (elapsed_s := (time.monotonic_ns() - began_ns) / 1e9) < duration_s:
         gevent.sleep(min(WATCH_INTERVAL_S, duration_s - elapsed_s))
         watch(elapsed_s, generator.counts())
-        metrics = generator.recent_metrics()
+        metrics = generator.live_metrics
         if (reached := next((each for each in limits if each.is_exceeded(metrics)), None)) is not None:
             return f"aborted at {reached.text}"
-        if (trouble := generator.break_text() or generator.trouble()) is not None:
+        if (trouble := generator.break_text() or generator.end_reason()) is not None:
             return trouble
     return None
 
 
-class LocalGenerator:
-    """The users of this process, on Locust's local runner."""
+class LocalUsers:
+    """
+    The users of this process, on Locust's local runner.
 
-    def __init__(self, session: LoadSession) -> None:
+    Args:
+        interrupt: The first signal ends every wait, the second gives up open requests.
+    """
+
+    def __init__(self, session: LoadSession, interrupt: InterruptSignal) -> None:
         self._session = session
-        self._stopwatch = RunStopwatch()
-        self._taken_s = 0
+        self._interrupt = interrupt
         logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it is intended that so many users start at once
         environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
         environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
@@ -172,107 +158,65 @@ class LocalGenerator:
         forgo_caller_lookup()
         self._runner = environment.create_local_runner()
 
-    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
-        """As `LoadGenerator`."""
-        session = self._session
-        problem = session.discover(should_stop)
-        if problem is not None or should_stop():
-            return problem
-        users = session.spec.users
+    def discover(self) -> str | None:
+        """Request a listing; returns why there is none, or None."""
+        return self._session.discover(self._should_stop)
+
+    def stand_up(self) -> str | None:
+        """Start all users, and wait until they are ready; returns what is wrong if they are not."""
+        users = self._session.spec.users
         self._runner.start(users, spawn_rate=users)
-        return wait_for_users(lambda: session.waiting_users, users, should_stop)
+        return wait_for_users(lambda: self._session.ready_users, users, self._should_stop)
+
+    def drain(self) -> None:
+        """Send no more, and wait for open requests until these are given up."""
+        try:
+            drain_users(self._runner, self._session, lambda: self._interrupt.gives_up)
+        finally:
+            self._runner.quit()
+        self._session.judge.judge_pending()
+
+    def _should_stop(self) -> bool:
+        return self._interrupt.is_interrupted
+
+
+class LocalGenerator(LocalUsers):
+    """The `LoadGenerator` of this process's users."""
+
+    def __init__(self, session: LoadSession, interrupt: InterruptSignal) -> None:
+        super().__init__(session, interrupt)
+        self._stopwatch = RunStopwatch()
+
+    def prepare(self) -> str | None:
+        problem = self.discover()
+        return problem if problem is not None or self._should_stop() else self.stand_up()
 
     def start(self) -> int:
-        """As `LoadGenerator`."""
         begins_ns = time.monotonic_ns() + START_LEAD_NS
         self._session.start(begins_ns)
         self._stopwatch.start(begins_ns)
         return begins_ns
 
     def counts(self) -> dict[str, int]:
-        """As `LoadGenerator`."""
-        return self._session.metrics.counts()
+        return self.live_metrics.counts()
 
-    def recent_metrics(self) -> RequestMetrics:
-        """As `LoadGenerator`."""
+    @property
+    def live_metrics(self) -> RequestMetrics:
         return self._session.metrics
 
     def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
-        """As `LoadGenerator`."""
-        seconds = self._session.metrics.intervals_since(self._taken_s, is_over=is_over)
-        if seconds:
-            self._taken_s = seconds[-1].from_s + 1
-        return seconds
+        return self.live_metrics.take_seconds(is_over=is_over)
 
-    def trouble(self) -> str | None:
-        """As `LoadGenerator`: this process can't fail separately from the run."""
-        return None
+    def end_reason(self) -> str | None:
+        return None  # this process can't fail separately from the run
 
     def break_text(self) -> str | None:
-        """As `LoadGenerator`."""
         return self._session.break_text
 
-    def drain(self, give_up: Callable[[], bool]) -> None:
-        """As `LoadGenerator`."""
-        session = self._session
+    def drain(self) -> None:
         self._stopwatch.stop()
-        try:
-            drain_users(self._runner, session, give_up)
-        finally:
-            self._runner.quit()
-        session.judge.judge_pending()
+        super().drain()
 
     def measures(self) -> RunMeasurements:
         """All measurements of the run."""
         return self._stopwatch.measures(self._session)
-
-
-class WorkerGenerator:
-    """
-    Workers, controlled by Locust's master.
-
-    Args:
-        workers: The workers.
-        order: The order for all of them together.
-    """
-
-    def __init__(self, workers: Workers, order: PrepareOrder) -> None:
-        self._workers = workers
-        self._order = order
-
-    def prepare(self, should_stop: Callable[[], bool]) -> str | None:
-        """As `LoadGenerator`."""
-        problem = self._workers.prepare(self._order)
-        if problem is not None or should_stop():
-            return problem
-        spec = self._order.spec
-        return self._workers.stand_up(spec.scenario, spec.users)
-
-    def start(self) -> int:
-        """As `LoadGenerator`."""
-        return self._workers.start()
-
-    def counts(self) -> dict[str, int]:
-        """As `LoadGenerator`."""
-        return self._workers.counts()
-
-    def recent_metrics(self) -> RequestMetrics:
-        """As `LoadGenerator`."""
-        return self._workers.live_metrics
-
-    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
-        """As `LoadGenerator`."""
-        return self._workers.take_seconds(is_over=is_over)
-
-    def trouble(self) -> str | None:
-        """As `LoadGenerator`: a worker that fails is named at the end, and the others continue."""
-        return None if self._workers.has_active else self._workers.trouble()
-
-    def break_text(self) -> str | None:
-        """As `LoadGenerator`."""
-        return self._workers.break_text()
-
-    def drain(self, give_up: Callable[[], bool]) -> None:
-        """As `LoadGenerator`."""
-        self._workers.drain()
-        self._workers.wait_for_results(self._order.spec.timeout_s, give_up)

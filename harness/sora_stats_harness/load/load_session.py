@@ -26,12 +26,11 @@ from ..judge.exchange_queue import PendingExchange
 from ..judge.pipeline import Judge, JudgeOptions
 from ..judge.requirements import Finding, Level
 from .arrival_schedule import ArrivalSchedule
-from .deferred_calls import DeferredCalls
+from .greenlets import DeferredCalls, send_interruptibly, silence_keyboard_interrupt
 from .http_connection import MAX_UNSLICED_BODY_BYTES, HttpConnection
-from .interruptible_request import send_interruptibly, silence_keyboard_interrupt
 from .live_findings import LiveFindings
 from .load_spec import LoadSpec, WorkerShare
-from .memory_tuning import fix_mmap_threshold, freeze_startup_objects
+from .memory_tuning import fix_mmap_threshold, freeze_existing_objects
 from .precise_timer import PreciseTimer
 from .prepared_request import PreparedRequest
 from .request_metrics import RequestMetrics
@@ -60,10 +59,7 @@ class LoadSession:
     The session of one process of a load run.
 
     Args:
-        edition: The edition by which responses are judged.
-        address: The server.
         spec: What to send; its users and sockets are those of this process.
-        share: Which worker this is.
         observer: Called with every judged exchange, and whether its body is known to be strict JSON, to record it.
     """
 
@@ -114,8 +110,7 @@ class LoadSession:
         """When sending stopped."""
         self.break_text: str | None = None
         """The first fault of the harness that was noticed."""
-        self.waiting_users: int = 0
-        """How many users wait for the start."""
+        self._waiting_users = 0
         self.shares_sockets: bool = spec.sockets is not None
         """Whether users borrow a shared connection for each request."""
         self.is_paced: bool = spec.rate is None and spec.interval_s > 0
@@ -190,17 +185,22 @@ class LoadSession:
 
     def start(self, begins_ns: int | None = None) -> None:
         """Start the clock, now or at a given time: from then on requests are due, and timed after the warm-up."""
-        freeze_startup_objects()
+        freeze_existing_objects()
         begins_ns = time.monotonic_ns() if begins_ns is None else begins_ns
         self.metrics.start(begins_ns, warm_up_ns=int(self.spec.warm_up_s * 1e9))
         self.schedule = self.spec.schedule(begins_ns, self.share)
         self._started.set()
 
+    @property
+    def ready_users(self) -> int:
+        """How many users wait for the start."""
+        return self._waiting_users
+
     def wait_for_start(self) -> None:
         """Wait until the run starts, or ends before that."""
-        self.waiting_users += 1
+        self._waiting_users += 1
         self._started.wait()
-        self.waiting_users -= 1
+        self._waiting_users -= 1
 
     def drain(self) -> None:
         """Send no more requests; open ones continue."""
@@ -214,15 +214,7 @@ class LoadSession:
         return self.draining
 
     def discover(self, should_stop: Callable[[], bool] = lambda: False) -> str | None:
-        """
-        Request a listing, so that users do not all begin with one.
-
-        Args:
-            should_stop: Called repeatedly; whether to give up.
-
-        Returns:
-            Why there is no listing, after three tries without a response; else None.
-        """
+        """Request a listing, so that users do not all begin with one; returns why there is none after three tries."""
         connection = self.new_connection()
 
         def send_listing() -> Exchange:
@@ -277,11 +269,7 @@ class LoadSession:
 
     def wait_for_turn(self, timer: PreciseTimer, turn_ns: int) -> int | None:
         """
-        Wait for a user's next turn.
-
-        Args:
-            timer: The user's.
-            turn_ns: The time of the turn, in a closed model.
+        Wait for a user's next turn, which is at `turn_ns` in a closed model.
 
         Returns:
             The scheduled start; None in a closed model, where a request is due when it is sent.

@@ -1,4 +1,4 @@
-"""The specification of a load run as plain values: made from the command line, and sent to workers."""
+"""The specification of a load run and its workers as plain values, which are made from the command line."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from ..judge.checks.presence import LISTED, PRESENT
 from ..judge.requirements import DEFAULT_SEVERITY, OBSERVED_BY_CLIENTS, RequiredCapability, Severity
 from ..judge.verdict_decision import RunScope
 from .arrival_schedule import ArrivalSchedule, RateSegment, ramp_segments, spike_segments
+from .run_measurements import LoadPlan
 from .scenarios import SCENARIOS
 
 SPIKE_FACTOR: Final = 5.0
@@ -48,6 +49,26 @@ class WorkerShare:
     def first_sequence(self) -> int:
         """The number of its first exchange."""
         return self.index << WORKER_SEQUENCE_BITS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerPlan:
+    """The number of workers, and whether they are started here or connect from elsewhere."""
+
+    count: int
+    are_started_here: bool = True
+    """If not, they are started on any machine, and connect by themselves."""
+    bind_host: str = "127.0.0.1"
+    bind_port: int = 0
+    """The port; 0 for any free one."""
+
+    @property
+    def description(self) -> str:
+        """The workers, in words."""
+        if self.are_started_here:
+            return f"{self.count:d} processes"
+        what = "1 worker" if self.count == 1 else f"{self.count:d} workers"
+        return f"{what} connecting to {self.bind_host}:{self.bind_port}"
 
 
 class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +104,16 @@ class LoadSpec(msgspec.Struct, frozen=True, kw_only=True):
     def planned_per_s(self) -> float | None:
         """The rate of a closed model if the server keeps up; None if users do not pause."""
         return self.users / self.interval_s if self.rate is None and self.interval_s else None
+
+    def plan(self, processes: int) -> LoadPlan:
+        """The plan of the run, for its summary."""
+        return LoadPlan(
+            scenario=self.scenario,
+            model=self.model,
+            planned_per_s=self.planned_per_s,
+            users=self.users,
+            processes=processes,
+        )
 
     @property
     def scope(self) -> RunScope:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from ..api.edition import load_edition, read_edition_file, shipped_edition_names
-from ..api.exchange import monotonic_clock_id
+from ..api.exchange import Exchange, monotonic_clock_id
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..api.server_route import Route
@@ -19,16 +19,15 @@ from ..probe.file_check import CheckStopped
 from ..probe.interrupt import InterruptHandler
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter, RunSpan
 from ..reports.verdict_assembly import JudgeResultSource
-from .load_run import LocalGenerator, WorkerGenerator, run_load
+from .load_run import LoadGenerator, LoadRunEnd, LocalGenerator, run_load
 from .load_session import LoadSession, session_notes
-from .load_spec import LoadSpec, WorkerShare
+from .load_spec import LoadSpec, WorkerPlan, WorkerShare
 from .run_measurements import LoadPlan, RunMeasurements
 from .slo import AbortLimit
 from .spools import JudgingRules, SpoolFolder
 from .timeline_csv import TimelineCsv
 from .worker_messages import PrepareOrder
-from .worker_plan import WorkerPlan
-from .worker_results import judge_workers
+from .worker_results import JudgedWorkers, judge_workers
 from .workers import Workers
 
 
@@ -76,14 +75,7 @@ class LoadTask:
     @property
     def plan(self) -> LoadPlan:
         """The plan of the run, for its summary."""
-        spec = self.spec
-        return LoadPlan(
-            scenario=spec.scenario,
-            model=spec.model,
-            planned_per_s=spec.planned_per_s,
-            users=spec.users,
-            processes=self.processes,
-        )
+        return self.spec.plan(self.processes)
 
     @property
     def options(self) -> dict[str, Any]:  # Any: JSON
@@ -100,15 +92,8 @@ class LoadOutcome:
     measures: RunMeasurements
     began_ns: int | None
     """None if it never began."""
-    interrupted: bool
-    aborted: str | None
-    broken: str | None
+    ending: RunEnding
     notes: list[str]
-
-    @property
-    def ending(self) -> RunEnding:
-        """How it ended, for its verdict."""
-        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken)
 
     @property
     def span(self) -> RunSpan:
@@ -138,9 +123,10 @@ def run_load_task(task: LoadTask) -> LoadOutcome:
         if recorder is not None:
             stack.enter_context(recorder)  # opens the file now, not after a run of ten minutes
         timeline = None if task.csv is None else stack.enter_context(TimelineCsv(task.csv))
-        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline, stack)
+        outcome = (_run_in_process if task.workers is None else _run_with_workers)(task, recorder, timeline)
         if recorder is not None:
-            recorder.mark_early_end(interrupted=outcome.interrupted, aborted=outcome.broken or outcome.aborted)
+            ending = outcome.ending
+            recorder.mark_early_end(interrupted=ending.interrupted, aborted=ending.broken or ending.aborted)
             recorder.mark_span(outcome.span)
     if recorder is not None and recorder.problem is not None:
         outcome.notes.append(recorder.problem)
@@ -165,17 +151,8 @@ def _create_recorder(task: LoadTask) -> RecordingWriter | None:
     )
 
 
-def _run_in_process(
-    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
-) -> LoadOutcome:
-    session = LoadSession(
-        load_edition(task.spec.edition),
-        task.server.address,
-        task.spec,
-        observer=None if recorder is None else recorder.add_exchange,
-    )
-    generator = LocalGenerator(session)
-    end = run_load(
+def _send(task: LoadTask, generator: LoadGenerator, timeline: TimelineCsv | None) -> LoadRunEnd:
+    return run_load(
         generator,
         duration_s=task.spec.duration_s,
         limits=task.limits,
@@ -183,54 +160,49 @@ def _run_in_process(
         watch=task.watch,
         timeline=timeline,
     )
+
+
+def _run_in_process(task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None) -> LoadOutcome:
+    session = LoadSession(
+        load_edition(task.spec.edition),
+        task.server.address,
+        task.spec,
+        observer=None if recorder is None else recorder.add_exchange,
+    )
+    generator = LocalGenerator(session, task.interrupt)
+    end = _send(task, generator, timeline)
     return LoadOutcome(
         plan=task.plan,
         judge=session.judge,
         measures=generator.measures(),
         began_ns=end.began_ns,
-        interrupted=end.interrupted,
-        aborted=end.aborted or session.outage_text,
-        broken=end.broken or session.final_break_text,
+        ending=replace(
+            end.ending,
+            aborted=end.ending.aborted or session.outage_text,
+            broken=end.ending.broken or session.final_break_text,
+        ),
         notes=session_notes(session),
     )
 
 
-def _run_with_workers(
-    task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None, stack: ExitStack
-) -> LoadOutcome:
+def _run_with_workers(task: LoadTask, recorder: RecordingWriter | None, timeline: TimelineCsv | None) -> LoadOutcome:
     assert task.workers is not None, "asked for"
-    edition = load_edition(task.spec.edition)
-    folder = stack.enter_context(SpoolFolder(None if task.recording is None else task.recording.path, task.say))
-    order = prepare_order(task.spec, task.server, folder.path)
-    if not task.workers.are_started_here:
-        task.say(f"waiting for {task.workers.description}")
-    with Workers(task.workers, should_stop=lambda: task.interrupt.is_interrupted) as workers:
-        end = run_load(
-            WorkerGenerator(workers, order),
-            duration_s=task.spec.duration_s,
-            limits=task.limits,
-            interrupt=task.interrupt,
-            watch=task.watch,
-            timeline=timeline,
-        )
-        trouble = workers.trouble()
-    task.say(f"judging together what {task.processes:d} workers saw")
-    judged = judge_workers(
-        JudgingRules(edition, task.spec.checks, task.spec.tear_s, task.spec.severity),
-        workers.results,
-        folder.path,
-        names=workers.names,
-        observer=None if recorder is None else recorder.add_exchange,
-        tick=stop_on_signal(task.interrupt),
-    )
-    folder.is_kept = judged.has_unread_spools
+    with SpoolFolder(None if task.recording is None else task.recording.path, task.say) as folder:
+        if not task.workers.are_started_here:
+            task.say(f"waiting for {task.workers.description}")
+        order = prepare_order(task.spec, task.server, folder.path)
+        with Workers(task.workers, order, task.interrupt) as workers:
+            end = _send(task, workers, timeline)
+            trouble = workers.trouble()
+        task.say(f"judging together what {task.processes:d} workers saw")
+        judged = judge_when_over(workers, folder, task.interrupt, None if recorder is None else recorder.add_exchange)
     measures = judged.measures
     if task.spec.rate is not None:
         whole = None if end.began_ns is None else task.spec.schedule(end.began_ns, WorkerShare())
         due = 0 if whole is None else whole.scheduled_count(end.ended_ns)
         measures.scheduled = max(due, measures.scheduled or 0)  # workers learn slightly later that the run is over
-    aborted = join_reasons(end.aborted, trouble, *judged.reasons)
-    if aborted is None and not end.interrupted:
+    aborted = join_reasons(end.ending.aborted, trouble, *judged.reasons)
+    if aborted is None and not end.ending.interrupted:
         aborted = judged.outage
     silent = [f"{name} had sent {sent:,} requests as it last said" for name, sent in workers.sent_by_silent().items()]
     return LoadOutcome(
@@ -238,9 +210,11 @@ def _run_with_workers(
         judge=judged.judge,
         measures=measures,
         began_ns=end.began_ns,
-        interrupted=end.interrupted or judged.interrupted,
-        aborted=aborted,
-        broken=end.broken or judged.broken,
+        ending=RunEnding(
+            interrupted=end.ending.interrupted or judged.interrupted,
+            aborted=aborted,
+            broken=end.ending.broken or judged.broken,
+        ),
         notes=[*judged.notes, *silent],
     )
 
@@ -264,8 +238,13 @@ def prepare_order(spec: LoadSpec, server: ServerAccess, folder: Path) -> Prepare
     )
 
 
-def stop_on_signal(interrupt: InterruptHandler) -> Callable[[], None]:
-    """A function that ends the judging of spools at a signal; a signal that ended the run itself doesn't count."""
+def judge_when_over(
+    workers: Workers,
+    folder: SpoolFolder,
+    interrupt: InterruptHandler,
+    observer: Callable[[Exchange], None] | None = None,
+) -> JudgedWorkers:
+    """Judge what workers saw; a signal ends that, unless it ended the run itself."""
     signals: list[bool] = []
     interrupt.set_callback(None if interrupt.is_interrupted else lambda: signals.append(True))
 
@@ -273,4 +252,7 @@ def stop_on_signal(interrupt: InterruptHandler) -> Callable[[], None]:
         if signals:
             raise CheckStopped
 
-    return tick
+    rules = JudgingRules.of(workers.order.spec)
+    judged = judge_workers(rules, workers.results, folder.path, names=workers.names, observer=observer, tick=tick)
+    folder.is_kept = judged.has_unread_spools
+    return judged

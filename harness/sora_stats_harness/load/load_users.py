@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import gevent
 from locust import runners
@@ -17,6 +17,16 @@ USERS_READY_TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.01
 
 
+class InterruptSignal(Protocol):
+    """Says whether the run should end: an `InterruptHandler`."""
+
+    is_interrupted: bool
+
+    @property
+    def gives_up(self) -> bool:
+        """Whether open requests are given up."""
+
+
 def forgo_caller_lookup() -> None:
     """Keep Locust from reading the source of every frame when a run ends: 40 ms, for a message at level DEBUG."""
     runners.inspect = None  # type: ignore[assignment,attr-defined]  # Locust catches whatever comes of it
@@ -24,17 +34,9 @@ def forgo_caller_lookup() -> None:
 
 def wait_for_users(ready: Callable[[], int], users: int, should_stop: Callable[[], bool]) -> str | None:
     """
-    Wait until all users are ready to send.
+    Wait until all users are ready to send; returns what is wrong if they are not.
 
     A request that is late because no user was ready to send it would say nothing about the server.
-
-    Args:
-        ready: Returns how many are ready.
-        users: How many there will be.
-        should_stop: Whether to stop waiting.
-
-    Returns:
-        What is wrong if they are not ready; None if they are, or the wait was stopped.
     """
     until_s = time.monotonic() + USERS_READY_TIMEOUT_S
     while (standing := ready()) < users and not should_stop():
@@ -44,9 +46,7 @@ def wait_for_users(ready: Callable[[], int], users: int, should_stop: Callable[[
     return None
 
 
-def drain_users(
-    runner: Any, session: LoadSession, give_up: Callable[[], bool] = lambda: False
-) -> None:  # Any: a Locust runner
+def drain_users(runner: Any, session: LoadSession, give_up: Callable[[], bool]) -> None:  # Any: a Locust runner
     """
     Stop sending, and wait until no user of ours is left or open requests are given up.
 

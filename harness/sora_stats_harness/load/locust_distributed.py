@@ -28,30 +28,19 @@ from locust.runners import STATE_MISSING, STATE_STOPPED, MasterRunner, WorkerRun
 from ..api.errors import HarnessError, describe_break
 from ..api.exchange import monotonic_clock_id
 from ..judge.verdict_decision import RunEnding, join_reasons
-from ..probe.interrupt import SIGNALS, handle_signals, ignore_signals
+from ..probe.interrupt import SIGNALS, handle_signals
 from ..reports.report import VerdictReport
 from ..reports.verdict_assembly import format_utc_now
+from . import locust_standalone as standalone
+from .live_findings import LiveState
 from .load_session import LoadSession
 from .load_users import forgo_caller_lookup
 from .locust_settings import begin_with_settings, check_locust_options
-from .locust_standalone import (
-    LocustRun,
-    StandalonePageSource,
-    add_exit_code,
-    begin_another_test,
-    build_load_report,
-    decide_exit_code,
-    drain_or_break,
-    print_load_report,
-    refuse_test,
-    say_error,
-    saying_breaks,
-)
 from .locust_web_page import add_web_page, is_test_running, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .spools import WorkerSpool
-from .worker_messages import FailedReport, WorkerResult, decode_report, encode_message
+from .worker_messages import FailedReport, WorkerResult, decode_report, decode_state, encode_message
 from .worker_results import WorkerNames, judge_workers, make_worker_result
 
 DRAIN_MESSAGE: Final = "sora_drain"
@@ -86,16 +75,16 @@ def set_up_distributed(environment: Any, runner: Any, **_: Any) -> None:  # Any:
         try:
             check_locust_options(environment)
         except HarnessError as error:
-            say_error(error)
+            standalone.say_error(error)
             sys.exit(int(error.exit_code))
     # Locust calls the listeners to `quitting` in reverse order, and this one has to be the last.
-    environment.events.quitting._handlers.insert(0, decide_exit_code)
+    environment.events.quitting._handlers.insert(0, standalone.decide_exit_code)
     if isinstance(runner, MasterRunner):
         _LocustMaster(environment, runner)
     elif isinstance(runner, WorkerRunner):
         environment.sora_worker = _LocustWorker(environment, runner)
     else:
-        add_web_page(environment, StandalonePageSource(environment))
+        add_web_page(environment, standalone.StandalonePageSource(environment))
 
 
 class _LocustSignals:
@@ -112,7 +101,7 @@ class _LocustSignals:
         self._gives_up = False
         self.ended_run = False
         """Whether the first one came while a test was running."""
-        environment.events.quit.add_listener(lambda **_: ignore_signals())  # the verdict is decided
+        environment.events.quit.add_listener(lambda **_: handle_signals(signal.SIG_IGN))  # the verdict is decided
         for number in SIGNALS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 gevent.signal_handler(number, self._obey_first, number)
@@ -169,7 +158,7 @@ class _LocustWorker:
     def _add_heartbeat_data(self, data: dict[str, Any], **_: Any) -> None:
         session = self._session
         if session is not None:
-            data["sora"] = live_state(session)
+            data["sora"] = encode_message(live_state(session))
 
     @property
     def _session(self) -> LoadSession | None:
@@ -183,7 +172,7 @@ class _LocustWorker:
     def _on_test_start(self, **_: Any) -> None:
         session = self._session
         if session is not None and session.draining:
-            begin_another_test(self._environment, session, self.start_test)
+            standalone.begin_another_test(self._environment, session, self.start_test)
 
     def start_test(self) -> None:
         """Start a test: the first one, or another."""
@@ -209,7 +198,7 @@ class _LocustWorker:
         if session is None:
             self._runner.send_message(RESULT_MESSAGE, None)
             return
-        drain_or_break(self._environment, session)
+        standalone.drain_or_break(self._environment, session)
         session.observer = None
         trail = self._trail or SampleTrail(session.judge)
         report: WorkerResult | FailedReport
@@ -251,7 +240,7 @@ class _LocustMaster:
         events.quitting.add_listener(self._on_test_stop)
         events.quit.add_listener(self._on_quit)
         events.worker_report.add_listener(self._on_heartbeat)
-        self._states: dict[str, dict[str, Any]] = {}
+        self._states: dict[str, LiveState] = {}
         """The last reported progress of each worker."""
         self._concluded: VerdictReport | None = None
         self._running = False
@@ -267,9 +256,9 @@ class _LocustMaster:
 
     def _on_heartbeat(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         if "sora" in data:
-            self._states[client_id] = data["sora"]
+            self._states[client_id] = decode_state(data["sora"])
 
-    def live_states(self) -> list[dict[str, Any]]:
+    def live_states(self) -> list[LiveState]:
         """As `WebPageSource`."""
         return list(self._states.values())
 
@@ -285,7 +274,7 @@ class _LocustMaster:
         try:
             begin_with_settings(self._environment)
         except HarnessError as error:
-            refuse_test(self._environment, error)
+            standalone.refuse_test(self._environment, error)
             return
         if self._spool is None:
             self._spool = Path(tempfile.mkdtemp(prefix="sora-harness-"))
@@ -360,19 +349,19 @@ class _LocustMaster:
         self._is_interrupted = is_ended or self._is_deserted or self._asked <= self._left
         if self._running:
             self._wait_for_workers()
-        with saying_breaks(self._environment):
+        with standalone.saying_breaks(self._environment):
             self._report = self.final_report() or self._build_report(self._spool)
-            add_exit_code(self._environment, self._report.verdict.exit_code)
+            standalone.add_exit_code(self._environment, self._report.verdict.exit_code)
 
     def _build_report(self, folder: Path) -> VerdictReport:
         results = [result for _, result in sorted(self._results.items()) if result is not None]
-        names = WorkerNames(names={self._runner.get_worker_index(id): f"worker {id}" for id in self._asked})
+        names = WorkerNames({self._runner.get_worker_index(id): f"worker {id}" for id in self._asked})
         judged = judge_workers(begin_with_settings(self._environment).rules, results, folder, names=names)
         reasons = [
             *judged.reasons,
             *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),
         ]
-        run = LocustRun(
+        run = standalone.LocustRun(
             subject=", ".join(sorted({result.server for result in results})),
             started_at=self._started_at,
             ending=RunEnding(
@@ -383,9 +372,9 @@ class _LocustMaster:
             processes=len(self._asked),
             notes=[*judged.notes, f"{len(self._results)} of {len(self._asked)} workers reported"],
         )
-        return build_load_report(self._environment, judged.judge, judged.measures, run)
+        return standalone.build_load_report(self._environment, judged.judge, judged.measures, run)
 
     def _on_quit(self, **_: Any) -> None:
-        print_load_report(self._environment, self._report)
+        standalone.print_load_report(self._environment, self._report)
         if self._spool is not None:
             shutil.rmtree(self._spool, ignore_errors=True)

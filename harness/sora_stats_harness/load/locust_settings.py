@@ -23,12 +23,13 @@ from ..api.prefixed_options import PREFIX, PREFIXED_FLAGS, PREFIXED_LISTS, PREFI
 from ..api.secret_redaction import Secrets
 from ..api.server_address import ServerAddress
 from ..api.server_url import environment_url, normalize_server_url
-from ..probe.edition_detection import AUTO_EDITION
+from ..probe.edition_detection import AUTO_EDITION, detect_by_server
+from ..probe.interrupt import InterruptHandler
 from ..probe.run_settings import ORIGIN_OPTION, RunSettings, SettingSources, resolve_settings
 from ..reports import report_folder as files
 from ..reports.baseline import Baseline, baseline_mismatch, read_baseline
-from .edition_probe import detect_by_address
 from .http_connection import resolve_server
+from .single_request import ConnectionAsk
 from .slo import Slo, parse_slo
 from .spools import JudgingRules
 
@@ -213,7 +214,8 @@ def begin_with_settings(environment: Any) -> LocustSettings:  # Any: as above, t
         settings = read_locust_settings(environment)
         if settings.run.edition == AUTO_EDITION:
             address, (headers, _) = settings.address(), settings.looked_up
-            edition, environment.sora_notes = detect_by_address(address, headers, settings.run.timeout_s)
+            ask = ConnectionAsk(settings.run.route(), settings.run.timeout_s, InterruptHandler(), address)
+            edition, environment.sora_notes = detect_by_server(address.server, headers, ask)
             environment.parsed_options.sora_edition = edition  # sent to the workers
             settings = LocustSettings(replace(settings.run, edition=edition))
         environment.sora_settings = settings

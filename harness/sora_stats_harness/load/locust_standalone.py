@@ -35,6 +35,7 @@ from ..reports.verdict_assembly import (
     format_utc_now,
     verdict_subject_kind,
 )
+from .live_findings import LiveState
 from .load_session import LoadSession, session_notes
 from .load_spec import LoadSpec, WorkerShare, observable_scope
 from .load_users import drain_users
@@ -145,7 +146,7 @@ class StandalonePageSource:
     def __init__(self, environment: Any) -> None:  # Any: as above
         self._environment = environment
 
-    def live_states(self) -> list[dict[str, Any]]:  # Any: plain values
+    def live_states(self) -> list[LiveState]:
         """As `WebPageSource`."""
         session = getattr(self._environment, "sora_session", None)
         return [live_state(session)] if isinstance(session, LoadSession) else []

@@ -9,7 +9,7 @@ and through the HTML report's own escaping.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -19,7 +19,7 @@ from ..reports.figure_cells import MeasurementTable, percentile_ms
 from ..reports.load_tables import failure_table, latency_table, response_times, target_table
 from ..reports.report import VerdictReport
 from ..reports.summary import SELF_TEST_NOTE
-from .live_findings import merge_live_findings
+from .live_findings import LiveState, merge_live_findings
 from .load_session import LoadSession
 from .locust_settings import OPTIONS_ON_PAGE
 from .prometheus_metrics import encode_metrics, metric_families
@@ -83,23 +83,23 @@ _NO_VERDICT_PAGE: Final = (
 class WebPageSource(Protocol):
     """The source of the page's figures: the session of a single process, or a master of several."""
 
-    def live_states(self) -> Iterable[Mapping[str, Any]]:  # Any: plain values
-        """The `live_state` of each process."""
+    def live_states(self) -> Sequence[LiveState]:
+        """The state of each process."""
 
     def final_report(self) -> VerdictReport | None:
         """The report, after sending has stopped; None until then."""
 
 
-def live_state(session: LoadSession) -> dict[str, Any]:  # Any: plain values
+def live_state(session: LoadSession) -> LiveState:
     """The state of a running process."""
     metrics = session.metrics
     until_ns = session.drained_ns if session.draining and session.drained_ns else time.monotonic_ns()
-    return {
-        "metrics": metrics.serialize(timeline=False),
-        "lasted_s": max(0.0, (until_ns - metrics.started_ns) / 1e9) if metrics.started_ns else 0.0,
-        "news": session.live_findings.serialize(),
-        "subject_kind": session.judge.subject_kind,
-    }
+    return LiveState(
+        metrics=metrics.state(timeline=False),
+        lasted_s=max(0.0, (until_ns - metrics.started_ns) / 1e9) if metrics.started_ns else 0.0,
+        findings=session.live_findings.state(),
+        subject_kind=session.judge.subject_kind,
+    )
 
 
 def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locust.env.Environment
@@ -108,21 +108,12 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
     if web is None:
         return
     given = web.template_args
-    given["extended_tabs"] = [
-        *given.get("extended_tabs", []),
-        *({"title": title, "key": key} for key, (title, _) in _TABS.items()),
-    ]
-    given["extended_tables"] = [
-        *given.get("extended_tables", []),
-        *(
-            {"key": key, "structure": [{"key": column, "title": name} for column, name in columns.items()]}
-            for key, (_, columns) in _TABS.items()
-        ),
-    ]
-    given["extended_csv_files"] = [
-        *given.get("extended_csv_files", []),
-        {"href": f".{REPORT_PATH}", "title": "Sora: final verdict and report"},
-    ]
+    for key, (title, columns) in _TABS.items():
+        structure = [{"key": column, "title": name} for column, name in columns.items()]
+        given.setdefault("extended_tabs", []).append({"title": title, "key": key})
+        given.setdefault("extended_tables", []).append({"key": key, "structure": structure})
+    report_link = {"href": f".{REPORT_PATH}", "title": "Sora: final verdict and report"}
+    given.setdefault("extended_csv_files", []).append(report_link)
     app = web.app
 
     def add_rows(response: Any) -> Any:  # Any: flask's
@@ -181,33 +172,30 @@ def _refuse_request(environment: Any) -> tuple[str, int] | None:  # Any: locust.
 
 def is_test_running(environment: Any) -> bool:  # Any: the same
     """Whether Locust's test was neither stopped nor finished; if Locust quits then, a signal ended it."""
-    from locust.runners import STATE_RUNNING, STATE_SPAWNING  # replaces sockets, which who only fills tables keeps
+    from locust.runners import STATE_RUNNING, STATE_SPAWNING  # which replaces sockets: not in every process
 
     return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
 
-def tab_tables(
-    states: Iterable[Mapping[str, Any]], final: VerdictReport | None
-) -> list[dict[str, Any]]:  # Any: plain values
+def tab_tables(states: Sequence[LiveState], final: VerdictReport | None) -> list[dict[str, Any]]:  # Any: plain values
     """The rows of all tabs; there is a final report once the test has stopped."""
-    all_states = list(states)
-    counts, kinds, newest = merge_live_findings(each["news"] for each in all_states)
+    counts, kinds, newest = merge_live_findings(each.findings for each in states)
     if final is not None:
         reason = final.verdict.reason
         verdict = final.verdict.verdict + (f": {reason}" if reason else "")
     else:
-        failing = any(each["news"]["failing"] for each in all_states)
+        failing = any(each.findings.failing for each in states)
         so_far = "fail so far" if failing else "nothing that fails so far"
-        verdict = so_far if all_states else "nothing was sent yet"
+        verdict = so_far if states else "nothing was sent yet"
     metrics = RequestMetrics()
-    for each in all_states:
-        metrics.add_serialized(each["metrics"])
-    lasted_s = max((each["lasted_s"] for each in all_states), default=0.0)
+    for each in states:
+        metrics.add(each.metrics)
+    lasted_s = max((each.lasted_s for each in states), default=0.0)
     latency = summarize_latencies(metrics)
     times = response_times(latency)
     about = {
         "verdict": verdict,
-        **({"server": SELF_TEST_NOTE} if any(each["subject_kind"] == "simulator" for each in all_states) else {}),
+        **({"server": SELF_TEST_NOTE} if any(each.subject_kind == "simulator" for each in states) else {}),
         "responses judged": metrics.judged,
         "requests sent": metrics.sent,
         "without a complete response": metrics.errors,

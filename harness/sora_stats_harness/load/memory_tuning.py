@@ -33,9 +33,9 @@ def fix_mmap_threshold() -> bool:
     return all(mallopt(option, MMAP_THRESHOLD_BYTES) == 1 for option in (_M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD))
 
 
-def freeze_startup_objects() -> None:
+def freeze_existing_objects() -> None:
     """
-    Exclude the objects that exist before a run from collections: some 300,000, mostly of modules.
+    Exclude the objects that exist from collections: some 300,000 before a run, mostly of modules.
 
     Examining all of them takes 40 ms and more, during which no response is read.
     """

@@ -33,7 +33,7 @@ from ..judge.verdict import CoverageSummary, FindingEntry, JudgeResult, SubjectK
 from ..recording import format as lines
 from ..recording.format import DamagedLineError
 from ..reports.verdict_assembly import JudgeResultSource
-from .sample_trail import NotedSample, SampleTrail
+from .sample_trail import NotedSample, SampleTrail, fallen_counters
 from .step_falls import StepFall
 
 _SUMMED_COVERAGE_FIELDS: Final = (
@@ -64,29 +64,21 @@ class WorkerReport(msgspec.Struct, frozen=True, kw_only=True):
     """Exchanges that contain these samples, up to a limit: connection, run and line."""
 
 
-def encode_worker_report(judge: Judge, trail: SampleTrail) -> str:
-    """Encode a judge's result for another machine, as JSON."""
+def make_worker_report(judge: Judge, trail: SampleTrail) -> WorkerReport:
+    """A judge's result for another machine."""
     judge.finish()
     result = judge.result()
     proofs = {entry.fingerprint: judge.evidence(entry.fingerprint) for entry in result.findings}
     distinct = {id(exchange): exchange for proof in proofs.values() for exchange in proof}
     places = {each: place for place, each in enumerate(distinct)}
-    plain = msgspec.structs.replace(
-        result,
-        withheld=sorted(result.withheld),
-        masked=sorted(result.masked),
-        late=sorted(result.late),
-        forgotten=sorted(result.forgotten),
-    )
-    report = WorkerReport(
+    return WorkerReport(
         subject_kind=judge.subject_kind,
-        result=plain,
+        result=result,
         exchanges=[_encode_exchange(exchange) for exchange in distinct.values()],
         evidence={fingerprint: [places[id(each)] for each in proof] for fingerprint, proof in proofs.items()},
         samples=trail.samples(),
         responses=[(connection_id, *_encode_exchange(exchange)) for connection_id, exchange in trail.evidence()],
     )
-    return msgspec.json.encode(report).decode()
 
 
 def _encode_exchange(exchange: Exchange) -> tuple[str, str]:
@@ -98,21 +90,17 @@ class MergedJudge:
     Combines several judges, and is used like one.
 
     Args:
-        edition: The edition by which all of them judged.
         here: The judge of this machine's exchanges, or a source of its result; None if there were none.
-        reports: The results of `encode_worker_report` on other machines.
+        reports: The results of judges on other machines.
         trail: The samples that this machine's judge saw; None if there was none.
         tear_s, severity: The same as the judges had.
-
-    Raises:
-        msgspec.MsgspecError: One of them is not a report.
     """
 
     def __init__(
         self,
         edition: Edition,
         here: JudgeResultSource | None,
-        reports: Sequence[str],
+        reports: Sequence[WorkerReport],
         trail: SampleTrail | None = None,
         *,
         tear_s: float | None = None,
@@ -120,7 +108,7 @@ class MergedJudge:
     ) -> None:
         self._edition = edition
         self._here = here
-        self._reports = [msgspec.json.decode(each, type=WorkerReport) for each in reports]
+        self._reports = reports
         self._trail = trail
         self._tear_ns = DEFAULT_TEAR_NS if tear_s is None else int(tear_s * 1e9)
         self._severity = severity
@@ -190,13 +178,9 @@ class MergedJudge:
                 self._compared += 1
                 keys = [(connection_id, each.exchange) for each in (early, late)]
                 proof = tuple(responses[key] for key in keys if key in responses)
-                for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
-                    for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
-                        if 0 <= after < before:
-                            path = (*block.path, counter.name)
-                            found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
-                            level = self._severity.weigh(TIMESTAMP_ORDER, self._level)
-                            findings.add_finding(replace(found, level=level))
+                for path, before, after in fallen_counters(blocks, early, late):
+                    found = _timestamp_order_finding(path, connection_id, before, after, late, proof)
+                    findings.add_finding(replace(found, level=self._severity.weigh(TIMESTAMP_ORDER, self._level)))
         for fall in self._falls:
             assert fall.finding.connection_id is not None, "it fell between samples of one connection"
             keys = [(fall.finding.connection_id, each.exchange) for each in (fall.early, fall.late)]

@@ -44,13 +44,7 @@ class PreciseTimer:
         )  # Any: untyped
 
     def wait_until(self, due_ns: int, over: Callable[[], bool] = lambda: False) -> None:
-        """
-        Wait.
-
-        Args:
-            due_ns: The time by `time.monotonic_ns`.
-            over: Whether to stop waiting; called every 200 ms.
-        """
+        """Wait until a time by `time.monotonic_ns`, or until `over`, which is asked every 200 ms."""
         while (left_ns := due_ns - time.monotonic_ns()) > 0 and not over():
             if self._fd is None:
                 gevent.sleep(min(left_ns / 1e9, CANCEL_POLL_S))

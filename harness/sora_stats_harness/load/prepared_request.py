@@ -11,11 +11,10 @@ from ..api.request_guard import check_bytes_allowed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedRequest:
-    """A request, its bytes on the wire, and the name under which it is counted."""
+    """A request, and its bytes on the wire."""
 
     request: Request
     request_bytes: bytes
-    operation_name: str
 
 
 def prepare_request(request: Request) -> PreparedRequest:
@@ -28,5 +27,4 @@ def prepare_request(request: Request) -> PreparedRequest:
     """
     data = encode_request(request)
     check_bytes_allowed(data)
-    name = request.target.operation if request.target is not None else request.probe or "probe"
-    return PreparedRequest(request=request, request_bytes=data, operation_name=name)
+    return PreparedRequest(request=request, request_bytes=data)

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from .histogram import Histogram, merge_histograms
-from .live_findings import merge_requirement_counts
+from .live_findings import LiveState, merge_requirement_counts
 from .request_metrics import FAILED_WAIT, RequestMetrics
 
 PROTOBUF_TYPE: Final = "application/vnd.google.protobuf"
@@ -47,14 +47,13 @@ class MetricFamily:
         return "counter" if self.name.endswith("_total") else "histogram"
 
 
-def metric_families(states: Iterable[Mapping[str, Any]]) -> list[MetricFamily]:  # Any: plain values
-    """The metrics of a run, from the `live_state` of its processes."""
-    all_states = list(states)
+def metric_families(states: Sequence[LiveState]) -> list[MetricFamily]:
+    """The metrics of a run, from the states of its processes."""
     metrics = RequestMetrics()
-    for each in all_states:
-        metrics.add_serialized(each["metrics"])
+    for each in states:
+        metrics.add(each.metrics)
     traffic = sorted(metrics.traffic_by_target().items())
-    findings = merge_requirement_counts(each["news"] for each in all_states)
+    findings = merge_requirement_counts(each.findings for each in states)
 
     def times(*kinds: str) -> list[tuple[Labels, Histogram]]:
         rows = [(name, merge_histograms(own[kind] for kind in kinds)) for name, own in sorted(metrics.times.items())]

@@ -16,12 +16,7 @@ import gevent
 
 
 class ReadinessWaiter:
-    """
-    Lets one greenlet wait for one socket; must be closed before the socket.
-
-    Args:
-        descriptor: The socket's descriptor.
-    """
+    """Lets one greenlet wait for one socket, given by its descriptor; must be closed before the socket."""
 
     __slots__ = ("_deadline_ns", "_hub", "_timer", "_waiting", "_watcher", "has_pending_data")
 

@@ -15,9 +15,11 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from ..api.exchange import ErrorCode, Exchange, Target
+import msgspec
+
+from ..api.exchange import ErrorCode, Exchange, Request, Target
 from ..judge.measured_results import FailureCount
 from .histogram import Histogram, merge_histograms
 
@@ -38,19 +40,16 @@ MIN_RECENT_REQUESTS: Final = 100
 """The least number of requests in that time for a limit to apply."""
 
 
-class TrafficCounts:
+class TrafficCounts(msgspec.Struct, kw_only=True):
     """What happened to the requests for one target in a period, by the time of their end."""
 
-    __slots__ = ("bytes", "errors", "response", "responses", "server_errors")
-
-    def __init__(self) -> None:
-        self.responses: int = 0
-        self.errors: int = 0
-        self.server_errors: int = 0
-        """Responses of status 500 and above."""
-        self.bytes: int = 0
-        self.response: Histogram = Histogram()
-        """Response times, and how long requests without a complete response waited."""
+    responses: int = 0
+    errors: int = 0
+    server_errors: int = 0
+    """Responses of status 500 and above."""
+    bytes: int = 0
+    response: Histogram = msgspec.field(default_factory=Histogram)
+    """Response times, and how long requests without a complete response waited."""
 
     def merge(self, other: TrafficCounts) -> None:
         """Add another one."""
@@ -65,16 +64,13 @@ class TrafficCounts:
         self.bytes += other.bytes
 
 
-class TimelineInterval:
+class TimelineInterval(msgspec.Struct):
     """One second of a run, or several if the timeline has become long."""
 
-    __slots__ = ("from_s", "targets")
-
-    def __init__(self, from_s: int) -> None:
-        self.from_s: int = from_s
-        """The seconds since the beginning of the run."""
-        self.targets: dict[str, TrafficCounts] = {}
-        """The counts by operation."""
+    from_s: int
+    """The seconds since the beginning of the run."""
+    targets: dict[str, TrafficCounts] = {}
+    """The counts by operation."""
 
     def counts_of(self, target: str) -> TrafficCounts:
         """The counts of one target, to be updated."""
@@ -91,31 +87,6 @@ class TimelineInterval:
             whole.merge(each)
         return whole
 
-    def serialize(self) -> list[Any]:  # Any: plain values
-        """The state as plain values, for a message."""
-        rows = [
-            [name, each.responses, each.errors, each.server_errors, each.bytes, each.response.serialize()]
-            for name, each in self.targets.items()
-        ]
-        return [self.from_s, rows]
-
-    @classmethod
-    def deserialize(cls, state: Sequence[Any], *, later_s: int = 0) -> TimelineInterval:  # Any: as above
-        """
-        The interval from a serialized state; `later_s` is how much later the other process began.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is no such state.
-        """
-        from_s, rows = state
-        made = cls(max(0, int(from_s) + later_s))
-        for name, responses, errors, server_errors, size, response in rows:
-            counts = made.counts_of(str(name))
-            counts.responses, counts.errors, counts.bytes = int(responses), int(errors), int(size)
-            counts.server_errors = int(server_errors)
-            counts.response = Histogram.deserialize(response)
-        return made
-
     def merge(self, other: TimelineInterval) -> None:
         """Add another one."""
         for name, counts in other.targets.items():
@@ -125,6 +96,27 @@ class TimelineInterval:
         """Reduce the memory, until something more is counted."""
         for each in self.targets.values():
             each.response.compact()
+
+
+class MetricsState(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that one process counted and timed, as a message."""
+
+    counts: dict[str, int]
+    times: dict[str, dict[str, Histogram]]
+    """By operation and kind."""
+    failures: list[tuple[str, str, int, str]]
+    """Target, code, count, and the first one's detail."""
+    ready_user_send_delay: Histogram
+    turn_delay: Histogram
+    judging_wait: Histogram
+    server_errors: dict[str, int]
+    began_ns: int
+    began_at_s: float | None
+    traffic: dict[str, TrafficCounts]
+    """By operation, without times."""
+    step_s: int
+    timeline: list[TimelineInterval]
+    """Rows of `step_s` seconds; empty if left out."""
 
 
 class _UsualResponses:
@@ -187,6 +179,8 @@ class RequestMetrics:
         self.timeline: list[TimelineInterval] = []
         self._recent: deque[TimelineInterval] = deque(maxlen=RECENT_WINDOW_S)
         self._interval_s = 1
+        self.taken_s: int = 0
+        """All seconds before this one were taken."""
         self.started_ns: int = 0
         self.began_at_s: float | None = None
         """When the run began, by the monotonic clock and by the wall clock; None before."""
@@ -201,6 +195,7 @@ class RequestMetrics:
         self.server_errors.clear()
         self.timeline.clear()
         self._recent.clear()
+        self.taken_s = 0
         self.started_ns = now_ns
         self.began_at_s = time.time() + (now_ns - time.monotonic_ns()) / 1e9
         self._timed_from_ns = now_ns + warm_up_ns
@@ -215,7 +210,9 @@ class RequestMetrics:
         usual = self._usual.get(exchange.request.target) if is_timed else None
         if is_timed and (usual is None or received_ns >= usual.ends_ns):
             usual = self._begin_second(exchange)
-        counts = self._second_of(exchange).counts_of(_name_of(exchange)) if usual is None else usual.counts
+        counts = (
+            self._second_of(exchange).counts_of(operation_name(exchange.request)) if usual is None else usual.counts
+        )
         self.judged += 1
         counts.responses += 1
         counts.bytes += len(response.body)
@@ -239,7 +236,7 @@ class RequestMetrics:
 
     def _record_failure(self, exchange: Exchange) -> None:
         """Count an exchange without a complete response."""
-        error, name = exchange.error, _name_of(exchange)
+        error, name = exchange.error, operation_name(exchange.request)
         if error is not None and error.code is ErrorCode.ABANDONED:
             self.abandoned += 1
             return
@@ -256,7 +253,7 @@ class RequestMetrics:
             self._times_of(name)[FAILED_WAIT].record(waited_ns)
 
     def _add_server_error(self, exchange: Exchange, counts: TrafficCounts, status: int, *, is_timed: bool) -> None:
-        name = _name_of(exchange)
+        name = operation_name(exchange.request)
         counts.server_errors += 1
         self._add_failures(name, f"status {status}", 1, "a complete response")
         if is_timed:
@@ -271,7 +268,7 @@ class RequestMetrics:
         return recent[-1]
 
     def _begin_second(self, exchange: Exchange) -> _UsualResponses:
-        second, name = self._second_of(exchange), _name_of(exchange)
+        second, name = self._second_of(exchange), operation_name(exchange.request)
         ends_ns = self.started_ns + (second.from_s + 1) * 1_000_000_000
         usual = _UsualResponses(ends_ns, second.counts_of(name), self._times_of(name))
         self._usual[exchange.request.target] = usual
@@ -341,66 +338,58 @@ class RequestMetrics:
         self._settle()
         return [*self.timeline, *list(self._recent)[-1:]]
 
-    def intervals_since(self, from_s: int, *, is_over: bool = False) -> list[TimelineInterval]:
-        """The completed ones of the last ten seconds, from `from_s` on; also the current one if the run is over."""
+    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
+        """The completed seconds that were not taken before, of the last ten; also the current one if the run is over."""
         self._settle()
         ended = list(self._recent) if is_over else list(self._recent)[:-1]
-        return [each for each in ended if each.from_s >= from_s]
+        taken = [each for each in ended if each.from_s >= self.taken_s]
+        if taken:
+            self.taken_s = taken[-1].from_s + 1
+        return taken
 
-    def serialize(self, *, timeline: bool = True) -> dict[str, Any]:  # Any: plain values, for a message
-        """The counts and times, and optionally the timeline."""
-        return self.counts() | {
-            "times": {
-                name: {kind: each.serialize() for kind, each in kinds.items()} for name, kinds in self.times.items()
-            },
-            "failures": [[*key, *value] for key, value in self._failures.items()],
-            "ready_user_send_delay": self.ready_user_send_delay.serialize(),
-            "turn_delay": self.turn_delay.serialize(),
-            "judging_wait": self.judging_wait.serialize(),
-            "server_errors": dict(self.server_errors),
-            "began_ns": self.started_ns,
-            "began_at_s": self.began_at_s,
-            "traffic": [
-                [name, each.responses, each.errors, each.server_errors, each.bytes]
-                for name, each in self.traffic_by_target().items()
-            ],
-            "step_s": self._interval_s,
-            "timeline": [each.serialize() for each in self.intervals()] if timeline else [],
-        }
+    def state(self, *, timeline: bool = True) -> MetricsState:
+        """The counts and times so far, and optionally the timeline; it changes with this object."""
+        return MetricsState(
+            counts=self.counts(),
+            times=self.times,
+            failures=[(*key, *value) for key, value in self._failures.items()],
+            ready_user_send_delay=self.ready_user_send_delay,
+            turn_delay=self.turn_delay,
+            judging_wait=self.judging_wait,
+            server_errors=self.server_errors,
+            began_ns=self.started_ns,
+            began_at_s=self.began_at_s,
+            traffic=self.traffic_by_target(),
+            step_s=self._interval_s,
+            timeline=self.intervals() if timeline else [],
+        )
 
-    def add_serialized(self, state: Mapping[str, Any], *, same_clock: bool = True) -> None:  # Any: as above
+    def add(self, state: MetricsState, *, same_clock: bool = True) -> None:
         """
         Add what another process counted.
 
         Args:
-            state: The result of `serialize` there.
             same_clock: Whether both have the same clock; otherwise they are assumed to have begun together.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is no such state.
         """
         for name in REQUEST_COUNTS:
-            setattr(self, name, getattr(self, name) + int(state[name]))
-        for name, kinds in state["times"].items():
+            setattr(self, name, getattr(self, name) + state.counts[name])
+        for name, kinds in state.times.items():
             mine = self._times_of(name)
             for kind in TIME_KINDS:
-                mine[kind].merge(Histogram.deserialize(kinds[kind]))
-        for target, code, count, detail in state["failures"]:
-            self._add_failures(str(target), str(code), int(count), str(detail))
-        self.ready_user_send_delay.merge(Histogram.deserialize(state["ready_user_send_delay"]))
-        self.turn_delay.merge(Histogram.deserialize(state["turn_delay"]))
-        self.judging_wait.merge(Histogram.deserialize(state["judging_wait"]))
-        self.server_errors.update({str(name): int(count) for name, count in state["server_errors"].items()})
-        for name, *numbers in state["traffic"]:
-            counts = TrafficCounts()
-            counts.responses, counts.errors, counts.server_errors, counts.bytes = map(int, numbers)
-            self._ended_seconds.setdefault(str(name), TrafficCounts()).add_counts(counts)
+                mine[kind].merge(kinds[kind])
+        for failure in state.failures:
+            self._add_failures(*failure)
+        self.ready_user_send_delay.merge(state.ready_user_send_delay)
+        self.turn_delay.merge(state.turn_delay)
+        self.judging_wait.merge(state.judging_wait)
+        self.server_errors.update(state.server_errors)
+        for name, counts in state.traffic.items():
+            self._ended_seconds.setdefault(name, TrafficCounts()).add_counts(counts)
         if not self.started_ns:
-            self.started_ns = int(state["began_ns"])
-            self.began_at_s = state["began_at_s"]
-        later_s = round((int(state["began_ns"]) - self.started_ns) / 1e9) if same_clock else 0
-        theirs = [TimelineInterval.deserialize(each, later_s=later_s) for each in state["timeline"]]
-        self._interval_s = max(self._interval_s, int(state["step_s"]))
+            self.started_ns, self.began_at_s = state.began_ns, state.began_at_s
+        later_s = round((state.began_ns - self.started_ns) / 1e9) if same_clock else 0
+        theirs = [TimelineInterval(max(0, each.from_s + later_s), each.targets) for each in state.timeline]
+        self._interval_s = max(self._interval_s, state.step_s)
         self.timeline = coarsen_timeline(
             sorted([*self.timeline, *theirs], key=lambda each: each.from_s), self._interval_s
         )
@@ -459,10 +448,9 @@ def _failure_row(target: str, code: str, count: int, detail: str) -> FailureCoun
     return FailureCount(target=target, code=code, count=count, whose=whose, detail=detail)
 
 
-def _name_of(exchange: Exchange) -> str:
-    """The name under which an exchange is counted."""
-    target = exchange.request.target
-    return target.operation if target is not None else "probe"
+def operation_name(request: Request) -> str:
+    """The name under which a request is counted."""
+    return request.target.operation if request.target is not None else "probe"
 
 
 def coarsen_timeline(seconds: Sequence[TimelineInterval], step_s: int) -> list[TimelineInterval]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
@@ -25,8 +25,8 @@ from ..judge.measured_results import (
     is_percentile_carried,
 )
 from .histogram import Histogram, merge_histograms
-from .request_metrics import FAILED_WAIT, TIME_KINDS, RequestMetrics
-from .transport_stats import TransportStats
+from .request_metrics import FAILED_WAIT, TIME_KINDS, MetricsState, RequestMetrics
+from .transport_stats import TransportTotals
 
 if TYPE_CHECKING:
     from .load_session import LoadSession
@@ -60,49 +60,47 @@ class LoadPlan:
     processes: int = 1
 
 
+class MeasuredState(msgspec.Struct, frozen=True, kw_only=True):
+    """All figures of one process, as a message."""
+
+    metrics: MetricsState
+    traffic: TransportTotals
+    lasted_s: float
+    scheduled: int | None
+    cpu_share: float
+
+
 @dataclass(slots=True)
 class RunMeasurements:
     """All figures of a run, or of one of its processes."""
 
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
-    traffic: TransportStats = field(default_factory=TransportStats)
+    traffic: TransportTotals = field(default_factory=TransportTotals)
     lasted_s: float = 0.0
     """The time until the last request was sent."""
     scheduled: int | None = None
     """How many requests the schedule had due by then."""
     cpu_share: float = 0.0
     """The used share of a core; for several processes that of the busiest one."""
-    processes: int = 0
-    """How many processes were added."""
 
-    def serialize(self) -> dict[str, Any]:  # Any: plain values
-        """The state as plain values, for a message."""
-        return {
-            "metrics": self.metrics.serialize(),
-            "traffic": self.traffic.serialize(),
-            "lasted_s": self.lasted_s,
-            "due": self.scheduled,
-            "cpu_share": self.cpu_share,
-        }
+    def state(self) -> MeasuredState:
+        """The figures as a message."""
+        return MeasuredState(
+            metrics=self.metrics.state(),
+            traffic=self.traffic,
+            lasted_s=self.lasted_s,
+            scheduled=self.scheduled,
+            cpu_share=self.cpu_share,
+        )
 
-    def add_serialized(self, state: Mapping[str, Any], *, same_clock: bool = True) -> None:  # Any: as above
-        """
-        Add what another process measured.
-
-        Raises:
-            KeyError, TypeError, ValueError: It is no such state.
-        """
-        self.metrics.add_serialized(state["metrics"], same_clock=same_clock)
-        self.traffic.add_serialized(state["traffic"])
-        self.lasted_s = max(self.lasted_s, float(state["lasted_s"]))
-        if state["due"] is not None:
-            self.scheduled = (self.scheduled or 0) + int(state["due"])
-        self.cpu_share = max(self.cpu_share, float(state["cpu_share"]))
-        self.processes += 1
-
-    def add_metrics(self, metrics: RequestMetrics) -> None:
-        """Add the metrics that were computed for a process that never reported."""
-        self.metrics.add_serialized(metrics.serialize())
+    def add(self, state: MeasuredState, *, same_clock: bool = True) -> None:
+        """Add what another process measured."""
+        self.metrics.add(state.metrics, same_clock=same_clock)
+        self.traffic.add(state.traffic)
+        self.lasted_s = max(self.lasted_s, state.lasted_s)
+        if state.scheduled is not None:
+            self.scheduled = (self.scheduled or 0) + state.scheduled
+        self.cpu_share = max(self.cpu_share, state.cpu_share)
 
     def bottleneck(self, plan: LoadPlan) -> str | None:
         """Say how the generator limited the run; None if it did not."""
@@ -193,11 +191,10 @@ class RunStopwatch:
         """All measurements of a process."""
         return RunMeasurements(
             metrics=session.metrics,
-            traffic=session.traffic,
+            traffic=session.traffic.totals(),
             lasted_s=self._lasted_s,
             scheduled=session.scheduled_count(),
             cpu_share=self._cpu_s / self._lasted_s if self._lasted_s else 0.0,
-            processes=1,
         )
 
 
@@ -249,7 +246,7 @@ def _latency_entries(target: str, kinds: Mapping[str, Histogram], *, with_failur
     return rows
 
 
-def _connect_latencies(traffic: TransportStats) -> list[LatencyDistribution]:
+def _connect_latencies(traffic: TransportTotals) -> list[LatencyDistribution]:
     kinds = {"connect": traffic.connect_times, "tls": traffic.tls_times}
     return [_latency_entry(CONNECT_LABEL, kind, times) for kind, times in kinds.items() if times.count]
 

@@ -8,7 +8,7 @@ samples are noted every second, and all of these are compared at the end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ import gevent
 import msgspec
 
 from ..api.exchange import Exchange
+from ..judge.edition_decoder import CounterBlock
 from ..judge.pipeline import Judge
 from ..judge.state import LastSample
 
@@ -48,12 +49,7 @@ class NotedSample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleTrail:
-    """
-    The samples of one judge.
-
-    Args:
-        judge: The judge whose newest samples are noted.
-    """
+    """The samples of one judge, whose newest ones are noted."""
 
     def __init__(self, judge: Judge) -> None:
         self.judge = judge
@@ -133,6 +129,16 @@ class SampleTrail:
     def evidence(self) -> Iterator[tuple[str, Exchange]]:
         """The kept exchanges of these samples, each with the connection whose bytes it has."""
         return ((connection_id, exchange) for (connection_id, _), exchange in self._evidence.items())
+
+
+def fallen_counters(
+    blocks: Sequence[CounterBlock], early: NotedSample, late: NotedSample
+) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    """Each counter that is smaller in the later sample: its path, the value before and the value after."""
+    for block, old, new in zip(blocks, early.blocks, late.blocks, strict=False):
+        for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
+            if 0 <= after < before:
+                yield (*block.path, counter.name), before, after
 
 
 def _note_sample(sample: LastSample) -> NotedSample:

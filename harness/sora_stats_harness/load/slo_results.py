@@ -11,13 +11,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from math import ceil
 from typing import Final
 
 from ..judge.measured_results import SloResult, SloStatus
 from ..judge.verdict_decision import RunEnding
 from .capacity.load_window import LoadWindow, violated_slos, void_reason
-from .histogram import merge_histograms
 from .request_metrics import FAILED_WAIT
 from .run_measurements import RunMeasurements
 from .slo import Slo
@@ -63,7 +61,6 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
     times = {name: kinds["response"] for name, kinds in metrics.times.items()}
     services = {name: kinds["service"] for name, kinds in metrics.times.items()}
     errors = {name: kinds[FAILED_WAIT].count for name, kinds in metrics.times.items()}
-    complete = merge_histograms(times.values())
     is_open = (
         measured.scheduled is not None
     )  # otherwise times count from the sending, and the generator doesn't affect them
@@ -71,11 +68,9 @@ def _whole_run(measured: RunMeasurements) -> LoadWindow:
     return LoadWindow(
         rate=0.0,
         lasts_s=measured.lasted_s,
-        due=complete.count + sum(errors.values()) + unsent,
+        due=sum(each.count for each in times.values()) + sum(errors.values()) + unsent,
         times=times,
-        all_times=complete,
         service_times=services,
-        all_service_times=merge_histograms(services.values()),
         server_errors=metrics.server_errors,
         errors=errors,
         receive_delay_p99_us=(metrics.all_operations("receive delay").percentile(99) or 0) if is_open else 0,
@@ -113,7 +108,7 @@ def _is_plainly_violated(slo: Slo, window: LoadWindow, requests: int) -> bool:
     if requests < MIN_REQUESTS:
         return False
     if slo.errors is not None:
-        return _error_count(slo, window) >= MIN_ERRORS
+        return window.error_count(slo) >= MIN_ERRORS
     return bool(violated_slos(window, [replace(slo, quantile=_carried_quantile(requests))]))
 
 
@@ -122,22 +117,14 @@ def _carried_quantile(requests: int) -> float:
     return 100 - 100 / requests
 
 
-def _error_count(slo: Slo, window: LoadWindow) -> int:
-    kinds = (window.errors, window.server_errors)
-    return sum(count for kind in kinds for name, count in kind.items() if slo.target in (None, name))
-
-
 def _actual_text(slo: Slo, window: LoadWindow, requests: int) -> str:
     if requests < min(MIN_REQUESTS, slo.requests_carrying) or not requests:
         return "-"
     if slo.quantile is None:
-        return f"{100 * _error_count(slo, window) / requests:.3g}%"
+        return f"{100 * window.error_count(slo) / requests:.3g}%"
     quantile, label = slo.quantile, ""
     if requests < slo.requests_carrying:
         quantile = _carried_quantile(requests)
         label = f" (p{quantile:.4g})"
-    times = window.all_times if slo.target is None else window.times[slo.target]
-    rank = max(1, ceil(requests * quantile / 100 - 1e-9))
-    if rank > times.count:
-        return f"no complete response{label}"
-    return f"{(times.percentile(100 * rank / times.count) or 0) / 1000:.4g} ms{label}"
+    reached_us = window.quantile_us(slo, quantile)
+    return f"no complete response{label}" if reached_us is None else f"{reached_us / 1000:.4g} ms{label}"

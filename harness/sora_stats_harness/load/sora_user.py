@@ -17,13 +17,14 @@ from locust.exception import StopUser
 from ..api.errors import HarnessError, describe_break
 from ..api.exchange import Exchange, Target
 from .http_connection import HttpConnection
+from .live_findings import export_findings
 from .load_session import LoadSession
 from .locust_distributed import set_up_distributed, start_spool
-from .locust_opentelemetry import export_findings
 from .locust_settings import add_locust_options
 from .locust_standalone import start_locust_session
 from .precise_timer import PreciseTimer
 from .prepared_request import PreparedRequest
+from .request_metrics import operation_name
 from .request_source import RequestSource
 
 TASK_LENGTH_NS: Final = 100_000_000
@@ -107,12 +108,11 @@ def locust_request_reporter(environment: Any) -> Callable[[Exchange, str | None]
     def show(exchange: Exchange, failed: str | None) -> None:
         if exchange.error is not None and failed is None:
             return
-        target = exchange.request.target
         arrived_ns = exchange.received_ns if exchange.arrived_ns is None else exchange.arrived_ns
         intended_ns = exchange.sent_ns if exchange.intended_ns is None else exchange.intended_ns
         fire(
             request_type="POST",
-            name=target.operation if target is not None else "probe",
+            name=operation_name(exchange.request),
             response_time=(arrived_ns - intended_ns) / 1e6,
             response_length=len(exchange.response.body) if exchange.response is not None else 0,
             exception=RequestFailed(failed) if failed is not None else None,

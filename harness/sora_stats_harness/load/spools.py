@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Literal, Self
 
-from ..api.edition import Edition
+from ..api.edition import Edition, load_edition
 from ..api.errors import RecordingError, UsageError
 from ..api.exchange import Exchange, Target
 from ..api.secret_redaction import NO_SECRETS, Secrets
@@ -27,7 +27,7 @@ from ..probe.file_check import FileCheckResult, FileKind, OpenedFile, judge_file
 from ..recording.reader import open_recordings
 from ..recording.writer import RecordedRun, RecordingLimits, RecordingWriter
 from .load_session import LoadSession
-from .load_spec import WORKER_SEQUENCE_BITS
+from .load_spec import WORKER_SEQUENCE_BITS, LoadSpec
 from .request_metrics import RequestMetrics
 from .sample_trail import NOTE_INTERVAL_S, SampleTrail
 
@@ -40,14 +40,7 @@ MAX_SPOOL_BYTES: Final = 1 << 40
 
 
 class WorkerSpool:
-    """
-    The spool of one worker.
-
-    Args:
-        folder: The master's folder.
-        index: The worker's index.
-        number: The number of the test, if a worker takes part in several in a row.
-    """
+    """The spool of one worker in the master's folder; `number` counts the tests in which it takes part in a row."""
 
     def __init__(self, folder: Path, index: int, number: int = 1) -> None:
         self._path = folder / (f"{index + 1}.jsonl.zst" if number == 1 else f"{index + 1}-{number}.jsonl.zst")
@@ -146,6 +139,11 @@ class JudgingRules:
     """How far apart the server stamps a response and reads its counters; None if unknown."""
     severity: Severity = DEFAULT_SEVERITY
 
+    @classmethod
+    def of(cls, spec: LoadSpec) -> JudgingRules:
+        """The rules of a run."""
+        return cls(load_edition(spec.edition), spec.checks, spec.tear_s, spec.severity)
+
     def make_judge(self, observer: Callable[[Exchange], None]) -> Judge:
         """Make a judge that shows every judged exchange to the observer."""
         return Judge(
@@ -161,7 +159,6 @@ class SpoolJudge:
     Judges spools.
 
     Args:
-        rules: The rules to judge by.
         reported: Indexes of the workers that reported counts; those of all others are taken from their spools.
         began_ns: When the run began, for the timeline of the others.
         observer: Called with every exchange in order, to record it.
@@ -172,8 +169,8 @@ class SpoolJudge:
         rules: JudgingRules,
         *,
         reported: Collection[int],
-        began_ns: int = 0,
-        observer: Callable[[Exchange], None] | None = None,
+        began_ns: int,
+        observer: Callable[[Exchange], None] | None,
     ) -> None:
         self._reported = frozenset(reported)
         self._observer = observer
@@ -201,7 +198,7 @@ class SpoolJudge:
         if self._observer is not None:
             self._observer(exchange)
 
-    def judge_spools(self, paths: Iterable[Path], tick: Callable[[], None] = lambda: None) -> FileCheckResult | None:
+    def judge_spools(self, paths: Iterable[Path], tick: Callable[[], None]) -> FileCheckResult | None:
         """
         Judge spools together; an unreadable one is skipped, and noted in `unreadable`.
 

@@ -15,7 +15,7 @@ from ..api.edition import Edition, make_json_pointer
 from ..judge.checks.monotonic import MONOTONIC
 from ..judge.edition_decoder import EditionDecoder
 from ..judge.requirements import Finding
-from .sample_trail import NotedSample
+from .sample_trail import NotedSample, fallen_counters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,24 +29,14 @@ class StepFall:
 
 
 class StepFallFinder:
-    """
-    Remembers the last sample of each connection that each worker saw.
-
-    Args:
-        edition: The edition whose counters are compared.
-    """
+    """Remembers the last sample of each connection that each worker saw."""
 
     def __init__(self, edition: Edition) -> None:
         self._blocks = EditionDecoder(edition).blocks
         self._last: defaultdict[str, dict[int, NotedSample]] = defaultdict(dict)
 
     def add_step(self, samples: Mapping[int, Mapping[str, NotedSample]]) -> list[StepFall]:
-        """
-        Compare the samples of a step with those of other workers in earlier steps.
-
-        Args:
-            samples: The newest samples of the step, by worker and connection.
-        """
+        """Compare a step's newest samples, by worker and connection, with those of other workers in earlier steps."""
         falls = [
             fall
             for index, seen in samples.items()
@@ -61,22 +51,19 @@ class StepFallFinder:
         return falls
 
     def _falls(self, connection_id: str, early: NotedSample, late: NotedSample) -> Iterator[StepFall]:
-        for block, old, new in zip(self._blocks, early.blocks, late.blocks, strict=False):
-            for counter, before, after in zip(block.counters, old or (), new or (), strict=False):
-                if 0 <= after < before:
-                    path = (*block.path, counter.name)
-                    field = make_json_pointer(path)
-                    finding = Finding(
-                        requirement=MONOTONIC.id,
-                        level=MONOTONIC.level,
-                        target=late.target,
-                        field=field,
-                        pointer=field,
-                        connection_id=connection_id,
-                        message=f"{'.'.join(path)} fell by {before - after}",
-                        expected=f"at least {before}",
-                        actual=str(after),
-                        fault="fell",  # the same words as the check's, so that it is the same finding
-                        exchanges=(),
-                    )
-                    yield StepFall(finding=finding, early=early, late=late)
+        for path, before, after in fallen_counters(self._blocks, early, late):
+            field = make_json_pointer(path)
+            finding = Finding(
+                requirement=MONOTONIC.id,
+                level=MONOTONIC.level,
+                target=late.target,
+                field=field,
+                pointer=field,
+                connection_id=connection_id,
+                message=f"{'.'.join(path)} fell by {before - after}",
+                expected=f"at least {before}",
+                actual=str(after),
+                fault="fell",  # the same words as the check's, so that it is the same finding
+                exchanges=(),
+            )
+            yield StepFall(finding=finding, early=early, late=late)

@@ -42,10 +42,7 @@ COLUMNS: Final = (
 
 class TimelineCsv:
     """
-    The CSV file; a context.
-
-    Args:
-        path: The file, which is overwritten.
+    The CSV file, which is overwritten; a context.
 
     Raises:
         UsageError: It cannot be written.

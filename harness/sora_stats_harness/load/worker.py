@@ -13,6 +13,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,17 +23,18 @@ from gevent.event import Event
 from gevent.queue import Queue
 from locust.env import Environment
 
-from ..api.edition import load_edition, parse_edition
+from ..api.edition import Edition, load_edition, parse_edition
 from ..api.errors import ExitCode, HarnessError, UsageError, describe_break
-from ..api.exchange import TransportError, monotonic_clock_id
+from ..api.exchange import TransportError
 from ..api.secret_redaction import Secrets
+from ..api.server_address import ServerAddress
 from ..probe.interrupt import ABANDONING_INTERRUPT_COUNT, FORCED_INTERRUPT_COUNT, SIGNALS, end_process_at_signal
-from .capacity.merged_window import serialize_window
+from . import worker_messages as messages
 from .capacity.rate_search import LoadAborted, SearchEnded
 from .capacity.step_runner import StepRunner
 from .capacity.stepped_session import SteppedSession
+from .greenlets import note_greenlet_breaks
 from .http_connection import resolve_server
-from .interruptible_request import note_greenlet_breaks
 from .load_session import LoadSession
 from .load_users import drain_users, forgo_caller_lookup
 from .run_measurements import RunStopwatch
@@ -40,27 +42,6 @@ from .sample_trail import SampleTrail
 from .scenario_users import SCENARIO_USERS
 from .slo import parse_abort_limit
 from .spools import WorkerSpool
-from .worker_messages import (
-    ORDER_MESSAGE,
-    REPORT_MESSAGE,
-    DrainOrder,
-    EndStepOrder,
-    FailedReport,
-    HaltOrder,
-    HelloReport,
-    Order,
-    PrepareOrder,
-    ProgressReport,
-    ReadyReport,
-    StartOrder,
-    StepOrder,
-    StepReport,
-    WindowOrder,
-    WindowReport,
-    decode_order,
-    encode_message,
-    local_begin_ns,
-)
 from .worker_results import make_worker_result
 
 PROGRESS_INTERVAL_S: Final = 0.5
@@ -88,13 +69,21 @@ class WorkerInterrupt:
         self.is_interrupted = self.gives_up = False
 
 
-class LoadWorker:
-    """
-    Follows the orders of a master.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PreparedRun:
+    """A worker's share of a run."""
 
-    Args:
-        environment: Locust's environment, with a worker's runner.
-    """
+    order: messages.PrepareOrder
+    session: LoadSession
+    trail: SampleTrail
+    spool: WorkerSpool | None
+    """None on another machine than the master's."""
+    steps: StepRunner | None
+    """None unless load is driven in steps."""
+
+
+class LoadWorker:
+    """Follows the orders of a master; Locust's environment has a worker's runner."""
 
     def __init__(self, environment: Any) -> None:  # Any: Locust's own types are not checked
         self._environment = environment
@@ -105,80 +94,75 @@ class LoadWorker:
         self._interrupt = WorkerInterrupt()
         self._orders: Queue = Queue()
         self._drains = False
-        self._prepared: PrepareOrder | None = None
-        self._session: LoadSession | None = None
-        self._has_session = Event()
-        self._steps: StepRunner | None = None
-        self._spool: WorkerSpool | None = None
-        self._trail: SampleTrail | None = None
+        self._run: _PreparedRun | None = None
+        self._has_run = Event()
         self._stopwatch = RunStopwatch()
-        self._reported_s = 0
         self._step_began_ns = 0
         self._stalled_s = 0.0
         # in a greenlet of its own: Locust would only log an exception
-        self._runner.register_message(ORDER_MESSAGE, self._on_order, concurrent=True)
+        self._runner.register_message(messages.ORDER_MESSAGE, self._on_order, concurrent=True)
         note_greenlet_breaks(self.note_break)
         forgo_caller_lookup()
-        self._report(HelloReport.of_this_process())
+        self._report(messages.HelloReport.of_this_process())
 
     @property
     def exit_code(self) -> ExitCode:
         """That of an interrupted or a broken run if it leaves by itself."""
         if not self.leaves:
             return ExitCode.PASS
-        is_broken = self._session is not None and self._session.break_text is not None
+        is_broken = self._run is not None and self._run.session.break_text is not None
         return ExitCode.BROKEN if is_broken else ExitCode.INCONCLUSIVE
 
     def _report(self, report: msgspec.Struct) -> None:
-        self._runner.send_message(REPORT_MESSAGE, encode_message(report))
+        self._runner.send_message(messages.REPORT_MESSAGE, messages.encode_message(report))
 
     def _on_order(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
-        order = decode_order(msg.data)
-        if isinstance(order, HaltOrder | DrainOrder):
+        order = messages.decode_order(msg.data)
+        if isinstance(order, messages.HaltOrder | messages.DrainOrder):
             self._interrupt.is_interrupted = True
-        if not isinstance(order, HaltOrder):
+        if not isinstance(order, messages.HaltOrder):
             self._orders.put(order)
-        if isinstance(order, DrainOrder):
+        if isinstance(order, messages.DrainOrder):
             self._begin_drain(order)
 
     def run(self) -> None:
         """Follow orders until the run is over; runs in its own greenlet."""
         reporting = gevent.spawn(self._report_progress)
         try:
-            while not isinstance(order := self._orders.get(), DrainOrder):
+            while not isinstance(order := self._orders.get(), messages.DrainOrder):
                 self._follow(order)
             self._finish()
         except (HarnessError, SearchEnded) as error:
-            self._report(FailedReport(reason=str(error)))
+            self._report(messages.FailedReport(reason=str(error)))
         except Exception as error:  # the master names it
-            self._report(FailedReport(reason=describe_break(error), is_broken=True))
+            self._report(messages.FailedReport(reason=describe_break(error), is_broken=True))
         finally:
             reporting.kill()
 
-    def _begin_drain(self, order: DrainOrder) -> None:
+    def _begin_drain(self, order: messages.DrainOrder) -> None:
         self._drains = True
         self._interrupt.gives_up = order.give_up
-        if self._session is not None:
-            self._session.drain()
+        if self._run is not None:
+            self._run.session.drain()
 
     def leave(self, *, give_up: bool = False) -> None:
         """Leave without an order: stop sending, and report what was seen."""
         self.leaves = True
         self._interrupt.is_interrupted = True
-        order = DrainOrder(give_up=give_up)
+        order = messages.DrainOrder(give_up=give_up)
         self._orders.put(order)
         self._begin_drain(order)
 
     def note_break(self, text: str) -> None:
         """Leave at a fault of the harness, after reporting it with what was seen; raises nothing, as gevent demands."""
         try:
-            if self._session is not None and not self.leaves:
-                self._session.note_break(text)
+            if self._run is not None and not self.leaves:
+                self._run.session.note_break(text)
                 self.leave()
                 return
         except Exception:
             self.leaves = True  # not even that works
-        gevent.spawn(self._report, FailedReport(reason=text, is_broken=True))
+        gevent.spawn(self._report, messages.FailedReport(reason=text, is_broken=True))
 
     def obey_signal(self, number: int) -> None:
         """Handle a signal to this worker: the second one gives up open requests, and the third ends the process."""
@@ -187,163 +171,142 @@ class LoadWorker:
             end_process_at_signal(number, None)
         self.leave(give_up=self._signals >= ABANDONING_INTERRUPT_COUNT)
 
-    def _follow(self, order: Order) -> None:
+    def _follow(self, order: messages.Order) -> None:
+        run = self._run
         match order:
-            case PrepareOrder():
+            case messages.PrepareOrder():
                 self._prepare(order)
-            case StartOrder():
-                self._start(order)
-            case StepOrder():
-                self._start_step(order)
-            case WindowOrder():
-                self._report(self._wait_for_window(order))
-            case EndStepOrder():
-                self._report(self._end_step(order))
+            case messages.StepOrder() if run is not None and run.steps is not None:
+                self._start_step(order, run, run.steps)
+            case messages.StartOrder() if run is not None and run.steps is None:
+                self._start(order, run)
+            case messages.WindowOrder() if run is not None and run.steps is not None:
+                self._report(self._wait_for_window(order, run.steps))
+            case messages.EndStepOrder() if run is not None and run.steps is not None:
+                self._report(self._end_step(order, run, run.steps))
             case _:
                 raise HarnessError(f"an order that is invalid now: {order!r}")
 
     # -- orders -------------------------------------------------------------------------------------------------------
 
-    def _prepare(self, order: PrepareOrder) -> None:
-        self._prepared = order
+    def _prepare(self, order: messages.PrepareOrder) -> None:
         spec = order.spec
         edition = (
             load_edition(spec.edition)
             if order.edition_text is None
             else parse_edition(order.edition_text, origin=spec.edition)
         )
-        at = order.addresses if self._is_on_masters_machine else None
+        at = order.addresses if order.is_on_masters_machine else None
         address = resolve_server(order.server, order.route, at=at)
         if isinstance(address, TransportError):
             raise HarnessError(f"{order.server}: {address.detail}")
-        session = (
-            LoadSession(edition, address, spec, share=order.share)
-            if order.patience_s is None
-            else SteppedSession(edition, address, spec, share=order.share, tolerance=order.tolerance)
-        )
-        if self._is_on_masters_machine:
-            self._spool = WorkerSpool(Path(order.spool_folder), order.index)
-            session.observer = self._spool.open(session, order.subject_kind, Secrets(order.secrets))
-        self._session = self._environment.sora_session = session
-        self._has_session.set()
-        self._trail = SampleTrail(session.judge)
-        if not self._is_on_masters_machine:
-            self._trail.start()
+        session, steps = self._make_session(order, edition, address)
+        trail, spool = SampleTrail(session.judge), None
+        if order.is_on_masters_machine:
+            spool = WorkerSpool(Path(order.spool_folder), order.index)
+            session.observer = spool.open(session, order.subject_kind, Secrets(order.secrets))
+        else:
+            trail.start()
+        self._run = _PreparedRun(order=order, session=session, trail=trail, spool=spool, steps=steps)
+        self._has_run.set()
+        self._environment.sora_session = session
         self._environment.user_classes = [SCENARIO_USERS[spec.scenario]]
-        if order.patience_s is not None:
-            assert isinstance(session, SteppedSession), "made above"
-            self._steps = StepRunner(
-                session,
-                patience_s=order.patience_s,
-                limits=tuple(parse_abort_limit(text) for text in order.limits),
-                interrupt=self._interrupt,
-            )
         no_server = session.discover(lambda: self._interrupt.is_interrupted)
-        if self._steps is not None:
+        if steps is not None:
             session.start()
-        self._report(ReadyReport(no_server=no_server))
+        self._report(messages.ReadyReport(no_server=no_server))
 
-    def _start(self, order: StartOrder) -> None:
-        assert self._session is not None, "prepared"
-        begins_ns = local_begin_ns(order.begins_ns, order.lead_ns, same_clock=self._is_on_masters_machine)
+    def _make_session(
+        self, order: messages.PrepareOrder, edition: Edition, address: ServerAddress
+    ) -> tuple[LoadSession, StepRunner | None]:
+        if order.patience_s is None:
+            return LoadSession(edition, address, order.spec, share=order.share), None
+        session = SteppedSession(edition, address, order.spec, share=order.share, tolerance=order.tolerance)
+        limits = tuple(parse_abort_limit(text) for text in order.limits)
+        return session, StepRunner(session, patience_s=order.patience_s, limits=limits, interrupt=self._interrupt)
+
+    def _start(self, order: messages.StartOrder, run: _PreparedRun) -> None:
+        begins_ns = order.local_begins_ns(same_clock=run.order.is_on_masters_machine)
         if self._interrupt.is_interrupted:
             return
-        self._session.start(begins_ns)
+        run.session.start(begins_ns)
         self._stopwatch.start(begins_ns)
 
-    def _start_step(self, order: StepOrder) -> None:
-        assert self._steps is not None, "prepared"
-        assert self._prepared is not None, "prepared"
-        begins_ns = local_begin_ns(order.begins_ns, order.lead_ns, same_clock=self._is_on_masters_machine)
-        share = self._prepared.share
+    def _start_step(self, order: messages.StepOrder, run: _PreparedRun, steps: StepRunner) -> None:
+        begins_ns = order.local_begins_ns(same_clock=run.order.is_on_masters_machine)
+        share = run.order.share
         self._interrupt.is_interrupted = self._drains
         self._step_began_ns = time.monotonic_ns()
         self._stopwatch.start()
-        self._steps.start_step(order.rate / share.count, begins_ns + round(share.index * 1e9 / order.rate))
+        steps.start_step(order.rate / share.count, begins_ns + round(share.index * 1e9 / order.rate))
 
-    def _wait_for_window(self, order: WindowOrder) -> WindowReport:
-        assert self._steps is not None, "prepared"
+    def _wait_for_window(self, order: messages.WindowOrder, steps: StepRunner) -> messages.WindowReport:
         try:
-            return WindowReport(window=serialize_window(self._steps.wait_for_window(order.lasts_s)))
+            return messages.WindowReport(window=steps.wait_for_window(order.lasts_s))
         except LoadAborted as aborted:
-            seen = aborted.partial_window
-            return WindowReport(aborted=str(aborted), window=None if seen is None else serialize_window(seen))
+            return messages.WindowReport(aborted=str(aborted), window=aborted.partial_window)
         except SearchEnded:
-            return WindowReport(window=None)
+            return messages.WindowReport(window=None)
 
-    def _end_step(self, order: EndStepOrder) -> StepReport:
-        assert self._steps is not None, "prepared"
-        assert self._session is not None, "prepared"
+    def _end_step(self, order: messages.EndStepOrder, run: _PreparedRun, steps: StepRunner) -> messages.StepReport:
         self._interrupt.is_interrupted = order.at_once or self._drains
         outage: str | None = None
         findings: tuple[str, ...] = ()
         try:
-            findings = self._steps.end_step()
+            findings = steps.end_step()
         except SearchEnded as ended:
             outage = str(ended)
-        assert self._trail is not None, "made with the session"
-        assert self._prepared is not None, "prepared"
-        return StepReport(
+        return messages.StepReport(
             findings=findings,
-            metrics=self._session.metrics.serialize(),
+            metrics=run.session.metrics.state(),
             outage=outage,
-            index=self._prepared.index,
-            samples=self._trail.newest_since(self._step_began_ns) if self._prepared.workers > 1 else {},
+            index=run.order.index,
+            samples=run.trail.newest_since(self._step_began_ns) if run.order.workers > 1 else {},
         )
 
     def _finish(self) -> None:
-        session = self._session
-        if session is None or self._prepared is None:
+        run = self._run
+        if run is None:
             if self.leaves:
-                self._report(FailedReport(reason="it was ended before it had a share of the run"))
+                self._report(messages.FailedReport(reason="it was ended before it had a share of the run"))
             return
+        session = run.session
         drain_users(self._runner, session, lambda: self._interrupt.gives_up)
         self._stopwatch.stop(session.drained_ns)
         if self._runner.user_count:
             self._runner.stop()  # in case open requests were given up
         session.judge.judge_pending()
-        self._report(self._progress(session, is_over=True))
-        assert self._trail is not None, "made with the session"
+        self._report(_progress(session, is_over=True))
         measures = self._stopwatch.measures(session)
-        self._report(
-            make_worker_result(session, measures, spool=self._spool, trail=self._trail, stalled_s=self._stalled_s)
-        )
-
-    # -- progress -----------------------------------------------------------------------------------------------------
-
-    @property
-    def _is_on_masters_machine(self) -> bool:
-        return self._prepared is not None and self._prepared.clock == monotonic_clock_id()
+        self._report(make_worker_result(session, measures, spool=run.spool, trail=run.trail, stalled_s=self._stalled_s))
 
     def _report_progress(self) -> None:
         looked_s = time.monotonic()
         while True:
-            session = self._session
+            session = None if self._run is None else self._run.session
             stands_up = session is not None and not session.metrics.started_ns
             rest_s = STANDING_UP_INTERVAL_S if stands_up else PROGRESS_INTERVAL_S
             if session is None:
-                self._has_session.wait(rest_s)
+                self._has_run.wait(rest_s)
             else:
                 gevent.sleep(rest_s)
             late_s = time.monotonic() - looked_s - rest_s
             looked_s = time.monotonic()
             if session is None:
-                self._report(ProgressReport())
+                self._report(messages.ProgressReport())
                 continue
             if late_s > MIN_STALL_S:
                 self._stalled_s = max(self._stalled_s, late_s)
-            self._report(self._progress(session))
+            self._report(_progress(session))
 
-    def _progress(self, session: LoadSession, *, is_over: bool = False) -> ProgressReport:
-        intervals = session.metrics.intervals_since(self._reported_s, is_over=is_over)
-        if intervals:
-            self._reported_s = intervals[-1].from_s + 1
-        return ProgressReport(
-            standing=session.idle_users if isinstance(session, SteppedSession) else session.waiting_users,
-            counts=session.metrics.counts(),
-            intervals=[each.serialize() for each in intervals],
-            through_s=self._reported_s,
-        )
+
+def _progress(session: LoadSession, *, is_over: bool = False) -> messages.ProgressReport:
+    return messages.ProgressReport(
+        standing=session.ready_users,
+        counts=session.metrics.counts(),
+        intervals=session.metrics.take_seconds(is_over=is_over),
+        through_s=session.metrics.taken_s,
+    )
 
 
 def run_worker(
@@ -354,17 +317,12 @@ def run_worker(
     say: Callable[[str], object] = lambda text: None,
 ) -> int:
     """
-    Work for a master until it says that the run is over.
+    Work for a master until it says that the run is over; returns the exit code.
 
     Args:
-        master_host: Where the master listens.
-        master_port: Its port.
         parent: The master's process, if it has started this one: then the master handles signals, and this process ends
             with it.
         say: Called with a message once there is a master.
-
-    Returns:
-        The exit code.
 
     Raises:
         UsageError: There is no master.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -19,7 +19,13 @@ from ..api.exchange import monotonic_clock_id
 from ..api.server_address import SocketAddress
 from ..api.server_route import Route
 from ..reports.pass_policy import Tolerance
+from .capacity.load_window import LoadWindow
+from .histogram import decode_histogram, encode_histogram
+from .live_findings import LiveState
 from .load_spec import LoadSpec, WorkerShare
+from .merged_judge import WorkerReport
+from .request_metrics import MetricsState, TimelineInterval
+from .run_measurements import MeasuredState
 from .sample_trail import NotedSample
 
 ORDER_MESSAGE: Final = "sora_order"
@@ -66,6 +72,11 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
         """Which worker of the run this is."""
         return WorkerShare(index=self.index, count=self.workers, run=self.run)
 
+    @property
+    def is_on_masters_machine(self) -> bool:
+        """Whether this process is on the machine of the master."""
+        return self.clock == monotonic_clock_id()
+
 
 class StartOrder(_Message, frozen=True, kw_only=True):
     """Begin at a time of the master's clock; on another machine, `lead_ns` after this order arrives."""
@@ -73,13 +84,15 @@ class StartOrder(_Message, frozen=True, kw_only=True):
     begins_ns: int
     lead_ns: int
 
+    def local_begins_ns(self, *, same_clock: bool) -> int:
+        """The time to begin on this process's clock."""
+        return self.begins_ns if same_clock else time.monotonic_ns() + self.lead_ns
 
-class StepOrder(_Message, frozen=True, kw_only=True):
+
+class StepOrder(StartOrder, frozen=True, kw_only=True):
     """Schedule requests at a rate for all workers together."""
 
     rate: float
-    begins_ns: int
-    lead_ns: int
 
 
 class WindowOrder(_Message, frozen=True, kw_only=True):
@@ -136,7 +149,7 @@ class ProgressReport(_Message, frozen=True, kw_only=True):
     standing: int = 0
     """How many users are ready to send."""
     counts: dict[str, int] = {}
-    intervals: list[Any] = []  # Any: as TimelineInterval.serialize gives them
+    intervals: list[TimelineInterval] = []
     through_s: int = 0
     """All seconds of the run before this one were reported."""
 
@@ -144,7 +157,7 @@ class ProgressReport(_Message, frozen=True, kw_only=True):
 class WindowReport(_Message, frozen=True, kw_only=True):
     """A window; or the limit at which the step was aborted, with the window so far; or neither, if halted."""
 
-    window: dict[str, Any] | None  # Any: as serialize_window gives it
+    window: LoadWindow | None
     aborted: str | None = None
 
 
@@ -152,7 +165,7 @@ class StepReport(_Message, frozen=True, kw_only=True):
     """The result of a step."""
 
     findings: tuple[str, ...]
-    metrics: dict[str, Any]  # Any: as RequestMetrics.serialize gives them
+    metrics: MetricsState
     outage: str | None
     index: int
     samples: dict[str, NotedSample] = {}
@@ -165,9 +178,9 @@ class WorkerResult(_Message, frozen=True, kw_only=True):
     index: int
     server: str
     is_on_masters_machine: bool
-    measures: dict[str, Any]  # Any: as RunMeasurements.serialize gives them
-    judged: str
-    """The result of its own judge, from `encode_worker_report`."""
+    measures: MeasuredState
+    judged: WorkerReport
+    """The result of its own judge."""
     spool: str | None
     """The path of its spool."""
     spool_problem: str | None
@@ -192,7 +205,7 @@ Report = HelloReport | ReadyReport | ProgressReport | WindowReport | StepReport 
 
 def encode_message(message: msgspec.Struct) -> bytes:
     """Encode a message."""
-    return msgspec.json.encode(message)
+    return msgspec.json.encode(message, enc_hook=encode_histogram)
 
 
 def decode_order(data: bytes) -> Order:
@@ -213,10 +226,15 @@ def decode_report(data: bytes) -> Report:
     Raises:
         msgspec.MsgspecError: It is not a report, as from a worker of another version.
     """
-    report: Report = msgspec.json.decode(data, type=Report)
+    report: Report = msgspec.json.decode(data, type=Report, dec_hook=decode_histogram)
     return report
 
 
-def local_begin_ns(begins_ns: int, lead_ns: int, *, same_clock: bool) -> int:
-    """The time to begin on this process's clock."""
-    return begins_ns if same_clock else time.monotonic_ns() + lead_ns
+def decode_state(data: bytes) -> LiveState:
+    """
+    Decode the state of a worker under plain Locust.
+
+    Raises:
+        msgspec.MsgspecError: It is not a state, as from a worker of another version.
+    """
+    return msgspec.json.decode(data, type=LiveState, dec_hook=decode_histogram)

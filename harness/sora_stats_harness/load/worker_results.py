@@ -17,7 +17,7 @@ from ..api.exchange import Exchange
 from ..judge.verdict_decision import join_reasons
 from ..reports.verdict_assembly import JudgeResultSource
 from .load_session import LoadSession, session_notes
-from .merged_judge import MergedJudge, encode_worker_report
+from .merged_judge import MergedJudge, make_worker_report
 from .run_measurements import RunMeasurements
 from .sample_trail import SampleTrail
 from .spools import JudgingRules, SpoolJudge, WorkerSpool, open_spool
@@ -35,24 +35,15 @@ def make_worker_result(
     trail: SampleTrail,
     stalled_s: float = 0.0,
 ) -> WorkerResult:
-    """
-    Make the result of a worker.
-
-    Args:
-        session: Its session; no request is open.
-        measures: Its measurements.
-        spool: Its spool, which is closed here; None on another machine than the master's.
-        trail: Its samples; recording them stops here.
-        stalled_s: The longest time for which the process did not run.
-    """
+    """Make the result of a worker without open requests; closes its spool, and stops its trail."""
     problem = None if spool is None else spool.close()
     trail.stop()
     return WorkerResult(
         index=session.share.index,
         server=", ".join(session.servers),
         is_on_masters_machine=spool is not None,
-        measures=measures.serialize(),
-        judged=encode_worker_report(session.judge, trail),
+        measures=measures.state(),
+        judged=make_worker_report(session.judge, trail),
         spool=None if spool is None else spool.path,
         spool_problem=problem,
         outage=session.outage_text,
@@ -81,14 +72,11 @@ class JudgedWorkers:
     """The fault of the harness that a worker noticed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerNames:
+class WorkerNames(dict[int, str]):
     """The workers' names for people, by index."""
 
-    names: dict[int, str]
-
-    def __getitem__(self, index: int) -> str:
-        return self.names.get(index, f"worker {index + 1}")
+    def __missing__(self, index: int) -> str:
+        return f"worker {index + 1}"
 
 
 def judge_workers(
@@ -104,16 +92,14 @@ def judge_workers(
     Judge everything that workers saw.
 
     Args:
-        rules: The rules to judge by.
         results: The results of the workers that reported.
         folder: The spools of workers on this machine, also of those that never reported.
-        names: The names of all workers.
         observer: Called with every exchange of the spools in order, to record it.
         tick: Called at every line. If it raises `CheckStopped`, only what was read by then is judged.
     """
     measures = RunMeasurements()
     for result in results:
-        measures.add_serialized(result.measures, same_clock=result.is_on_masters_machine)
+        measures.add(result.measures, same_clock=result.is_on_masters_machine)
     apart, reasons = _workers_without_spool(results, names)
     excluded = {Path(result.spool).name for result in apart if result.spool is not None}
     spools = SpoolJudge(
@@ -124,7 +110,7 @@ def judge_workers(
     )
     paths = [path for path in folder.iterdir() if path.name not in excluded]
     checked = spools.judge_spools(paths, tick)
-    measures.add_metrics(spools.unreported_metrics)
+    measures.metrics.add(spools.unreported_metrics.state())
     reasons += [f"{problem}: what its worker saw is missing" for problem in spools.unreadable]
     interrupted = checked is not None and checked.interrupted
     if not interrupted:
@@ -175,7 +161,7 @@ def _incomplete_spools(
     """The spools whose number of exchanges differs from what their workers sent."""
     reasons = []
     for result in results:
-        sent, seen = result.measures["metrics"]["sent"], exchanges_by_worker.get(result.index, 0)
+        sent, seen = result.measures.metrics.counts["sent"], exchanges_by_worker.get(result.index, 0)
         if seen != sent:
             reasons.append(f"{names[result.index]} sent {sent:,} requests, and its spool has {seen:,}")
     return reasons
@@ -184,7 +170,7 @@ def _incomplete_spools(
 def _worker_notes(results: Sequence[WorkerResult], apart: Sequence[WorkerResult], names: WorkerNames) -> list[str]:
     notes: list[str] = []
     for result in results:
-        sent, cpu_share = result.measures["metrics"]["sent"], result.measures["cpu_share"]
+        sent, cpu_share = result.measures.metrics.counts["sent"], result.measures.cpu_share
         notes.append(f"{names[result.index]} sent {sent:,} requests, and took {cpu_share:.0%} of a core")
         if result.stalled_s > MIN_TOLD_STALL_S:
             notes.append(

@@ -30,27 +30,12 @@ from locust.runners import MasterRunner
 from .. import __version__
 from ..api.errors import HarnessError, UsageError
 from ..probe.interrupt import SIGNALS
-from .interruptible_request import note_greenlet_breaks, silence_keyboard_interrupt
-from .load_users import wait_for_users
+from . import worker_messages as messages
+from .greenlets import note_greenlet_breaks, silence_keyboard_interrupt
+from .load_spec import WorkerPlan
+from .load_users import InterruptSignal, wait_for_users
 from .request_metrics import REQUEST_COUNTS, RequestMetrics, TimelineInterval
 from .scenario_users import SCENARIO_USERS
-from .worker_messages import (
-    ORDER_MESSAGE,
-    REPORT_MESSAGE,
-    DrainOrder,
-    FailedReport,
-    HaltOrder,
-    HelloReport,
-    PrepareOrder,
-    ProgressReport,
-    ReadyReport,
-    Report,
-    StartOrder,
-    WorkerResult,
-    decode_report,
-    encode_message,
-)
-from .worker_plan import WorkerPlan
 from .worker_results import WorkerNames
 
 START_TIMEOUT_S: Final = 60.0
@@ -77,17 +62,17 @@ class _Worker:
     index: int
     process: subprocess.Popen[bytes] | None = None
     client_id: str | None = None
-    hello: HelloReport | None = None
+    hello: messages.HelloReport | None = None
     has_share: bool = False
     """Whether it got a share of the work; if not, it has nothing to report."""
-    progress: ProgressReport | None = None
-    result: WorkerResult | None = None
+    progress: messages.ProgressReport | None = None
+    result: messages.WorkerResult | None = None
     trouble: str | None = None
     """Why nothing more is expected from it."""
     is_broken: bool = False
     """Whether the harness is at fault for that."""
     heard_s: float = field(default_factory=time.monotonic)
-    reports: list[Report] = field(default_factory=list)
+    reports: list[messages.Report] = field(default_factory=list)
     """The reports that are waited for."""
 
     @property
@@ -148,21 +133,22 @@ class _ReportedSeconds:
 
 class Workers:
     """
-    All workers of a run; a context, at whose end the ones started here end.
+    The `LoadGenerator` of all workers of a run; a context, at whose end the ones started here end.
 
     Args:
-        plan: How many there are, and where they come from.
-        should_stop: Whether the user interrupted; ends every wait except that for results.
+        order: The order for all of them together.
+        interrupt: The first signal ends every wait except that for results, the second gives up open requests.
     """
 
-    def __init__(self, plan: WorkerPlan, *, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, plan: WorkerPlan, order: messages.PrepareOrder, interrupt: InterruptSignal) -> None:
         self.plan = plan
+        self.order = order
         self.watch: Callable[[], None] = lambda: None
         """Called repeatedly during waits."""
         self.live_metrics: RequestMetrics = RequestMetrics()
         """The last seconds of all workers, for abort limits."""
         self._seconds = _ReportedSeconds()
-        self._should_stop = should_stop
+        self._interrupt = interrupt
         self._is_draining = False
         self._break: str | None = None
         self._workers = [_Worker(index=index) for index in range(plan.count)]
@@ -181,7 +167,7 @@ class Workers:
                 f"port {self.plan.bind_port} of {self.plan.bind_host} can't be listened on: is it in use?"
             ) from None
         # in a greenlet of its own: Locust would only log an exception
-        self._runner.register_message(REPORT_MESSAGE, self._on_report, concurrent=True)
+        self._runner.register_message(messages.REPORT_MESSAGE, self._on_report, concurrent=True)
         if self.plan.are_started_here:
             try:
                 for worker in self._workers:
@@ -211,20 +197,18 @@ class Workers:
     @property
     def names(self) -> WorkerNames:
         """The workers' names for people."""
-        return WorkerNames(names={worker.index: worker.name for worker in self._workers})
+        return WorkerNames({worker.index: worker.name for worker in self._workers})
 
     @property
-    def results(self) -> list[WorkerResult]:
+    def results(self) -> list[messages.WorkerResult]:
         """The results of workers that have reported, by index."""
         return [worker.result for worker in self._workers if worker.result is not None]
 
     def counts(self) -> dict[str, int]:
-        """The sum of the last reported counts."""
         progress = [worker.progress.counts for worker in self._workers if worker.progress is not None]
         return {name: sum(counts.get(name, 0) for counts in progress) for name in REQUEST_COUNTS}
 
-    def take_seconds(self, *, is_over: bool) -> list[TimelineInterval]:
-        """The seconds that all living workers have reported and that were not taken before; all if the run is over."""
+    def take_seconds(self, *, is_over: bool = False) -> list[TimelineInterval]:
         reported = [each.progress.through_s if each.progress else 0 for each in self._workers if each.is_active]
         return self._seconds.take(math.inf if is_over else min(reported, default=0))
 
@@ -236,16 +220,14 @@ class Workers:
             if worker.result is None
         }
 
-    @property
-    def has_active(self) -> bool:
-        """Whether any worker is still active."""
-        return bool(self._active())
-
     def trouble(self) -> str | None:
         """Which workers failed, and how; None if none did."""
         self._check_processes()
         troubles = [f"{worker.name} {worker.trouble}" for worker in self._workers if worker.trouble is not None]
         return "; ".join(troubles) or None
+
+    def end_reason(self) -> str | None:
+        return None if self._active() else self.trouble()  # the others go on without a worker that failed
 
     def break_text(self) -> str | None:
         """The fault of the harness that was noticed here, or that left a worker without a result; None if none was."""
@@ -257,19 +239,16 @@ class Workers:
 
     # -- the course of a run ------------------------------------------------------------------------------------------
 
-    def prepare(self, order: PrepareOrder) -> str | None:
+    def prepare(self) -> str | None:
         """
-        Wait until all workers have connected, and give each its share of the work.
-
-        Args:
-            order: The order for all of them together.
+        Wait until all workers have connected, give each its share of the work, and wait until all users are ready.
 
         Returns:
             Why the run can't begin; None if it can, or if the user interrupted.
         """
         if (problem := self._wait_for_hello()) is not None or self._should_stop():
             return problem
-        count = self.plan.count
+        order, count = self.order, self.plan.count
         for worker in self._workers:
             worker.has_share = True
             self._send(
@@ -278,13 +257,15 @@ class Workers:
                     order, index=worker.index, workers=count, spec=order.spec.share_for_worker(worker.index, count)
                 ),
             )
-        reports = self.gather(ReadyReport, START_TIMEOUT_S)
+        reports = self.gather(messages.ReadyReport, START_TIMEOUT_S)
         no_server = next((report.no_server for report in reports if report.no_server is not None), None)
-        return self.trouble() or no_server
+        if (problem := self.trouble() or no_server) is not None or self._should_stop():
+            return problem
+        return self._stand_up(order.spec.users)
 
-    def stand_up(self, scenario: str, users: int) -> str | None:
-        """Let Locust start the users, and wait until all are ready; returns the same as `prepare`."""
-        self._runner.environment.user_classes = [SCENARIO_USERS[scenario]]
+    def _stand_up(self, users: int) -> str | None:
+        """Let Locust start the users, and wait until all are ready."""
+        self._runner.environment.user_classes = [SCENARIO_USERS[self.order.spec.scenario]]
         gevent.spawn(self._runner.start, users, users)
 
         def standing() -> int:
@@ -295,34 +276,35 @@ class Workers:
         return self.trouble() or problem
 
     def start(self) -> int:
-        """Let all workers begin at the same time, which is returned."""
         begins_ns = time.monotonic_ns() + START_LEAD_NS
-        self.order(StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
+        self.send_all(messages.StartOrder(begins_ns=begins_ns, lead_ns=START_LEAD_NS))
         return begins_ns
 
     def drain(self) -> None:
-        """Order all workers to stop sending, and to report everything."""
-        self._is_draining = True
-        self.order(DrainOrder(give_up=False))
+        """
+        Order all workers to stop sending, and to report everything.
 
-    def wait_for_results(self, timeout_s: float, give_up: Callable[[], bool]) -> None:
-        """Wait for the result of each living worker; one without a result in time is ended, and named."""
-        until_s = time.monotonic() + timeout_s + RESULT_TIMEOUT_S
+        Waits for the result of each living worker; one without a result in time is ended, and named.
+        """
+        self._is_draining = True
+        self.send_all(messages.DrainOrder(give_up=False))
+        timeout_s = self.order.spec.timeout_s + RESULT_TIMEOUT_S
+        until_s = time.monotonic() + timeout_s
         gave_up = False
         for worker in self._active():
             if not worker.has_share:
                 worker.give_up("was not ready when the run ended")
         while active := self._active():
-            if give_up() and not gave_up:
+            if self._interrupt.gives_up and not gave_up:
                 gave_up = True
-                self.order(DrainOrder(give_up=True))
+                self.send_all(messages.DrainOrder(give_up=True))
             if time.monotonic() > until_s:
                 for worker in active:
-                    worker.give_up(f"did not report within {timeout_s + RESULT_TIMEOUT_S:g} s")
+                    worker.give_up(f"did not report within {timeout_s:g} s")
             self.watch()
             gevent.sleep(POLL_S)
 
-    def order(self, order: msgspec.Struct) -> None:
+    def send_all(self, order: msgspec.Struct) -> None:
         """Send an order to all active workers."""
         for worker in self._workers:
             if worker.is_active:
@@ -340,10 +322,8 @@ class Workers:
         Wait for the next report of a kind from each worker; other reports are skipped.
 
         Args:
-            kind: The kind of report.
             timeout_s: A worker that has not reported by then is ended.
-            heed: Whether an interrupt or the failure of a worker ends the wait; if not, it continues for the remaining
-                ones.
+            heed: Whether an interrupt or a worker's failure ends the wait; if not, it continues for the remaining ones.
             halt_at: Whether a report halts the other workers.
 
         Returns:
@@ -358,7 +338,7 @@ class Workers:
                     if isinstance(report, kind):
                         got[worker.index] = report
                         if halt_at(report):
-                            self.order(HaltOrder())
+                            self.send_all(messages.HaltOrder())
             if heed and (self._should_stop() or self.trouble() is not None):
                 break
             if time.monotonic() > until_s:
@@ -368,6 +348,9 @@ class Workers:
             self.watch()
             gevent.sleep(POLL_S)
         return [got[index] for index in sorted(got)]
+
+    def _should_stop(self) -> bool:
+        return self._interrupt.is_interrupted
 
     # -- one worker ---------------------------------------------------------------------------------------------------
 
@@ -399,29 +382,28 @@ class Workers:
         return None
 
     def _on_report(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
-        report = decode_report(msg.data)
+        report = messages.decode_report(msg.data)
         worker = self._worker_of(msg.node_id, report)
         if worker is None:
             return
         worker.heard_s = time.monotonic()
-        if isinstance(report, ProgressReport):
+        if isinstance(report, messages.ProgressReport):
             worker.progress = report
             for each in report.intervals:
-                second = TimelineInterval.deserialize(each)
-                self._seconds.add(second)
-                self.live_metrics.add_interval(second)
-        elif isinstance(report, WorkerResult):
+                self._seconds.add(each)
+                self.live_metrics.add_interval(each)
+        elif isinstance(report, messages.WorkerResult):
             worker.result = report
             if not self._is_draining:
                 worker.trouble = "was ended before the run was over"
-        elif isinstance(report, FailedReport):
+        elif isinstance(report, messages.FailedReport):
             worker.trouble, worker.is_broken = f"failed: {report.reason}", report.is_broken
-        elif not isinstance(report, HelloReport):
+        elif not isinstance(report, messages.HelloReport):
             worker.reports.append(report)
 
-    def _worker_of(self, client_id: str, report: Report) -> _Worker | None:
+    def _worker_of(self, client_id: str, report: messages.Report) -> _Worker | None:
         """The worker that sent a report; None if there are too many workers."""
-        if not isinstance(report, HelloReport):
+        if not isinstance(report, messages.HelloReport):
             return self._by_client.get(client_id)
         for worker in self._workers:
             expected = worker.process is None or worker.process.pid == report.pid
@@ -435,7 +417,7 @@ class Workers:
 
     def _send(self, worker: _Worker, order: msgspec.Struct) -> None:
         if worker.client_id is not None:
-            self._runner.send_message(ORDER_MESSAGE, encode_message(order), worker.client_id)
+            self._runner.send_message(messages.ORDER_MESSAGE, messages.encode_message(order), worker.client_id)
 
     def _active(self) -> Sequence[_Worker]:
         self._check_processes()

@@ -27,7 +27,7 @@ from .conformance_plan import ConformancePlan
 from .discovery import KnownConnection, connections_in_response
 from .interrupt import InterruptHandler
 from .paced_sender import MAX_FAILURES_BEFORE_GIVING_UP, PacedSender, RunEnded
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 from .wrong_requests import build_wrong_requests
 
 CONNECTIONS_PER_ROUND: Final = 16
@@ -59,22 +59,12 @@ class ConformanceProgress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConformanceResult:
-    """How a run ended: interrupted by the user, aborted for a reason, or complete; `notes` are facts worth knowing."""
+    """How a run ended; `notes` are facts worth knowing."""
 
-    interrupted: bool = False
-    aborted: str | None = None
-    broken: str | None = None
-    """Which fault of the harness ended it."""
-    weak: str | None = None
-    """The requirement that did not reach the plan's `until` before the end."""
-    exchanges: int = 0
-    errors: int = 0
-    notes: tuple[str, ...] = ()
-
-    @property
-    def ending(self) -> RunEnding:
-        """The same for its verdict."""
-        return RunEnding(interrupted=self.interrupted, aborted=self.aborted, broken=self.broken, weak=self.weak)
+    ending: RunEnding
+    exchanges: int
+    errors: int
+    notes: tuple[str, ...]
 
 
 def run_conformance(
@@ -90,7 +80,6 @@ def run_conformance(
 
     Args:
         judge: Judges every exchange; the caller finishes it.
-        prober: Sends the requests; it is closed at the end.
         interrupt: A signal ends the run at once; open exchanges end as abandoned.
         watch: Called four times a second, in this thread.
 
@@ -107,21 +96,14 @@ async def _run_until_done(
     interrupt: InterruptHandler,
     watch: Callable[[ConformanceProgress], None],
 ) -> ConformanceResult:
-    loop = asyncio.get_running_loop()
     run = _ConformanceRun(plan, PacedSender(plan, judge, prober), CompletionTracker(plan, judge))
-    rounds = asyncio.create_task(run.run_rounds())
     ticker = asyncio.create_task(_report_progress(run, watch))
-    interrupt.set_callback(lambda: loop.call_soon_threadsafe(rounds.cancel))
     interrupted, broken = False, None
     try:
-        async with prober:
-            await rounds
-    except asyncio.CancelledError:
-        interrupted = True
+        interrupted = not await finish_unless_interrupted(run.run_rounds(), interrupt)
     except Exception as error:
         broken = describe_break(error)
     finally:
-        interrupt.set_callback(None)
         ticker.cancel()
     return run.make_result(interrupted, broken)
 
@@ -165,10 +147,12 @@ class _ConformanceRun:
                 "give a longer --max-duration"
             )
         return ConformanceResult(
-            interrupted=interrupted,
-            aborted=aborted,
-            broken=broken,
-            weak=weakest.describe(self._sender.elapsed_s) if weakest else None,
+            ending=RunEnding(
+                interrupted=interrupted,
+                aborted=aborted,
+                broken=broken,
+                weak=weakest.describe(self._sender.elapsed_s) if weakest else None,
+            ),
             exchanges=self._sender.exchanges,
             errors=self._sender.errors,
             notes=tuple(sorted(self._notes)),

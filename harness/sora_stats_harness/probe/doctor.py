@@ -111,7 +111,6 @@ def visit_server(listing: Exchange, ask: Ask, *, command: str, peer: Peer = NO_P
     Interpret a listing, and find what is wrong.
 
     Args:
-        listing: The exchange of a request for a listing.
         ask: Sends one request by the other scheme, if the first one got no response.
         command: What to type next, without the URL.
         proxy: The proxy that the user named.

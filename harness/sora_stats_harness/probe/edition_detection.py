@@ -2,7 +2,7 @@
 `--edition auto`: finds the edition that a server's responses match best, before anything is judged.
 
 One listing is enough, or the first responses in the files. Without a response to compare, the default edition is used,
-and a note says so. `load.edition_probe` does the same over load's kind of connection.
+and a note says so.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
+from ..api.edition import DEFAULT_EDITION
+from ..api.exchange import Exchange, Headers, Target, make_valid_request
+from ..judge.drift import find_nearest_edition
+
 if TYPE_CHECKING:
-    from ..api.exchange import Exchange, Headers
+    from .doctor import Ask
     from .file_check import OpenedFile
-    from .interrupt import InterruptHandler
-    from .prober import Prober
 
 AUTO_EDITION: Final = "auto"
 
@@ -26,25 +28,9 @@ MAX_DETECTION_BODY_BYTES: Final = 64 << 20
 """A larger body is not parsed."""
 
 
-def detect_by_server(
-    server: str, headers: Headers, prober: Prober, interrupt: InterruptHandler | None = None
-) -> tuple[str, list[str]]:
-    """
-    Ask a server for its connections once.
-
-    Args:
-        server: As `normalize_server_url` gives it.
-        prober: Sends the request; it is closed at the end.
-        interrupt: A signal gives up the request at once.
-
-    Returns:
-        The edition's name, and a line that says how well it matches.
-    """
-    from ..api.exchange import Target, make_valid_request
-    from .single_request import ask_once
-
-    request = make_valid_request(Target.ALL, server=server, headers=headers)
-    return nearest_to_exchange(ask_once(prober, request, interrupt))
+def detect_by_server(server: str, headers: Headers, ask: Ask) -> tuple[str, list[str]]:
+    """Ask a server for its connections once; returns the edition's name, and a line that says how well it matches."""
+    return nearest_to_exchange(ask(make_valid_request(Target.ALL, server=server, headers=headers)))
 
 
 def nearest_to_exchange(exchange: Exchange | None) -> tuple[str, list[str]]:
@@ -90,9 +76,6 @@ def _file_bodies(file: OpenedFile) -> Iterable[bytes]:
 
 
 def _nearest_edition(bodies: Iterable[bytes]) -> tuple[str, list[str]]:
-    from ..api.edition import DEFAULT_EDITION
-    from ..judge.drift import find_nearest_edition
-
     samples: list[Any] = []  # Any: JSON
     for body in bodies:
         if len(body) > MAX_DETECTION_BODY_BYTES:
@@ -110,8 +93,6 @@ def _nearest_edition(bodies: Iterable[bytes]) -> tuple[str, list[str]]:
 
 def describe_nearness(body: bytes) -> str:
     """Say which edition matches a listing best, and how well."""
-    from ..judge.drift import find_nearest_edition
-
     if len(body) > MAX_DETECTION_BODY_BYTES:
         return "not looked at: the listing is too large"
     return describe_distance(*find_nearest_edition(json.loads(body)))

@@ -194,7 +194,6 @@ def open_files(files: Sequence[str], target: Target | None = None) -> list[Opene
 
     Raises:
         RecordingError: One is missing, unreadable, empty or a folder, or neither a recording nor the beginning of a
-        JSON
             body.
     """
     for file in files:
@@ -211,10 +210,7 @@ def _report_hint(folder: Path) -> str:
 
 def choose_edition(files: Sequence[OpenedFile], given: str | None) -> tuple[str, list[str]]:
     """
-    Choose the edition to judge by.
-
-    Args:
-        given: The user's choice; without one recordings are judged by the edition they were made with.
+    Choose the edition to judge by: the given one, or else that with which all recordings were made.
 
     Returns:
         A name or file for `load_edition`, and notes.

@@ -43,7 +43,7 @@ from .conformance_plan import ConformancePlan
 from .fuzz_classes import RequestFeatures, request_class, request_features
 from .interrupt import InterruptHandler
 from .paced_sender import FAILURE_PAUSE_S, MAX_FAILURES_BEFORE_GIVING_UP
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 
 if TYPE_CHECKING:
     from hypothesis.strategies import SearchStrategy
@@ -135,12 +135,10 @@ def run_fuzz(
     watch: Callable[[int], None] = lambda sent: None,
 ) -> FuzzResult:
     """
-    Send generated requests; find the smallest of each kind that fails, and continue with other kinds.
+    Send generated requests; find the smallest of each kind that fails, and continue with other kinds until a signal.
 
     Args:
         judge: Judges every exchange, the smallest failing one before all others that fail.
-        prober: Sends the requests; it is closed at the end.
-        interrupt: A signal ends the search.
         watch: Called after each request with the number sent so far.
 
     Raises:
@@ -149,16 +147,7 @@ def run_fuzz(
     require_hypothesis()
     with _temporary_hypothesis_home(), asyncio.Runner() as runner:
         search = _FuzzSearch(plan.target, judge, _RequestRunner(runner, prober, interrupt), watch)
-        try:
-            return search.run(plan.count, plan.seed)
-        finally:
-            runner.run(_close_prober(prober))
-
-
-async def _close_prober(prober: Prober) -> None:
-    """Close the prober in its own event loop."""
-    async with prober:
-        pass
+        return search.run(plan.count, plan.seed)
 
 
 @contextmanager
@@ -217,9 +206,7 @@ class _RequestRunner:
         self._run(asyncio.sleep(seconds))
 
     async def _exchange_at_rate(self, opener: ExchangeOpener, request: Request, plan: ConformancePlan) -> None:
-        loop, task = asyncio.get_running_loop(), asyncio.current_task()
-        assert task is not None, "a coroutine that runs has a task"
-        self.interrupt.set_callback(lambda: loop.call_soon_threadsafe(task.cancel))
+        loop = asyncio.get_running_loop()
         started_s = loop.time()
         exchange = await self.prober.send(opener, request)
         received_bytes = len(exchange.response.body) if exchange.response is not None else 0
@@ -227,12 +214,8 @@ class _RequestRunner:
         await asyncio.sleep(max(0.0, due_s - loop.time()))
 
     def _run(self, waiting: Coroutine[None, None, None]) -> None:
-        try:
-            self.runner.run(waiting)
-        except asyncio.CancelledError:
-            raise _SearchEnded("it was interrupted") from None
-        finally:
-            self.interrupt.set_callback(None)
+        if not self.runner.run(finish_unless_interrupted(waiting, self.interrupt)):
+            raise _SearchEnded("it was interrupted")
 
 
 class _FuzzSearch:
@@ -395,8 +378,7 @@ class _FuzzSearch:
         Convert a generated request into one for the judge.
 
         A valid listing is judged like any other. A request with ids that no connection has is only judged by the rules
-        for every
-        request: no 5xx, and a body that is JSON or empty.
+        for every request: no 5xx, and a body that is JSON or empty.
         """
         values = header_values(wire.headers, TARGET_HEADER)
         listing = wire.wrong is None and values == [Target.ALL.value]

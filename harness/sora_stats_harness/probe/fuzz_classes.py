@@ -29,13 +29,8 @@ def request_class(
     """
     The features that identify requests which fail like the smallest one.
 
-    Args:
-        smallest: The smallest request that fails.
-        tried: Whether each of the requests that led to it failed in the same way.
-        passed: The features of requests that did not fail.
-
-    Returns:
-        The features that the failing ones share; if some request with these has passed, all features of the smallest.
+    These are the ones that all of the failing requests share that led to it (`tried`); but if a request with these has
+    passed, all features of the smallest.
     """
     own = request_features(smallest)
     common = own.intersection(*(request_features(wire) for wire, fails in tried.items() if fails))

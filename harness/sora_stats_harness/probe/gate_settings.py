@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from ..api.errors import UsageError, suggest_nearest
 from ..api.exchange import TARGET_OF_OPERATION, Headers, Target
 from ..api.option_values import parse_rate
@@ -62,13 +64,7 @@ class GateSettings:
             nodes=tuple(dict.fromkeys(node for node in (*servers[1:], *self.nodes) if node != first)),
             targets=self.targets,
             given_connections=tuple(
-                KnownConnection(
-                    server=first,
-                    channel_id=each.channel_id,
-                    connection_id=each.connection_id,
-                    client_id=each.client_id,
-                )
-                for each in self.connections
+                KnownConnection(server=first, **msgspec.structs.asdict(each)) for each in self.connections
             ),
             duration_s=self.duration_s,
             max_duration_s=self.max_duration_s,

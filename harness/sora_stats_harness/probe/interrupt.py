@@ -99,27 +99,8 @@ def end_process_at_signal(number: int, frame: FrameType | None) -> NoReturn:
     os._exit(ExitCode.INCONCLUSIVE)
 
 
-def end_process_at_signals() -> None:
-    """Let signals end the process until a command is ready to report; an ignored signal stays ignored."""
-    handle_signals(end_process_at_signal)
-
-
-def interrupt_at_signals() -> None:
-    """Let every signal raise KeyboardInterrupt, as Ctrl-C does; an ignored signal stays ignored."""
-    handle_signals(_raise_interrupt)
-
-
-def ignore_signals() -> None:
-    """Let signals have no effect any more."""
-    handle_signals(signal.SIG_IGN)
-
-
 def handle_signals(handler: Any) -> None:  # Any: as signal.signal takes it
-    """Set the handler of all signals but ignored ones."""
+    """Set the handler of all signals but ignored ones, which stay ignored."""
     for number in SIGNALS:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, handler)
-
-
-def _raise_interrupt(number: int, frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt

@@ -34,13 +34,8 @@ def estimate_bytes_per_s(plan: ConformancePlan, listing_bytes: int, connections:
     return min(plan.rate * mean, plan.bytes_per_s)
 
 
-def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None = None) -> str:
-    """
-    Describe what a run sends.
-
-    Args:
-        listing: The size of one listing in bytes, and its number of connections; None if unknown.
-    """
+def pace_text(plan: ConformancePlan, listing: tuple[int, int] | None) -> str:
+    """Describe what a run sends, by the size of one listing in bytes and its number of connections, if known."""
     if listing is None:
         traffic = f"at most {_megabytes(plan.bytes_per_s)} MB/s"
     else:

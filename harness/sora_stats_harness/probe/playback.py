@@ -37,10 +37,7 @@ class RecordedPlayback:
 @contextmanager
 def open_playback(files: Sequence[str]) -> Iterator[RecordedPlayback]:
     """
-    Read recordings of the harness or of sorastats while the context lasts.
-
-    Args:
-        files: Paths; several are files of one run, or runs that are played one after the other.
+    Read recordings of the harness or of sorastats, of one run or of several that are played in turn, for a context.
 
     Raises:
         RecordingError: One is missing, unusable or not a recording, or none contains a response.

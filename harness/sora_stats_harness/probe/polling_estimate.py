@@ -21,7 +21,7 @@ from ..judge.requirements import OBSERVED_BY_CLIENTS
 from ..judge.verdict_decision import RunScope
 from .discovery import connections_in_response
 from .interrupt import InterruptHandler
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 
 MAX_ESTIMATE_REQUESTS: Final = 5
 
@@ -51,15 +51,12 @@ def measure_requests(
     prober: Prober,
     *,
     interrupt: InterruptHandler,
-    watch: Callable[[int], None] = lambda sent: None,
+    watch: Callable[[int], None],
 ) -> list[Exchange]:
     """
     Send a request five times, with pauses in between; once where that brings no list of connections.
 
-    Args:
-        prober: Sends the requests; it is closed at the end.
-        interrupt: A signal ends this at once.
-        watch: Called with the number of each request, before it is sent.
+    A signal ends this at once. `watch` gets the number of each request, before it is sent.
     """
     return asyncio.run(_measure_requests(request, judge, prober, interrupt, watch))
 
@@ -71,7 +68,6 @@ async def _measure_requests(
     interrupt: InterruptHandler,
     watch: Callable[[int], None],
 ) -> list[Exchange]:
-    loop = asyncio.get_running_loop()
     exchanges: list[Exchange] = []
 
     async def send_all() -> None:
@@ -87,15 +83,7 @@ async def _measure_requests(
                 took_s = (exchange.received_ns - exchange.sent_ns) / 1e9
                 await asyncio.sleep(max(MIN_PAUSE_S, PAUSE_TO_DURATION_RATIO * took_s))
 
-    sending = asyncio.create_task(send_all())
-    interrupt.set_callback(lambda: loop.call_soon_threadsafe(sending.cancel))
-    try:
-        async with prober:
-            await sending
-    except asyncio.CancelledError:
-        pass
-    finally:
-        interrupt.set_callback(None)
+    await finish_unless_interrupted(send_all(), interrupt)
     return exchanges
 
 
@@ -107,10 +95,7 @@ def response_wire_bytes(response: Response) -> int:
 
 def estimate_polling_cost(exchanges: Sequence[Exchange], polling: PollingPlan) -> PollingEstimate | None:
     """
-    Estimate what a polling costs.
-
-    Args:
-        exchanges: Exchanges of requests for all connections, in the order of sending.
+    Estimate what a polling costs, from requests for all connections in the order of sending.
 
     Returns:
         None if there is no complete response of status 200.

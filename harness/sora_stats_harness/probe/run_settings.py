@@ -219,6 +219,11 @@ class _Setting:
     separator: str | None = None
     """Separates several values in one option."""
 
+    @property
+    def attribute(self) -> str:
+        """Its name in `RunSettings` and `GateSettings`, with the unit of a time."""
+        return f"{self.key}_s" if self.parse is parse_duration else self.key
+
 
 def _parse_label(text: str) -> tuple[str, str]:
     key, separator, value = text.partition("=")
@@ -260,10 +265,6 @@ def _name_of(value: str | tuple[str, str]) -> str:
     return value.partition(":")[0].strip().lower() if isinstance(value, str) else value[0]
 
 
-def _parse_concurrency(text: str) -> int:
-    return parse_integer(text, 1, MAX_CONCURRENCY)
-
-
 SETTINGS: Final = (
     _Setting(key="edition", option="edition", default=DEFAULT_EDITION),
     _Setting(key="fail_on", option="fail-on", parse=parse_fail_on, default=Level.PROVEN),
@@ -291,7 +292,9 @@ GATE_SETTINGS: Final = (
     _Setting(key="max_duration", option="max-duration", parse=parse_duration),
     _Setting(key="until", option="until", parse=lambda text: parse_percent(text, 0.0001, 50)),
     _Setting(key="rate", option="rate", parse=parse_gate_rate),
-    _Setting(key="concurrency", option="concurrency", parse=_parse_concurrency, default=8),
+    _Setting(
+        key="concurrency", option="concurrency", parse=lambda text: parse_integer(text, 1, MAX_CONCURRENCY), default=8
+    ),
     _Setting(key="targets", option="targets", parse=parse_target, default=(), separator=","),
     _Setting(key="nodes", option="node", parse=parse_node, default=(), merge=_keep_all),
     _Setting(key="connections", option="given-connections", default=()),
@@ -335,36 +338,25 @@ def resolve_settings(sources: SettingSources) -> RunSettings:
     is_gate = "valid_only" in given
     for setting in (*SETTINGS, *GATE_SETTINGS):
         is_other = setting.key == "baseline" or (setting in GATE_SETTINGS and not is_gate)
-        values[setting.key], origins[setting.key] = _resolve(
+        values[setting.attribute], origins[setting.key] = _resolve(
             setting,
             None if is_other else given.get(setting.option.replace("-", "_")),
             config if has_server or setting.key not in _FOR_SERVERS else LoadedConfig(),
             prefix,
         )
     _refuse_unknown_requirements(values, config, f"{prefix}require")
+    severity = Severity(fail_on=values.pop("fail_on"), by_requirement=dict(values.pop("severity")))
+    gate = {setting.attribute: values.pop(setting.attribute) for setting in GATE_SETTINGS}
+    gate["targets"] = frozenset(gate["targets"] or Target)
     return RunSettings(
         url=url if has_server else None,
         names_simulator=names_simulator,
-        edition=values["edition"],
-        severity=_severity(values),
-        require=tuple(values["require"]),
-        checks=tuple(values["checks"]),
-        headers=tuple(values["headers"]),
-        ca_file=values["ca_file"],
-        insecure=values["insecure"],
-        client_cert=values["client_cert"],
-        client_key=values["client_key"],
-        proxy=values["proxy"],
-        timeout_s=values["timeout"],
-        wait_s=values["wait"],
-        tear_s=values["tear"],
-        labels=dict(values["labels"]),
-        slos=tuple(values["slos"]),
-        no_worse_than=values["no_worse_than"],
-        baseline=values["baseline"],
-        gate=_gate_settings(values),
+        severity=severity,
+        labels=dict(values.pop("labels")),
+        gate=GateSettings(severity=severity, **gate),
         config=config,
         origins=origins,
+        **values,
     )
 
 
@@ -381,26 +373,6 @@ def resolve_setting(key: str, given: Any, config: LoadedConfig) -> tuple[Any, st
     """
     [setting] = [each for each in SETTINGS if each.key == key]
     return _resolve(setting, given, config, "--")
-
-
-def _severity(values: Mapping[str, Any]) -> Severity:  # Any: whatever a setting holds
-    return Severity(fail_on=values["fail_on"], by_requirement=dict(values["severity"]))
-
-
-def _gate_settings(values: Mapping[str, Any]) -> GateSettings:  # Any: whatever a setting holds
-    return GateSettings(
-        duration_s=values["duration"],
-        max_duration_s=values["max_duration"],
-        until=values["until"],
-        targets=frozenset(values["targets"] or Target),
-        nodes=tuple(values["nodes"]),
-        connections=tuple(values["connections"]),
-        valid_only=values["valid_only"],
-        large_request=values["large_request"],
-        concurrency=values["concurrency"],
-        rate=values["rate"],
-        severity=_severity(values),
-    )
 
 
 def _resolve(setting: _Setting, given: Any, config: LoadedConfig, option_prefix: str) -> tuple[Any, str]:

@@ -2,7 +2,7 @@
 Sends single requests before a run: to diagnose the URL, to wait for a server that is starting, to detect the edition.
 
 They don't count for the verdict: each is judged by a temporary judge. If Locust has replaced sockets,
-`load.edition_probe` sends them instead.
+`load.single_request` sends them instead.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..api.server_address import Peer
 from ..judge.pipeline import Judge
 from .doctor import Visit, visit_server
 from .interrupt import InterruptHandler
-from .prober import Prober
+from .prober import Prober, finish_unless_interrupted
 from .run_settings import RunSettings
 
 LOOK_INTERVAL_S: Final = 0.3
@@ -41,44 +41,10 @@ class PeerAsk(Protocol):
         """Send one request; None if it was given up."""
 
 
-def ask_once(prober: Prober, request: Request, interrupt: InterruptHandler | None = None) -> Exchange | None:
-    """
-    Send one request.
-
-    Args:
-        prober: Sends the request; it is closed at the end.
-        interrupt: A signal gives up the request at once.
-
-    Returns:
-        The exchange; None if it was given up.
-    """
-
-    async def ask() -> Exchange | None:
-        loop = asyncio.get_running_loop()
-        async with prober:
-            asking = asyncio.create_task(prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
-            if interrupt is not None:
-                interrupt.set_callback(lambda: loop.call_soon_threadsafe(asking.cancel))
-            try:
-                return await asking
-            except asyncio.CancelledError:
-                return None
-            finally:
-                if interrupt is not None:
-                    interrupt.set_callback(None)
-
-    return asyncio.run(ask())
-
-
 class ProberAsk:
-    """
-    Sends single requests with probers, and keeps what is known of their connections.
+    """Sends single requests, each with a new prober, and keeps what is known of their connections."""
 
-    Args:
-        new_prober: Makes a prober for each request.
-    """
-
-    def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler | None = None) -> None:
+    def __init__(self, new_prober: Callable[[], Prober], interrupt: InterruptHandler) -> None:
         self._new_prober = new_prober
         self._interrupt = interrupt
         self.peer: Peer = Peer()
@@ -87,9 +53,14 @@ class ProberAsk:
     def __call__(self, request: Request) -> Exchange | None:
         """Send one request; None if it was given up."""
         prober = self._new_prober()
-        exchange = ask_once(prober, request, self._interrupt)
+        exchanges: list[Exchange] = []
+
+        async def ask() -> None:
+            exchanges.append(await prober.send(Judge(load_edition(DEFAULT_EDITION)), request))
+
+        asyncio.run(finish_unless_interrupted(ask(), self._interrupt))
         self.peer = prober.peer(request.server)
-        return exchange
+        return exchanges[0] if exchanges else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +101,7 @@ def visit_when_ready(
     plan: VisitPlan, ask: PeerAsk, interrupt: InterruptHandler, *, say: Callable[[str], object]
 ) -> Visit | None:
     """
-    Request a listing; repeat that while the server may be starting.
-
-    Args:
-        say: Called with a line of progress while waiting.
+    Request a listing; repeat that while the server may be starting, and `say` so.
 
     Returns:
         What was found; None if the user interrupted.

@@ -157,12 +157,7 @@ def large_request_case() -> WrongRequestCase:
 def build_wrong_requests(
     server: str, *, headers: Headers = (), targets: Collection[Target] = tuple(Target), large: bool = False
 ) -> list[Request]:
-    """
-    Build every wrong request for a server, once.
-
-    Args:
-        targets: Statistics targets that may be used; requests with others are left out.
-    """
+    """Build every wrong request for a server, once; those with other statistics targets than these are left out."""
     cases = [*WRONG_REQUEST_CASES, large_request_case()] if large else WRONG_REQUEST_CASES
     return [
         case.build_request(server, headers)

@@ -34,6 +34,9 @@ from ..api.http1_faults import FRAMING_RULES, FramingFault
 from ..api.secret_redaction import ALLOWED_REQUEST_HEADERS, ALLOWED_RESPONSE_HEADERS, Secrets, redact_headers
 from ..api.strict_json import MAX_DEPTH
 
+EXCHANGE_OVERHEAD_BYTES: Final = 1024
+"""Roughly the memory that an exchange takes besides its bodies."""
+
 RECORDING_FORMAT: Final = "sora-harness/recording/2"
 """`format` in the header line."""
 
@@ -323,6 +326,10 @@ def encode_response_body(body: bytes | None) -> dict[str, Any]:
         return {"withheld": True}
     if is_one_line_of_json(body):
         return {"json": Raw(body)}
+    return _text_or_base64(body)
+
+
+def _text_or_base64(body: bytes) -> dict[str, Any]:
     try:
         return {"body": body.decode("utf-8")}
     except UnicodeDecodeError:
@@ -348,6 +355,16 @@ def recording_schema() -> dict[str, Any]:
         "oneOf": [{"$ref": f"#/$defs/{name}"} for name in ("RecordingHeader", "RecordedExchange", "RecordingEnd")],
         "$defs": components,
     }
+
+
+def memory_of(exchange: Exchange) -> int:
+    """Roughly the memory that an exchange takes."""
+    response, request_body = exchange.response, exchange.request.body
+    return (
+        EXCHANGE_OVERHEAD_BYTES
+        + (len(response.body) if response is not None else 0)
+        + (len(request_body) if request_body is not None else 0)
+    )
 
 
 def is_one_line_of_json(body: bytes) -> bool:
@@ -388,19 +405,8 @@ def request_to_line(request: Request, secrets: Secrets, withheld: bool) -> Recor
         method=redact_text(request.method, secrets),
         path=redact_text(request.path, secrets),
         headers=headers_to_line(request.headers, ALLOWED_REQUEST_HEADERS, secrets),
-        **_request_body(request.body, withheld),
+        **({"withheld": True} if withheld else {} if request.body is None else _text_or_base64(request.body)),
     )
-
-
-def _request_body(body: bytes | None, withheld: bool) -> dict[str, Any]:
-    if withheld:
-        return {"withheld": True}
-    if body is None:
-        return {}
-    try:
-        return {"body": body.decode("utf-8")}
-    except UnicodeDecodeError:
-        return {"body_base64": b64encode(body).decode("ascii")}
 
 
 def _read_request_body(part: RecordedRequest) -> bytes | None:

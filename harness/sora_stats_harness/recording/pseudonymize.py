@@ -22,18 +22,9 @@ from ..api import strict_json
 from ..api.errors import HarnessError, RecordingError, UsageError
 from ..api.http1_faults import FRAMING_RULES, FramingFault
 from ..api.input_budget import path_exists
+from ..api.request_guard import ALLOWED_PATHS
 from . import format as lines
 from . import redaction_rules as rules
-from .format import (
-    DamagedLineError,
-    HeaderField,
-    RecordedError,
-    RecordedExchange,
-    RecordedRequest,
-    RecordedResponse,
-    RecordingEnd,
-    RecordingHeader,
-)
 from .input_file import InputFile, UnreadablePart
 from .json_strings import mask_base64, mask_text, replace_strings
 from .output_file import open_recording_file, write_beside
@@ -120,8 +111,8 @@ def _copy_lines(
             tick()
             counts["damaged"] += line is None
             counts["lines"] += line is not None
-            counts["exchanges"] += isinstance(line, RecordedExchange)
-            if isinstance(line, RecordingHeader):
+            counts["exchanges"] += isinstance(line, lines.RecordedExchange)
+            if isinstance(line, lines.RecordingHeader):
                 lines.check_recording_version(line, store.name)
             sink.write(DAMAGED_LINE if line is None else lines.encode_line(redactor.redact_line(line)))
     finally:
@@ -139,7 +130,7 @@ def _decode_lines(store: InputFile) -> Iterator[lines.RecordingLine | None]:
         else:
             try:
                 yield lines.decode_line(piece)
-            except DamagedLineError:
+            except lines.DamagedLineError:
                 if piece.endswith(b"\n"):
                     yield None
 
@@ -222,7 +213,7 @@ class _LineRedactor:
         self._values = rules.documented_values()
 
     def redact_line(self, line: lines.RecordingLine) -> lines.RecordingLine:
-        if isinstance(line, RecordingHeader):
+        if isinstance(line, lines.RecordingHeader):
             return msgspec.structs.replace(
                 line,
                 run=self._redact_run(line.run),
@@ -233,7 +224,7 @@ class _LineRedactor:
                 harness_version=self._keep_or_replace(line.harness_version, rules.VERSION, "0"),
                 options=self._redact_options(line.options),
             )
-        if isinstance(line, RecordingEnd):
+        if isinstance(line, lines.RecordingEnd):
             why = self._redact_reason(line.why) if line.why is not None else None
             return msgspec.structs.replace(line, end=self._redact_run(line.end), why=why)
         return msgspec.structs.replace(
@@ -250,7 +241,7 @@ class _LineRedactor:
             faults=UNSET if line.faults is UNSET else tuple(map(self._redact_fault, line.faults)),
         )
 
-    def _redact_request(self, part: RecordedRequest) -> RecordedRequest:
+    def _redact_request(self, part: lines.RecordedRequest) -> lines.RecordedRequest:
         packed: str | UnsetType = UNSET
         if part.body_base64 is not UNSET:
             packed = mask_base64(part.body_base64)
@@ -260,14 +251,14 @@ class _LineRedactor:
             if part.method in rules.METHODS
             else self._replace("texts", part.method, REDACTED_METHOD),
             path=self.texts.keep_form(part.path)
-            if part.path in rules.PATHS
+            if part.path in ALLOWED_PATHS
             else self._replace("texts", part.path, f"/{REDACTED_TEXT}"),
             headers=self._redact_headers(part.headers, 0),
             body=self._redact_body(part.body) if part.body is not None else None,
             body_base64=packed,
         )
 
-    def _redact_response(self, part: RecordedResponse) -> RecordedResponse:
+    def _redact_response(self, part: lines.RecordedResponse) -> lines.RecordedResponse:
         changes: dict[str, Any] = {}  # Any: what the struct's keys hold
         grown = 0
         if isinstance(part.json, Raw):
@@ -284,7 +275,7 @@ class _LineRedactor:
             changes["excerpt"] = msgspec.structs.replace(excerpt, length=excerpt.length + grown, sha256=NO_HASH)
         return msgspec.structs.replace(part, headers=self._redact_headers(part.headers, grown), **changes)
 
-    def _redact_error(self, part: RecordedError) -> RecordedError:
+    def _redact_error(self, part: lines.RecordedError) -> lines.RecordedError:
         return msgspec.structs.replace(part, detail=self._replace("texts", part.detail, REDACTED_TEXT))
 
     def _redact_fault(self, fault: FramingFault) -> FramingFault:
@@ -318,9 +309,9 @@ class _LineRedactor:
             return self._replace("labels", text, self._pseudonyms.pseudonym_of_label(text))
         return self._replace("ids" if is_id else "texts", text, self._pseudonyms.pseudonym_of_id(text))
 
-    def _redact_headers(self, headers: Iterable[HeaderField], grown: int) -> tuple[HeaderField, ...]:
+    def _redact_headers(self, headers: Iterable[lines.HeaderField], grown: int) -> tuple[lines.HeaderField, ...]:
         """Redact headers; Content-Length grows with the body, whether it was right or wrong."""
-        kept: list[HeaderField] = []
+        kept: list[lines.HeaderField] = []
         for name, value in headers:
             if not rules.keeps_header_name(name):
                 name = self._replace("keys", name, f"x-{self._pseudonyms.pseudonym_of_id(name)}")

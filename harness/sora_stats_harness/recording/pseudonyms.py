@@ -33,12 +33,7 @@ _DIGITS: Final = 16
 
 
 class PseudonymGenerator:
-    """
-    Makes pseudonyms.
-
-    Args:
-        key: The key of the hash; random if None.
-    """
+    """Makes pseudonyms; the same key of the hash gives the same ones, and without one it is random."""
 
     def __init__(self, key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(32)

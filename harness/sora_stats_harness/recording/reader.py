@@ -32,9 +32,6 @@ BLOCK_LINES: Final = 1024
 BLOCK_BYTES: Final = 8 << 20
 """A block ends at whichever limit comes first; one block of each file is in memory at a time."""
 
-EXCHANGE_OVERHEAD_BYTES: Final = 1024
-"""The memory that an exchange takes besides its body."""
-
 LATEST_NS: Final = 2**63 - 1
 """Later than any time of a recording."""
 
@@ -108,18 +105,14 @@ def open_recordings(
     files: Sequence[str | Path | InputFile], *, tick: Callable[[], None] = lambda: None
 ) -> RecordingReader:
     """
-    Survey recordings, and make them ready to be read in order of receipt.
+    Survey recordings, and make them ready to be read in order of receipt; what `tick` raises passes through.
+
+    A last line that is cut short is dropped with a note; a damaged line is skipped and counted.
 
     Args:
         files:
             Paths, `-` for the standard input, or open files; plain or zstd. Files of one run are merged. Lines may be
             in any order, except that each of several runs in one file must begin with its header.
-        tick:
-            Called at every line; what it raises passes through.
-
-    Returns:
-        A reader that has surveyed the files. A last line that is cut short is dropped with a note; a damaged line is
-        skipped and counted.
 
     Raises:
         RecordingError: A file cannot be read, is not a recording, has an unknown version, or exceeds its budget.
@@ -390,7 +383,7 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
                 if exchange is not None:
                     tick()
                     count += 1
-                    held_bytes += _held_size(exchange)
+                    held_bytes += lines.memory_of(exchange)
                     heappush(waiting, (exchange.received_ns, exchange.seq, count, exchange))
                 if sent_ns is not None:
                     heappush(unsent, sent_ns)
@@ -403,7 +396,7 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
         if not waiting:
             return
         now_ns, _, _, exchange = heappop(waiting)
-        held_bytes -= _held_size(exchange)
+        held_bytes -= lines.memory_of(exchange)
         while unsent and unsent[0] <= now_ns:
             insort(sent, heappop(unsent))
         del sent[bisect_left(sent, exchange.sent_ns)]
@@ -412,8 +405,3 @@ def _merge_by_receipt(sources: Sequence[_StreamSource], tick: Callable[[], None]
         else:
             horizon_ns = min(unsent[0] if unsent else LATEST_NS, *(source.first_sent_ns for source in sources))
         yield OrderedExchange(exchange=exchange, horizon_ns=horizon_ns, open_sent_ns=sent)
-
-
-def _held_size(exchange: Exchange) -> int:
-    """Roughly the memory that an exchange takes."""
-    return EXCHANGE_OVERHEAD_BYTES + (len(exchange.response.body) if exchange.response is not None else 0)

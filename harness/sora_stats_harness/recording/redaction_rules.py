@@ -14,7 +14,7 @@ from typing import Final
 from ..api.edition import load_edition, shipped_edition_names
 from ..api.exchange import TARGET_HEADER, TARGET_OF_OPERATION, ErrorCode, Target
 from ..api.http1_faults import FRAMING_RULES
-from ..api.request_guard import ALLOWED_PATHS, INVENTED_TARGETS
+from ..api.request_guard import INVENTED_TARGETS
 from ..api.secret_redaction import ALLOWED_REQUEST_HEADERS, ALLOWED_RESPONSE_HEADERS
 from . import format as lines
 
@@ -34,9 +34,6 @@ ENDING: Final = re.compile(
     r"|stopped responding|the run (?:was cut off|ended early)"
 )
 """The parts that are kept of the reason for which a run ended itself."""
-
-PATHS: Final = ALLOWED_PATHS
-"""Header names that the harness itself uses."""
 
 METHODS: Final = frozenset({"DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"})
 
@@ -62,21 +59,8 @@ ERROR_TYPES: Final = frozenset(
 _REFUSAL_KEYS: Final = frozenset(
     ["type", "data", "error", "invalid", "path", "schema", "service", "version", "operation", "properties", "required"]
 )
-_REFUSAL_WORDS: Final = frozenset(
-    [
-        "data",
-        "parse",
-        "wrong_type",
-        "missing_required_property",
-        "object",
-        "array",
-        "string",
-        "integer",
-        "number",
-        "boolean",
-        "null",
-    ]
-)
+_JSON_TYPES: Final = frozenset({"object", "array", "string", "integer", "number", "boolean", "null"})
+_REFUSAL_WORDS: Final = _JSON_TYPES | {"data", "parse", "wrong_type", "missing_required_property"}
 """Words in the bodies of refusals, besides the error types."""
 
 _TARGET_NAMES: Final = (*(target.value for target in Target), *sorted(INVENTED_TARGETS))

@@ -15,7 +15,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -62,9 +62,6 @@ WRITE_BATCH_BYTES: Final = 1 << 20
 
 STALL_S: Final = 30.0
 """A file that takes nothing for so long, such as a pipe whose reader stays but does not read, is not waited for at the end."""
-
-EXCHANGE_OVERHEAD_BYTES: Final = 1024
-"""Roughly the memory that an exchange takes besides its bodies."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,7 +158,6 @@ class RecordingWriter:
         self._aborted: str | None = None
         self._span = RunSpan()
         self._closing = False
-        self._closed = False
         self._over = False
         """Whether the end line was written; exchanges that come later are ignored."""
         self._sink: RecordingFile | None = None
@@ -222,9 +218,8 @@ class RecordingWriter:
 
     def close(self) -> None:
         """Write what waits, and the end line if the recording is complete; returns when the file is closed, or has stalled."""
-        if self._sink is None or self._closed:
+        if self._sink is None or self._closing:
             return
-        self._closed = True
         self._closing = True
         size = self._sink.size
         while not self._finished.acquire(timeout=STALL_S):
@@ -314,7 +309,8 @@ class RecordingWriter:
         )  # the old queue contains part of a frame that will never be complete
 
     def _abandon_recording(self, reason: str) -> None:
-        self.problem = self.problem or self._ended(reason)
+        ended = f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
+        self.problem = self.problem or ended
 
     # Runs in the thread.
 
@@ -390,11 +386,7 @@ class RecordingWriter:
             abandoned=self._abandoned,
             ended="interrupted" if self._interrupted else "aborted" if aborted is not None else None,
             why=lines.replace_lone_surrogates(self._secrets.redact(aborted)) if aborted is not None else None,
-            began_ns=self._span.began_ns,
-            ended_ns=self._span.ended_ns,
-            began_at_ns=self._span.began_at_ns,
-            due=self._span.due,
-            limited=self._span.limited,
+            **asdict(self._span),
         )
         self._write_compressed(self._compressor.add_line((lines.encode_line(end),)))
 
@@ -402,9 +394,6 @@ class RecordingWriter:
         with self._lock:
             self._abandon_recording(reason)
             self._discard_queue()
-
-    def _ended(self, reason: str) -> str:
-        return f"the recording {self.path} ended early, after exchange {self._sent:,} of the run: {reason}"
 
 
 class _WriteQueue:
@@ -431,14 +420,7 @@ class _WriteQueue:
 
 
 def _queued_size(item: Exchange | bytes) -> int:
-    if isinstance(item, bytes):
-        return len(item)
-    response, request = item.response, item.request.body
-    return (
-        EXCHANGE_OVERHEAD_BYTES
-        + (len(response.body) if response is not None else 0)
-        + (len(request) if request is not None else 0)
-    )
+    return len(item) if isinstance(item, bytes) else lines.memory_of(item)
 
 
 def _describe_error(error: BaseException) -> str:

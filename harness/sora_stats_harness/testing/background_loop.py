@@ -76,6 +76,4 @@ class ProberPool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for prober in self._probers.values():
-            self.loop.submit(prober.__aexit__(None, None, None)).result()
         self.loop.__exit__(kind, error, trace)

@@ -267,6 +267,8 @@ def match_server_edition(config: pytest.Config, settings: RunSettings) -> tuple[
 
     from ..api.edition import DEFAULT_EDITION
     from ..probe.edition_detection import AUTO_EDITION, detect_by_server
+    from ..probe.interrupt import InterruptHandler
+    from ..probe.single_request import ProberAsk
 
     if settings.edition != AUTO_EDITION:
         return settings, None
@@ -277,7 +279,8 @@ def match_server_edition(config: pytest.Config, settings: RunSettings) -> tuple[
         headers, _ = settings.look_up()
         # In a thread, since asyncio.run would remove the main thread's event loop, on which a suite may rely.
         with ThreadPoolExecutor(1) as thread:
-            name, remarks = thread.submit(detect_by_server, settings.url, headers, settings.new_prober()).result()
+            ask = ProberAsk(settings.new_prober, InterruptHandler())
+            name, remarks = thread.submit(detect_by_server, settings.url, headers, ask).result()
         matched[settings.url] = name, " ".join(remarks).replace("--edition", "--sora-edition")
     name, note = matched[settings.url]
     return replace(settings, edition=name), note

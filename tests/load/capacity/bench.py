@@ -99,7 +99,6 @@ class Bench:
             lasts_s=lasts_s,
             due=whole,
             times={"GetStatsConnection": response},
-            all_times=response,
             server_errors={"GetStatsConnection": round(whole * server.failing)} if server.failing else {},
             findings=("counter.monotonic",) if rate > server.goes_back_at else (),
             receive_delay_p99_us=delay_us,

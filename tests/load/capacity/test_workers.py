@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from sora_stats_harness.load.capacity.load_window import LoadWindow, violated_slos, void_reason
-from sora_stats_harness.load.capacity.merged_window import merge_windows, serialize_window
-from sora_stats_harness.load.histogram import Histogram, merge_histograms
+from sora_stats_harness.load.capacity.load_window import LoadWindow, merge_windows, violated_slos, void_reason
+from sora_stats_harness.load.histogram import Histogram
 from sora_stats_harness.load.slo import parse_slo
+from sora_stats_harness.load.worker_messages import WindowReport, decode_report, encode_message
 from sora_stats_harness.simulator.server import Simulator
 from tests import forked, hostile
 from tests.load.build import Halved
@@ -25,24 +25,22 @@ from .test_command import LAX, command, verdict
 ONE, ALL = "GetStatsConnection", "GetStatsAllConnections"
 
 
-def seen(times_ms: dict[str, list[float]], **settings: Any) -> dict[str, Any]:
+def seen(times_ms: dict[str, list[float]], **settings: Any) -> LoadWindow:
     """What a process says of its window."""
     times = {name: Histogram() for name in times_ms}
     for name, values in times_ms.items():
         for value in values:
             times[name].record(int(value * 1e6))
-    whole = merge_histograms(times.values())
     window = LoadWindow(
         rate=50,
         lasts_s=2,
         times=times,
-        all_times=whole,
         service_times=times,
-        all_service_times=whole,
-        **{"due": whole.count, "max_in_flight": 40, **settings},
+        **{"due": sum(each.count for each in times.values()), "max_in_flight": 40, **settings},
     )
-    told: dict[str, Any] = json.loads(json.dumps(serialize_window(window)))
-    return told
+    report = decode_report(encode_message(WindowReport(window=window)))
+    assert isinstance(report, WindowReport) and report.window is not None
+    return report.window
 
 
 def test_counts_and_times_are_of_all() -> None:

@@ -39,14 +39,7 @@ def measure_listings(
     add: Callable[[ListingMeasurement], None],
 ) -> None:
     """
-    Request listings repeatedly, one at a time, and measure each.
-
-    Args:
-        session: The session; its users are idle.
-        interrupt: A signal ends this.
-        count, for_s: How many listings, or for how long.
-        every_s: The least time from one sending to the next.
-        add: Called with each measurement.
+    Request listings one at a time, `count` of them or for a time, and measure each; a signal ends this.
 
     Raises:
         SearchEnded: There was no complete response in three tries.
@@ -96,15 +89,7 @@ def run_media_phases(
     phases: list[PollingPhase],
 ) -> str | None:
     """
-    Alternate quiet and polled phases, with a quiet one first and last.
-
-    Args:
-        session: The session in which the media are observed.
-        steps: Drives the load, with its users ready.
-        rate: Requests per second in the polled phases.
-        rounds: How many polled phases there are.
-        phase_s: How long each phase lasts.
-        phases: Receives the complete phases.
+    Alternate quiet and polled phases of one length, with a quiet one first and last; `phases` gets the complete ones.
 
     Returns:
         Why some phases are missing; None if none is.

@@ -9,13 +9,17 @@ in which the generator itself was late says nothing, and is void.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from math import ceil
 from statistics import median, quantiles
-from typing import Final, Protocol
+from typing import Final
+
+import msgspec
 
 from ...api.exchange import Target
+from ..histogram import Histogram, merge_histograms
 from ..load_spec import TARGET_BY_NAME
 from ..scenarios import RELIST_INTERVAL_S, SCENARIOS
 from ..slo import Slo, shortest_limit_us
@@ -48,37 +52,21 @@ CLEAR_FAILURE_SHARE: Final = 0.8
 """If less than this share of a window is completed, no further window is needed."""
 
 
-class TimeDistribution(Protocol):
-    """A distribution of times."""
-
-    @property
-    def count(self) -> int:
-        """How many times there are."""
-
-    def percentile(self, percent: float) -> int | None:
-        """The percentile in microseconds; None if there is no time."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadWindow:
+class LoadWindow(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """One window of one rate, by the requests that were due in it."""
 
     rate: float
     lasts_s: float
     due: int
-    times: Mapping[str, TimeDistribution]
+    times: Mapping[str, Histogram]
     """Response times of complete responses, by operation."""
-    all_times: TimeDistribution
-    """The same for all operations together."""
-    service_times: Mapping[str, TimeDistribution] = field(default_factory=dict)
+    service_times: Mapping[str, Histogram] = {}
     """Service times of the same responses, by operation; empty if the kernel doesn't report times of arrival."""
-    all_service_times: TimeDistribution | None = None
-    """The same for all operations together."""
-    server_errors: Mapping[str, int] = field(default_factory=dict)
+    server_errors: Mapping[str, int] = {}
     """Responses of status 500 and above, by operation; they are in `times` as well."""
-    errors: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = {}
     """Requests without a complete response, by operation."""
-    unfinished: Mapping[str, int] = field(default_factory=dict)
+    unfinished: Mapping[str, int] = {}
     """Requests that were sent and have not ended within the time that the SLOs allow, by operation."""
     findings: tuple[str, ...] = ()
     """MUST requirements that responses violated meanwhile, whenever they were due."""
@@ -93,10 +81,33 @@ class LoadWindow:
     backlog: Sequence[tuple[float, float]] = ()
     """(seconds since the step began, requests due and not ended), at even distances."""
 
+    @cached_property
+    def all_times(self) -> Histogram:
+        """Response times for all operations together."""
+        return merge_histograms(self.times.values())
+
+    @cached_property
+    def all_service_times(self) -> Histogram:
+        """Service times for all operations together."""
+        return merge_histograms(self.service_times.values())
+
     @property
     def completed(self) -> int:
         """Complete responses to the requests that were due in it."""
         return self.all_times.count
+
+    def error_count(self, slo: Slo) -> int:
+        """How many of these requests are errors: without a complete response, or with a status of 500 and above."""
+        kinds = (self.errors, self.server_errors)
+        return sum(count for kind in kinds for name, count in kind.items() if slo.target in (None, name))
+
+    def quantile_us(self, slo: Slo, quantile: float) -> int | None:
+        """A quantile of the times that an SLO is about, by the requests that were due; None if it has no response."""
+        times = self.all_times if slo.target is None else self.times.get(slo.target)
+        rank = max(1, ceil(self.requests_for(slo) * quantile / 100 - 1e-9))
+        if times is None or rank > times.count:
+            return None
+        return times.percentile(100 * rank / times.count) or 0
 
     def requests_for(self, slo: Slo) -> int:
         """How many of its requests an SLO is about; requests that were never sent have no target."""
@@ -107,13 +118,51 @@ class LoadWindow:
         return (times.count if times is not None else 0) + self.errors.get(name, 0) + self.unfinished.get(name, 0)
 
 
+def merge_windows(parts: Sequence[LoadWindow]) -> LoadWindow:
+    """
+    Merge the simultaneous windows of several workers.
+
+    Counts are added, times are merged, and the receive delay is the largest one.
+    """
+    backlog = [
+        (max(at_s for at_s, _ in samples), sum(value for _, value in samples))
+        for samples in zip(*(part.backlog for part in parts), strict=False)
+    ]
+    return LoadWindow(
+        rate=sum(part.rate for part in parts),
+        lasts_s=parts[0].lasts_s,
+        due=sum(part.due for part in parts),
+        times=_merge_times([part.times for part in parts]),
+        service_times=_merge_times([part.service_times for part in parts]),
+        server_errors=_add_counts(part.server_errors for part in parts),
+        errors=_add_counts(part.errors for part in parts),
+        unfinished=_add_counts(part.unfinished for part in parts),
+        findings=tuple(finding for part in parts for finding in part.findings),
+        receive_delay_p99_us=max(part.receive_delay_p99_us for part in parts),
+        send_delay_p99_us=max(part.send_delay_p99_us for part in parts),
+        users_exhausted=any(part.users_exhausted for part in parts),
+        max_in_flight=sum(part.max_in_flight for part in parts),
+        backlog=backlog,
+    )
+
+
+def _merge_times(parts: Sequence[Mapping[str, Histogram]]) -> dict[str, Histogram]:
+    names = dict.fromkeys(name for part in parts for name in part)
+    return {name: merge_histograms(part[name] for part in parts if name in part) for name in names}
+
+
+def _add_counts(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    whole = Counter[str]()
+    for part in parts:
+        whole.update(part)
+    return +whole
+
+
 def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
     """
-    The share of each operation in a scenario's requests; look-ups of ids are left out.
+    The share of each operation in the requests of a steady scenario; look-ups of ids are left out.
 
-    Args:
-        scenario: A scenario with a steady rate.
-        rate: Requests per second: a listing every two seconds is a larger share of few requests.
+    They depend on the rate: a listing every two seconds is a larger share of few requests.
     """
     row = SCENARIOS[scenario]
     shares = {TARGET_BY_NAME[name].operation: share for name, share in row.shares.items()}
@@ -126,15 +175,7 @@ def operation_shares(scenario: str, rate: float) -> Mapping[str, float]:
 def window_length_s(
     rate: float, slos: Sequence[Slo], shares: Mapping[str, float], shortest_s: float = MIN_WINDOW_S
 ) -> float:
-    """
-    The length of a window that the SLOs' quantiles and times need.
-
-    Args:
-        rate: Requests per second.
-        slos: The SLOs to decide.
-        shares: The share of each operation.
-        shortest_s: The shortest window.
-    """
+    """The length of a window that the quantiles and times of SLOs need, by the rate and the share of each operation."""
     lasts_s = shortest_s
     for slo in slos:
         if slo.limit_us is not None:
@@ -188,16 +229,12 @@ def _violates(window: LoadWindow, slo: Slo) -> bool:
         return False
     if slo.errors is not None:
         # a slow request is not an error: another SLO, and the backlog, are about that
-        names = [*window.errors, *window.server_errors] if slo.target is None else [slo.target]
-        bad = sum(window.errors.get(name, 0) + window.server_errors.get(name, 0) for name in dict.fromkeys(names))
+        bad = window.error_count(slo)
         return bad > 0 and bad >= slo.errors * total
     assert slo.quantile is not None, "an SLO is on errors or on a time"
     assert slo.limit_us is not None, "and a time has a limit"
-    times = window.all_times if slo.target is None else window.times.get(slo.target)
-    rank = max(1, ceil(total * slo.quantile / 100 - 1e-9))
-    if times is None or rank > times.count:
-        return True
-    return (times.percentile(100 * rank / times.count) or 0) >= slo.limit_us
+    reached_us = window.quantile_us(slo, slo.quantile)
+    return reached_us is None or reached_us >= slo.limit_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

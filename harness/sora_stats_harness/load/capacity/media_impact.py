@@ -120,13 +120,7 @@ MEDIA_FIELDS: Final = (
 
 
 def read_media_snapshot(body: bytes, at_s: float) -> MediaSnapshot | None:
-    """
-    Read the numbers about media from a listing; None if it is not a list. Invalid numbers are left out.
-
-    Args:
-        body: The body of a response to GetStatsAllConnections.
-        at_s: The time of reading, on any clock.
-    """
+    """Read the numbers about media from a listing; None if it is not a list. Invalid numbers are left out."""
     try:
         listed = msgspec.json.decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -219,11 +213,7 @@ def compare_phases(phases: Sequence[PollingPhase], *, rate: float, phase_s: floa
     """
     Compare the polled phases with the quiet ones.
 
-    Args:
-        phases: Alternating quiet and polled phases, with a quiet one first and last; an incomplete pair at the end is
-            left out.
-        rate: Requests per second in the polled phases.
-        phase_s: How long each phase lasts.
+    The phases alternate, with a quiet one first and last; an incomplete pair at the end is left out.
     """
     whole = list(takewhile(lambda phase: len(phase.snapshots) > 1, phases))
     rounds = max(0, (len(whole) - 1) // 2)

@@ -334,16 +334,7 @@ def _search_bounds(standings: Sequence[_RateStanding]) -> _SearchBounds:
 
 
 def next_rate(steps: Sequence[RateStep], goal: SearchGoal) -> float | None:
-    """
-    The rate to try next.
-
-    Args:
-        steps: The steps so far, in any order.
-        goal: The goal of the search.
-
-    Returns:
-        The rate; None if the interval is found.
-    """
+    """The rate to try next, by the steps so far, which may have any order; None if the interval is found."""
     standings = _rate_standings(steps)
     if not standings:
         return goal.first_rate
@@ -377,13 +368,7 @@ def search_capacity(
     tell: Callable[[RateStep], None] = lambda step: None,
 ) -> SearchResult:
     """
-    Find the highest rate that keeps the SLOs.
-
-    Args:
-        driver: Controls the load.
-        goal: The goal of the search.
-        lasts_s: Returns the length of a window at a rate.
-        tell: Called with each finished step.
+    Find the highest rate that keeps the SLOs; `lasts_s` gives the length of a window at a rate, `tell` gets each step.
     """
     steps: list[RateStep] = []
     ended = None
@@ -400,7 +385,7 @@ def search_capacity(
     return build_search_result(steps, goal, ended)
 
 
-def build_search_result(steps: Sequence[RateStep], goal: SearchGoal, ended: str | None = None) -> SearchResult:
+def build_search_result(steps: Sequence[RateStep], goal: SearchGoal, ended: str | None) -> SearchResult:
     """The result of the steps, whether or not the search is complete."""
     ends = _search_bounds(_rate_standings(steps))
     if ended is None and len(steps) >= MAX_STEPS and next_rate(steps, goal) is not None:

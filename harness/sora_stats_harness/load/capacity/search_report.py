@@ -15,15 +15,7 @@ MIN_TIMES_FOR_P99: Final = 100
 def build_capacity(
     found: SearchResult, goal: SearchGoal, scenario: str, latencies: Sequence[list[LatencyDistribution]] = ()
 ) -> CapacityResult:
-    """
-    The verdict's key `capacity`.
-
-    Args:
-        found: The result of the search.
-        goal: Its goal.
-        scenario: The scenario that was sent.
-        latencies: The measurements of each step, in order.
-    """
+    """The verdict's key `capacity`; `latencies` are the measurements of each step, in order."""
     return CapacityResult(
         interval=(round_rate(found.low), None if found.high is None else round_rate(found.high)),
         at_least=found.at_least,

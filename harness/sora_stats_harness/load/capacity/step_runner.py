@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import gc
-import logging
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 
 import gevent
-from locust.env import Environment
 
 from ...api.errors import HarnessError
 from ...judge.measured_results import LatencyDistribution
 from ..histogram import merge_histograms
-from ..interruptible_request import note_greenlet_breaks
-from ..load_run import InterruptSignal
-from ..load_users import drain_users, forgo_caller_lookup, wait_for_users
+from ..load_run import LocalUsers
+from ..load_users import InterruptSignal
+from ..memory_tuning import freeze_existing_objects
 from ..run_measurements import summarize_step_latencies
-from ..scenario_users import SCENARIO_USERS
 from ..slo import AbortLimit
 from .load_window import LoadWindow
 from .rate_search import LoadAborted, SearchEnded
@@ -40,13 +37,11 @@ DriveResult = TypeVar("DriveResult")
 
 class StepRunner:
     """
-    The `StepDriver` for the users of a session.
+    The `StepDriver` for the users of a session; a signal ends the run.
 
     Args:
-        session: The users' session.
         patience_s: How long a request may take after its window before it counts as slower than every SLO.
         limits: The abort limits of a step.
-        interrupt: A signal ends the run.
         watch: Called ten times a second with a line of progress.
     """
 
@@ -72,19 +67,11 @@ class StepRunner:
 
     def start_step(self, rate: float, begins_ns: int | None = None) -> None:
         """Schedule requests at this rate, from now on or from a given time."""
-        # a full garbage collection over the judge's memory takes 50 ms and more, which would spoil a window
-        gc.collect()
-        gc.freeze()
+        freeze_existing_objects()  # the judge's memory is as large as all modules, and would spoil a window
         self._step = self._session.start_step(rate, self._patience_s, begins_ns)
 
     def wait_for_window(self, lasts_s: float) -> LoadWindow:
-        """
-        Wait for the next window, and for the requests that were due in it.
-
-        Raises:
-            SearchEnded: The user interrupted.
-            LoadAborted: A limit was reached.
-        """
+        """As `StepDriver`; also waits for the requests that were due in the window."""
         step = self._step
         assert step is not None, "begin comes first"
         began_ns = step.window_edges_ns[-1]
@@ -115,8 +102,7 @@ class StepRunner:
 
     def end_step(self) -> tuple[str, ...]:
         """
-        Schedule no more requests, wait for the open ones, and let the server rest; returns the violated MUST
-        requirements.
+        As `StepDriver`.
 
         Raises:
             SearchEnded: The last requests had no complete response, and the server still does not respond.
@@ -184,8 +170,11 @@ class StepRunner:
     def _window_result(
         self, step: ActiveStep, counted: WindowCounts, lasts_s: float, due: int, samples: list[tuple[float, float]]
     ) -> LoadWindow:
-        times = {name: each.response for name, each in counted.times.items()}
-        services = {name: each.service for name, each in counted.times.items() if each.service.count}
+        # copies, since late responses still come
+        times = {name: merge_histograms([each.response]) for name, each in counted.times.items()}
+        services = {
+            name: merge_histograms([each.service]) for name, each in counted.times.items() if each.service.count
+        }
         send_delay_us, exhausted = counted.send_delay.percentile(99) or 0, counted.users_exhausted
         if (untaken := step.requests_due(step.window_edges_ns[-1] - 1) - step.next_number) > 0:
             if self._session.can_send_more:  # no user took them, although some were idle
@@ -198,9 +187,7 @@ class StepRunner:
             lasts_s=lasts_s,
             due=due,
             times=times,
-            all_times=merge_histograms(times.values()),
             service_times=services,
-            all_service_times=merge_histograms(services.values()) if services else None,
             server_errors=dict(counted.server_errors),
             errors=dict(counted.errors),
             unfinished=dict(counted.unfinished),
@@ -213,39 +200,24 @@ class StepRunner:
         )
 
 
-def run_users(session: SteppedSession, *, interrupt: InterruptSignal, drive: Callable[[], DriveResult]) -> DriveResult:
+def run_users(session: SteppedSession, interrupt: InterruptSignal, drive: Callable[[], DriveResult]) -> DriveResult:
     """
     Have users of the session's scenario ready while load is driven, and drain them at the end.
-
-    Args:
-        session: The session that the users share.
-        interrupt: The second signal gives up open requests.
-        drive: Drives the load.
 
     Raises:
         SearchEnded: The server gives no complete response.
         HarnessError: Locust did not start the users.
     """
-    environment = Environment(user_classes=[SCENARIO_USERS[session.spec.scenario]], catch_exceptions=False)
-    environment.sora_session = session  # type: ignore[attr-defined]  # our own attribute, for get_or_create_session
-    note_greenlet_breaks(session.note_break)
-    forgo_caller_lookup()
-    runner = environment.create_local_runner()
+    users = LocalUsers(session, interrupt)
     try:
-        if (no_server := session.discover(lambda: interrupt.is_interrupted)) is not None:
+        if (no_server := users.discover()) is not None:
             raise SearchEnded(no_server)
         session.start()
-        logging.getLogger("locust.runners").setLevel(logging.ERROR)  # it is intended that so many start at once
-        users = session.spec.users
-        runner.start(users, spawn_rate=users)
-        problem = wait_for_users(lambda: session.idle_users, users, lambda: interrupt.is_interrupted)
-        if problem is not None:
+        if (problem := users.stand_up()) is not None:
             raise HarnessError(problem)
         return drive()
     finally:
         try:
-            drain_users(runner, session, lambda: interrupt.gives_up)
+            users.drain()
         finally:
-            runner.quit()
             gc.unfreeze()
-        session.judge.judge_pending()

@@ -16,14 +16,12 @@ from ...probe.interrupt import InterruptHandler
 from ...reports.pass_policy import Tolerance
 from ...reports.verdict_assembly import JudgeResultSource
 from ..load_session import LoadSession, session_notes
-from ..load_spec import LoadSpec, WorkerShare
-from ..load_task import ServerAccess, prepare_order, stop_on_signal
+from ..load_spec import LoadSpec, WorkerPlan, WorkerShare
+from ..load_task import ServerAccess, judge_when_over, prepare_order
 from ..merged_judge import MergedJudge
 from ..slo import AbortLimit
-from ..spools import JudgingRules, SpoolFolder, WorkerSpool
+from ..spools import SpoolFolder, WorkerSpool
 from ..step_falls import StepFallFinder
-from ..worker_plan import WorkerPlan
-from ..worker_results import judge_workers
 from ..workers import Workers
 from .rate_search import SearchEnded, StepDriver
 from .step_runner import StepRunner, run_users
@@ -93,18 +91,7 @@ def _drive_in_process(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[R
     steps = StepRunner(
         session, patience_s=task.patience_s, limits=task.limits, interrupt=task.interrupt, watch=task.watch
     )
-    result: ResultType | str
-    try:
-        result = run_users(
-            session,
-            interrupt=task.interrupt,
-            drive=lambda: drive(steps, session),
-        )
-    except SearchEnded as ended:
-        result = str(ended)
-    except Exception as error:
-        result = describe_break(error)
-        session.note_break(result)
+    result = _result_of(session, lambda: run_users(session, task.interrupt, lambda: drive(steps, session)))
     return DrivenSteps(
         result=result,
         judge=session.judge,
@@ -112,6 +99,17 @@ def _drive_in_process(task: StepTask, drive: Drive[ResultType]) -> DrivenSteps[R
         notes=session_notes(session),
         broken=session.final_break_text,
     )
+
+
+def _result_of(session: LoadSession, work: Callable[[], ResultType]) -> ResultType | str:
+    """The result, or why there is none; the session notes a fault of the harness."""
+    try:
+        return work()
+    except SearchEnded as ended:
+        return str(ended)
+    except Exception as error:
+        session.note_break(described := describe_break(error))
+        return described
 
 
 def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultType]) -> DrivenSteps[ResultType]:
@@ -130,36 +128,19 @@ def _drive_with_workers(task: StepTask, plan: WorkerPlan, drive: Drive[ResultTyp
         session.observer = spool.open(session, task.server.kind, task.server.secrets)
         if not plan.are_started_here:
             task.say(f"waiting for {plan.description}")
-        with Workers(plan, should_stop=lambda: task.interrupt.is_interrupted) as workers:
-            steps = WorkerSteps(
-                workers,
-                order,
-                StepFallFinder(edition),
-                watch=task.watch,
-                is_interrupted=lambda: task.interrupt.is_interrupted,
-            )
-            result: ResultType | str
-            try:
+        with Workers(plan, order, task.interrupt) as workers:
+            steps = WorkerSteps(workers, StepFallFinder(edition), task.interrupt, watch=task.watch)
+
+            def drive_workers() -> ResultType:
                 steps.stand_up()
-                result = drive(steps, session)
-            except SearchEnded as ended:
-                result = str(ended)
-            except Exception as error:
-                result = describe_break(error)
-                session.note_break(result)
+                return drive(steps, session)
+
+            result = _result_of(session, drive_workers)
             workers.drain()
-            workers.wait_for_results(task.spec.timeout_s, lambda: task.interrupt.gives_up)
         session.judge.judge_pending()
         own_problem = spool.close()
         task.say(f"judging together what {plan.count:d} workers saw")
-        judged = judge_workers(
-            JudgingRules(edition, task.spec.checks),
-            workers.results,
-            folder.path,
-            names=workers.names,
-            tick=stop_on_signal(task.interrupt),
-        )
-        folder.is_kept = judged.has_unread_spools
+        judged = judge_when_over(workers, folder, task.interrupt)
     if isinstance(judged.judge, MergedJudge):
         judged.judge.add_falls(steps.falls)
     return DrivenSteps(

@@ -17,7 +17,7 @@ from typing import Any, Final
 import gevent
 from gevent.hub import Waiter
 
-from ...api.exchange import ErrorCode, Exchange, Request
+from ...api.exchange import ErrorCode, Exchange
 from ...judge.requirements import Finding, Level
 from ...reports.pass_policy import Tolerance
 from ..histogram import Histogram
@@ -25,6 +25,7 @@ from ..http_connection import HttpConnection
 from ..load_session import LoadSession
 from ..precise_timer import PreciseTimer
 from ..prepared_request import PreparedRequest
+from ..request_metrics import operation_name
 
 MAX_READY_USERS: Final = 16
 """How many users hold a turn and wait for it."""
@@ -133,7 +134,7 @@ class SteppedSession(LoadSession):
         self.on_judged: Callable[[Exchange, str | None], None] | None = self._record_exchange
 
     @property
-    def idle_users(self) -> int:
+    def ready_users(self) -> int:
         """How many users are idle."""
         return len(self._idle_users)
 
@@ -267,8 +268,3 @@ class SteppedSession(LoadSession):
                 meanwhile.receive_delay.record(late_ns)
             times.service.record(arrived_ns - exchange.sent_ns)
         times.response.record(arrived_ns - intended_ns)
-
-
-def operation_name(request: Request) -> str:
-    """The name under which a request is counted."""
-    return request.target.operation if request.target is not None else "probe"

@@ -10,14 +10,14 @@ import gevent
 
 from ...judge.checks.monotonic import MONOTONIC
 from ...judge.measured_results import LatencyDistribution
+from ..load_users import InterruptSignal
 from ..request_metrics import RequestMetrics
 from ..run_measurements import summarize_step_latencies
 from ..slo import parse_abort_limit
 from ..step_falls import StepFall, StepFallFinder
-from ..worker_messages import EndStepOrder, HaltOrder, PrepareOrder, StepOrder, StepReport, WindowOrder, WindowReport
+from ..worker_messages import EndStepOrder, HaltOrder, StepOrder, StepReport, WindowOrder, WindowReport
 from ..workers import Workers
-from .load_window import LoadWindow
-from .merged_window import merge_windows
+from .load_window import LoadWindow, merge_windows
 from .rate_search import LoadAborted, SearchEnded
 from .step_runner import STEP_WATCH_INTERVAL_S
 
@@ -30,35 +30,22 @@ REPORT_MARGIN_S: Final = 30.0
 
 class WorkerSteps:
     """
-    The `StepDriver` for workers, which share each rate.
+    The `StepDriver` for workers, which share each rate; a signal ends the run.
 
     A window is void if any worker was late, since its share of the requests is unknown. If a worker fails the search
     ends, and says which one failed.
-
-    Args:
-        workers: The workers.
-        order: The order for all of them together.
-        falls: Finds counters that fell from one worker to another.
-        watch: Called repeatedly with a line of progress.
-        is_interrupted: Whether the user interrupted.
     """
 
     def __init__(
-        self,
-        workers: Workers,
-        order: PrepareOrder,
-        falls: StepFallFinder,
-        *,
-        watch: Callable[[str], None],
-        is_interrupted: Callable[[], bool],
+        self, workers: Workers, falls: StepFallFinder, interrupt: InterruptSignal, *, watch: Callable[[str], None]
     ) -> None:
+        order = workers.order
         assert order.patience_s is not None, "an order of steps"
         self._workers = workers
-        self._order = order
         self._finder = falls
         self._limits = tuple(parse_abort_limit(text) for text in order.limits)
         self._watch = watch
-        self._is_interrupted = is_interrupted
+        self._interrupt = interrupt
         self._rate = 0.0
         self._patience_s = order.patience_s + order.spec.timeout_s + REPORT_MARGIN_S
         self.step_latencies: list[tuple[float, list[LatencyDistribution]]] = []
@@ -77,33 +64,25 @@ class WorkerSteps:
         Raises:
             SearchEnded: A worker failed, no server responds, or the user interrupted.
         """
-        spec = self._order.spec
-        problem = self._workers.prepare(self._order)
-        if problem is None and not self._is_interrupted():
-            problem = self._workers.stand_up(spec.scenario, spec.users)
-        if problem is not None or self._is_interrupted():
+        problem = self._workers.prepare()
+        if problem is not None or self._interrupt.is_interrupted:
             raise SearchEnded(problem or "interrupted")
 
     def start_step(self, rate: float) -> None:
         """As `StepDriver`; the workers take turns."""
         self._rate = rate
+        self._workers.live_metrics = RequestMetrics()  # whose seconds count from the beginning of the step
         begins_ns = time.monotonic_ns() + STEP_LEAD_NS
-        self._workers.order(StepOrder(rate=rate, begins_ns=begins_ns, lead_ns=STEP_LEAD_NS))
+        self._workers.send_all(StepOrder(rate=rate, begins_ns=begins_ns, lead_ns=STEP_LEAD_NS))
 
     def wait_for_window(self, lasts_s: float) -> LoadWindow:
-        """
-        As `StepDriver`.
-
-        Raises:
-            SearchEnded: A worker failed, or the user interrupted.
-            LoadAborted: A worker reached an abort limit.
-        """
-        self._workers.order(WindowOrder(lasts_s=lasts_s))
+        """As `StepDriver`; a worker that fails ends the run as well."""
+        self._workers.send_all(WindowOrder(lasts_s=lasts_s))
         reports = self._workers.gather(WindowReport, lasts_s + self._patience_s, halt_at=_is_aborted)
         self._check_end()
         for report in reports:
             if report.aborted is not None:
-                raise LoadAborted(report.aborted, None if report.window is None else merge_windows([report.window]))
+                raise LoadAborted(report.aborted, report.window)
         windows = [report.window for report in reports if report.window is not None]
         if len(windows) < self._workers.plan.count:
             raise SearchEnded("a worker did not report its window")
@@ -127,17 +106,17 @@ class WorkerSteps:
 
     def _check_end(self) -> None:
         trouble = self._workers.break_text() or self._workers.trouble()
-        if self._is_interrupted() or trouble is not None:
-            self._workers.order(HaltOrder())
-            raise SearchEnded("interrupted" if self._is_interrupted() else trouble or "")
+        if self._interrupt.is_interrupted or trouble is not None:
+            self._workers.send_all(HaltOrder())
+            raise SearchEnded("interrupted" if self._interrupt.is_interrupted else trouble or "")
 
     def end_step(self) -> tuple[str, ...]:
         """As `StepDriver`, for the remaining workers; also finds counters that fell between workers."""
-        self._workers.order(EndStepOrder(at_once=self._is_interrupted()))
+        self._workers.send_all(EndStepOrder(at_once=self._interrupt.is_interrupted))
         metrics, findings, outage = RequestMetrics(), list[str](), None
         reports = self._workers.gather(StepReport, self._patience_s, heed=False)
         for report in reports:
-            metrics.add_serialized(report.metrics)
+            metrics.add(report.metrics)
             findings += report.findings
             outage = outage or report.outage
         told = summarize_step_latencies(metrics)
@@ -147,7 +126,7 @@ class WorkerSteps:
             raise SearchEnded(outage)
         falls = self._finder.add_step({report.index: report.samples for report in reports})
         self.falls += falls
-        tolerance = self._order.tolerance
+        tolerance = self._workers.order.tolerance
         level = tolerance.severity.weigh(MONOTONIC, MONOTONIC.level)
         findings += sorted({fall.finding.requirement for fall in falls if tolerance.fails(fall.finding, level)})
         return tuple(findings)
