@@ -15,7 +15,6 @@ from ..api.exchange import Exchange
 from ..judge.measured_results import LoadResult
 from ..recording.format import RecordingEnd, RecordingHeader
 from ..recording.reader import RecordingReader
-from .load_spec import LoadSpec
 from .run_measurements import LoadPlan, RunMeasurements, summarize_recording
 
 
@@ -53,23 +52,19 @@ class RecordedLoad:
         began_ns, ended_ns, began_at_ns = self._end.began_ns, self._end.ended_ns, self._end.began_at_ns
         if began_ns is None or ended_ns is None or began_at_ns is None:
             return None
-        measured = self._measured
+        options, measured = self._header.options, self._measured
         measured.lasted_s = (ended_ns - began_ns) / 1e9
         measured.scheduled = self._end.due
-        summary = summarize_recording(measured, _recorded_plan(self._header), began_at_ns / 1e9)
+        rate = options.get("rate")
+        users, interval_s = _number(options.get("users")), _number(options.get("interval_s"))
+        plan = LoadPlan(
+            scenario=str(options["scenario"]),
+            model="closed" if rate is None else "open",
+            planned_per_s=users / interval_s if rate is None and interval_s else None,
+            processes=int(_number(options.get("processes"))) or 1,
+        )
+        summary = summarize_recording(measured, plan, began_at_ns / 1e9)
         return replace(summary, generator_limited=self._end.limited)
-
-
-def _recorded_plan(header: RecordingHeader) -> LoadPlan:
-    options = header.options
-    spec = LoadSpec(
-        edition=header.edition,
-        scenario=str(options["scenario"]),
-        rate=options.get("rate"),
-        users=int(_number(options.get("users"))),
-        interval_s=_number(options.get("interval_s")),
-    )
-    return spec.plan(int(_number(options.get("processes"))) or 1)
 
 
 def _number(value: Any) -> float:  # Any: JSON
