@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -104,7 +103,8 @@ def probe(
         result = run_conformance(plan, judge, prober(), interrupt=interrupt, watch=watch)
     judge.finish()
     tally = judge.result()
-    return tally, decide_verdict(tally, plan.scope, replace(result.ending, interrupted=False))
+    scope = plan.scope
+    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.ending.aborted))
 
 
 def tripped(tally: JudgeResult) -> set[str]:
