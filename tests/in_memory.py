@@ -23,7 +23,7 @@ from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
 from sora_stats_harness.simulator.fault_interface import ReceivedRequest
 from sora_stats_harness.simulator.server import server_config
-from sora_stats_harness.simulator.tcp_fault_relay import RELAY_HANDLERS, RelayedResponse, read_message
+from sora_stats_harness.simulator.tcp_fault_relay import RelayedResponse, read_message
 from tests.virtual_time import virtual_time
 
 TRAVEL_S: Final = 0.0002
@@ -81,10 +81,10 @@ class InMemorySimulator:
         """What `TcpFaultRelay` does with one exchange."""
         response = await read_message(from_server, response=True, head_only=data.startswith(b"HEAD "))
         assert response is not None
-        name, pause_s = self.cluster.next_relay_action() or ("", 0.0)
+        action = self.cluster.next_relay_action()
         relayed = RelayedResponse(*response, asyncio.StreamReader(), cast("asyncio.StreamWriter", _ClientSide(client)))
         with suppress(ConnectionResetError):
-            await (RELAY_HANDLERS[name](relayed, pause_s) if name else relayed.write_all())
+            await (relayed.write_all() if action is None else action(relayed))
         from_server.feed_eof()
 
 
