@@ -646,7 +646,7 @@ def _samples(edition: Edition, seen: Seen) -> Iterator[_Sample]:
             seen=seen,
             at=() if index is None else (index,),
             connection_id=key,
-            counters=dict(_counters(edition.root, connection, ())),
+            counters=dict(_counters(edition, connection)),
             labels=frozenset(_objects(channel)),
             is_readable=isinstance(channel, dict) and all(_is_whole(label) for label in channel.values()),
         )
@@ -662,18 +662,25 @@ def _is_whole(label: Json) -> bool:
     return len(counters) == COUNTERS_OF_LABEL and all(type(value) is int and value >= 0 for value in counters)
 
 
-def _counters(group: FieldGroup, value: Json, path: Path) -> Iterator[tuple[Path, int]]:
-    if not isinstance(value, dict):
-        return
-    for field in group.fields:
-        number = integer(value.get(field.name))
-        if field.kind is FieldKind.COUNTER and number is not None and number >= 0:
-            yield (*path, field.name), number
-    names = {inner.name: inner for inner in group.groups}
-    for key, below in value.items():
-        known = names.get(key) or (names.get(ANY_LABEL) if key.startswith("#") else None)
-        if known is not None:
-            yield from _counters(known, below, (*path, key))
+@cache
+def _counters_and_groups(edition: Edition) -> tuple[set[Path], set[Path]]:
+    counters = {field.path for field in edition.fields if field.kind is FieldKind.COUNTER}
+    return counters, {group.path for group in edition.root.walk_groups()}
+
+
+def _counters(edition: Edition, value: Json, wire: Path = (), path: Path = ()) -> Iterator[tuple[Path, int]]:
+    """The sound counters of a group, which stands at `wire` in the response and at `path` in the edition."""
+    counters, groups = _counters_and_groups(edition)
+    for key, below in value.items() if isinstance(value, dict) else ():
+        here = (*path, key)
+        if here in counters:
+            number = integer(below)
+            if number is not None and number >= 0:
+                yield (*wire, key), number
+            continue
+        known = here if here in groups or not key.startswith("#") else (*path, ANY_LABEL)
+        if known in groups:
+            yield from _counters(edition, below, (*wire, key), known)
 
 
 def generic(edition: Edition, path: Path) -> Path:

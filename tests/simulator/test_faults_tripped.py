@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -105,7 +104,8 @@ def probe(
     assert result.ending.broken is None
     judge.finish()
     tally = judge.result()
-    return tally, decide_verdict(tally, plan.scope, replace(result.ending, interrupted=False))
+    scope = plan.scope
+    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.ending.aborted))
 
 
 def tripped(tally: JudgeResult) -> set[str]:
