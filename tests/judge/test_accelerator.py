@@ -535,9 +535,10 @@ def test_it_does_not_keep_connections_that_have_gone(others: int) -> None:
     gone = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).samples[0].blocks[0]
     assert gone is not None
     held = sys.getrefcount(gone)
+    document["connection_id"] = "@"
+    body = json.dumps(document, ensure_ascii=False).encode()
     for number in range(50_000):
-        document["connection_id"] = f"other{number % others}"
-        reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False)
+        reader.read(body.replace(b"@", b"other%d" % (number % others)), many=False, scan=False)
     assert sys.getrefcount(gone) == held - 1
 
 
@@ -799,7 +800,7 @@ def test_cases_that_once_differed_are_read_the_same(name: str) -> None:
     fuzzing.check(fuzzing.corpus()[name], Counter())
 
 
-@pytest.mark.parametrize("seed", range(some_of(240)))
+@pytest.mark.parametrize("seed", range(some_of(160)))
 def test_drawn_cases_are_read_the_same(seed: int) -> None:
     """A little of what `make fuzz` does for long, and with sanitizers."""
     counted: Counter[str] = Counter()
