@@ -403,6 +403,9 @@ def test_relations_are_looked_at_as_in_python() -> None:
     for block in pair.plain.codec.blocks:
         group = _group(document, block.path)
         group.update(dict.fromkeys((counter.name for counter in block.counters), 0))
+    document["network_status"][f"total_unstable_level{document['network_status']['unstable_level']}"] = (
+        1  # else none holds
+    )
     whole = msgspec.json.encode(document)
     pair.read(whole)
     blocks = pair.plain.codec.blocks
@@ -459,6 +462,7 @@ def test_relations_of_counters_that_deviated_once_are_looked_at_as_well(id: str)
     document = connection.read_sample(0, "2024-07-01T00:00:01.000001Z")
     for block in SampleReader(DOC).codec.blocks:
         _group(document, block.path).update(dict.fromkeys((counter.name for counter in block.counters), 0))
+    document["network_status"][f"total_unstable_level{document['network_status']['unstable_level']}"] = 1  # as above
     row = next(row for row in SampleReader(DOC).relations.rows if row.requirement.id == id)
     seen = set()
     for learned in (row.left[0], row.right[0]):

@@ -72,11 +72,12 @@ BUGS: Final = tuple(
             "memcmp(((Counters *)counters)->values, values, (size_t)count * sizeof(uint64_t)) == 0;",
             "memcmp(((Counters *)counters)->values, values, (size_t)(count - 1) * sizeof(uint64_t)) == 0;",
         ),
+        ("a label that has come is not told", "self->same_labels &= leaves == leaves_before;", "(void)0;"),
         ("leaves of labels never change", "PyObject_RichCompareBool(leaves, before, Py_EQ);", "1;"),
         (
-            "a label that has come is not told",
+            "a label that has gone is not told",
             "LABELS_KEPT)) == PyList_GET_SIZE(self->labels_read)) {",
-            "LABELS_KEPT)) <= PyList_GET_SIZE(self->labels_read)) {",
+            "LABELS_KEPT)) >= PyList_GET_SIZE(self->labels_read)) {",
         ),
         ("a fall is none", "return fell ? FALLEN : grew ? GROWN : SAME;", "return grew ? GROWN : SAME;"),
         (
