@@ -28,7 +28,7 @@ PYTHONS: Final = ("3.11", "3.12", "3.13", "3.14")
 RESOLUTIONS: Final = {"lowest": "lowest-direct", "newest": "highest"}
 UV: Final = Path(sys.executable).parent / "uv"
 STEP_SECONDS: Final = 300
-SHOWN: Final = ("pytest", "locust", "gevent", "click", "msgspec")
+SHOWN: Final = ("pytest", "locust", "gevent", "httpx", "click", "msgspec")
 """Distributions whose versions the page names."""
 
 CORE_TESTS: Final = (

@@ -17,11 +17,14 @@ from uvicorn.server import ServerState
 
 from sora_stats_harness.api.http1 import ResponseReader
 from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.probe.transport import OneConnectionTransport
 from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
 from sora_stats_harness.simulator.fault_interface import ReceivedRequest
 from sora_stats_harness.simulator.server import server_config
 from sora_stats_harness.simulator.tcp_fault_relay import RelayedResponse, read_message
 from tests.virtual_time import virtual_time
+
+PassOn = Callable[[str, bytes, ResponseReader], Coroutine[None, None, None]]
 
 TRAVEL_S: Final = 0.0002
 """How long a request or a response is on its way."""
@@ -86,15 +89,21 @@ class InMemorySimulator:
 
 
 class _InMemoryProber(Prober):
-    """As its base class, but for the connection."""
+    """As its base class, but for the connections."""
 
-    def __init__(
-        self, timeout_s: float, exchange: Callable[[str, bytes, ResponseReader], Coroutine[None, None, None]]
-    ) -> None:
+    def __init__(self, timeout_s: float, exchange: PassOn) -> None:
         super().__init__(timeout_s=timeout_s)
+        self._transport = _InMemoryTransport(exchange)
+
+
+class _InMemoryTransport(OneConnectionTransport):
+    """The same."""
+
+    def __init__(self, exchange: PassOn) -> None:
+        super().__init__()
         self._pass_on = exchange
 
-    async def _exchange(self, server: str, data: bytes, reader: ResponseReader) -> None:
+    async def _exchange(self, server: str, data: bytes, reader: ResponseReader, connect_s: float | None) -> None:
         await self._pass_on(server, data, reader)
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+import httpx
 import pytest
 
 from sora_stats_harness.api.errors import RequestRefusedError, UsageError
@@ -25,8 +26,9 @@ from sora_stats_harness.api.http1_faults import FramingFault
 from sora_stats_harness.api.server_address import SocketAddress
 from sora_stats_harness.api.server_route import Route
 from sora_stats_harness.api.server_url import normalize_server_url
-from sora_stats_harness.probe import prober as prober_module
+from sora_stats_harness.probe import transport
 from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.probe.transport import OneConnectionTransport
 
 from .. import hostile
 
@@ -174,7 +176,7 @@ def test_all_addresses_of_a_name_are_tried(order: int, monkeypatch: pytest.Monke
     with hostile.serve(hostile.says(hostile.response(b"[]"))) as server:
         port = int(server.url.rpartition(":")[2])
         both = (SocketAddress(socket.AF_INET6, ("::1", port, 0, 0)), SocketAddress(socket.AF_INET, ("127.0.0.1", port)))
-        monkeypatch.setattr(prober_module, "look_up_addresses", lambda server, proxy: both[::order])
+        monkeypatch.setattr(transport, "look_up_addresses", lambda server, proxy: both[::order])
         result = exchange_with(f"http://localhost:{port}")
     assert result.error is None and result.response is not None
 
@@ -270,7 +272,9 @@ def test_bodies_in_flight_share_one_limit() -> None:
         prober = Prober(limit_bytes=limit)
         sent = asyncio.gather(*(prober.send(clerk, listing(url)) for _ in range(count)))
         try:
-            while prober.held_bytes < count * chunk:  # each has its first piece: none is alone before the others end
+            while (
+                prober._transport.held_bytes < count * chunk
+            ):  # each has its first piece: none is alone before the others end
                 assert not sent.done()
                 await asyncio.sleep(0.001)
         finally:
@@ -347,16 +351,19 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "path", "headers"), REFUSED)
-def test_what_may_not_be_sent_is_refused_where_it_is_written(
-    method: str, path: str, headers: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+def test_the_transport_itself_refuses_what_may_not_be_sent(
+    method: str, path: str, headers: list[tuple[str, str]]
 ) -> None:
-    """Without the prober's first check, too, other operations and near misses leave a listening socket without a byte."""
-    monkeypatch.setattr(prober_module, "check_request_allowed", lambda *given: None)
+    """Real other operations and near misses, pushed into the transport, leave a listening socket without a byte."""
 
     async def main(url: str) -> None:
-        request = Request(server=url, method=method, path=path, headers=tuple(headers), body=None, target=None)
-        with pytest.raises((RequestRefusedError, UsageError)):
-            await Prober().send(Clerk(), request)
+        sender = OneConnectionTransport()
+        message = httpx.Request(
+            method, url + path, headers=[(name.encode(), value.encode("utf-8")) for name, value in headers]
+        )
+        with pytest.raises(RequestRefusedError):
+            await sender.handle_async_request(message)
+        await sender.aclose()
 
     with hostile.serve(hostile.says(hostile.response(b"[]")), read_request=False) as server:
         run(main(server.url))

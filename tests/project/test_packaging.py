@@ -177,10 +177,10 @@ def test_check_runs_elsewhere(published: Published) -> None:
 def test_simulate_runs_elsewhere(published: Published) -> None:
     """The simulator serves the API for as long as a command runs, and ends with its status."""
     ask = (
-        "import json, os, sys, urllib.request as urllib\n"
+        "import httpx, os, sys\n"
         "headers = {'x-sora-target': 'Sora_20171101.GetStatsAllConnections'}\n"
-        "response = urllib.urlopen(urllib.Request(os.environ['SORA_URL'], b'', headers))\n"
-        "print(response.status, len(json.load(response)))\n"
+        "response = httpx.post(os.environ['SORA_URL'], headers=headers, trust_env=False)\n"
+        "print(response.status_code, len(response.json()))\n"
         "sys.exit(7)\n"
     )
     done = published.run(
