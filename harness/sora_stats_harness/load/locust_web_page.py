@@ -13,8 +13,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
-from locust.runners import STATE_RUNNING, STATE_SPAWNING
-
 from ..api.language import environment_language, use_language
 from ..reports import html_report as html
 from ..reports.figure_cells import MeasurementTable, percentile_ms
@@ -183,6 +181,8 @@ def _refuse_request(environment: Any) -> tuple[str, int] | None:  # Any: locust.
 
 def is_test_running(environment: Any) -> bool:  # Any: the same
     """Whether Locust's test was neither stopped nor finished; if Locust quits then, a signal ended it."""
+    from locust.runners import STATE_RUNNING, STATE_SPAWNING  # replaces sockets, which who only fills tables keeps
+
     return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
 
