@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, Final
@@ -69,6 +70,7 @@ def pytest_collect_file() -> Generator[None, list[pytest.Collector], list[pytest
 def pytest_collection_finish() -> None:
     """Let the collector run again; `gc.freeze` would hide from old versions of Hypothesis who refers to what."""
     gc.enable()
+    assert "locust" not in sys.modules, "a test module imports Locust, which replaces the sockets of all tests"
 
 
 LAST: Final = (

@@ -208,6 +208,9 @@ WHOLE: dict[str, bytes] = {
 NEVER: dict[str, Behaviour] = {"hang": hang, "close_at_once": close_at_once, "reset": reset}
 """Servers that never give a byte of a response."""
 
+TLS_HANDSHAKE = b"\x16"
+"""How a client begins that speaks TLS."""
+
 GARBLED: dict[str, Behaviour] = {
     "cut": says(CUT),
     "cut_chunked": says(CUT_CHUNKED),
@@ -221,9 +224,9 @@ def _read_request(connection: socket.socket) -> bytes:
     data = b""
     while b"\r\n\r\n" not in data:
         more = connection.recv(65536)
-        if not more:
-            return data
         data += more
+        if not more or data[:1] == TLS_HANDSHAKE:  # which no server of HTTP waits for the end of
+            return data
     head, _, body = data.partition(b"\r\n\r\n")
     announced = re.search(rb"(?im)^content-length: *(\d+)", head)
     missing = int(announced[1]) - len(body) if announced else 0

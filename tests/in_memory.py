@@ -8,9 +8,9 @@ A run of the gate costs half of what it does over TCP, waits for nothing, and gi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Final, cast
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -18,15 +18,24 @@ from uvicorn.server import ServerState
 from sora_stats_harness.api.http1 import ResponseReader
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
+from sora_stats_harness.simulator.fault_interface import ReceivedRequest
 from sora_stats_harness.simulator.server import server_config
-from sora_stats_harness.simulator.tcp_fault_relay import RELAY_HANDLERS, RelayedResponse, read_message
+from sora_stats_harness.simulator.tcp_fault_relay import RelayedResponse, read_message
+from tests.virtual_time import virtual_time
 
 TRAVEL_S: Final = 0.0002
 """How long a request or a response is on its way."""
 
 
+@contextmanager
+def simulate_in_memory(**options: Any) -> Iterator[InMemorySimulator]:  # Any: those of SimulatorOptions
+    """A simulator without sockets; while the context lasts, `asyncio.run` and all judges go by its clock."""
+    with virtual_time() as clock:
+        yield InMemorySimulator(SimulatorOptions(**options, clock=clock.of_simulator()))
+
+
 class InMemorySimulator:
-    """A simulated cluster that only its own probers reach; it needs `virtual_time()` around it."""
+    """A simulated cluster that only its own probers reach."""
 
     def __init__(self, options: SimulatorOptions) -> None:
         self.cluster = SimulatedCluster(options)
@@ -36,7 +45,12 @@ class InMemorySimulator:
             url: server_config(SimulatedNode(self.cluster, node), options.cors) for node, url in enumerate(self.urls)
         }
 
-    def prober(self, timeout_s: float) -> Prober:
+    @property
+    def requests(self) -> Sequence[ReceivedRequest]:
+        """Those that came."""
+        return tuple(self.cluster.requests)
+
+    def prober(self, timeout_s: float = 5.0) -> Prober:
         """A prober that has no other way than to this simulator."""
         return _InMemoryProber(timeout_s, self._exchange)
 
@@ -64,10 +78,10 @@ class InMemorySimulator:
         """What `TcpFaultRelay` does with one exchange."""
         response = await read_message(from_server, response=True, head_only=data.startswith(b"HEAD "))
         assert response is not None
-        name, pause_s = self.cluster.next_relay_action() or ("", 0.0)
+        action = self.cluster.next_relay_action()
         relayed = RelayedResponse(*response, asyncio.StreamReader(), cast("asyncio.StreamWriter", _ClientSide(client)))
         with suppress(ConnectionResetError):
-            await (RELAY_HANDLERS[name](relayed, pause_s) if name else relayed.write_all())
+            await (relayed.write_all() if action is None else action(relayed))
         from_server.feed_eof()
 
 

@@ -362,7 +362,7 @@ def judge_row(row: Row) -> Verdict:
 def _load(running: Running) -> Verdict:
     """Run `load` until it has listed the connections two times more."""
     out = running.folder / "report"
-    command = [sys.executable, "-m", "sora_stats_harness", "load", running.url, "--users", "4", "--interval", "40ms"]
+    command = [sys.executable, "-m", "sora_stats_harness", "load", running.url, "--users", "4", "--interval", "100ms"]
     ran = forked.run([*command, "--duration", "4", "--output", str(out)])
     assert (out / "verdict.json").exists(), ran.stderr
     return msgspec.json.decode((out / "verdict.json").read_bytes(), type=Verdict)

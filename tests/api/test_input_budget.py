@@ -14,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from sora_stats_harness.api.errors import UsageError
-from sora_stats_harness.api.input_budget import parse_toml, read_input_budget, read_pipe, read_small_file
+from sora_stats_harness.api.input_budget import (
+    parse_toml,
+    read_input_budget,
+    read_pipe,
+    read_small_file,
+    read_small_text,
+)
 from sora_stats_harness.cli import main
 
 READERS = {
@@ -90,6 +96,17 @@ def test_a_pipe_with_something_in_it_is_read(tmp_path: Path) -> None:
         assert process.stdout is not None
         with pytest.raises(UsageError, match="x is larger than 10 bytes"):
             read_small_file(f"/dev/fd/{process.stdout.fileno()}", limit=10, name="x")
+
+
+def test_a_text_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """It is no part of the text; bytes that are no UTF-8 are refused."""
+    file = tmp_path / "text"
+    for data, text in ((b"X: y", "X: y"), (b"\xef\xbb\xbfX: y", "X: y")):
+        file.write_bytes(data)
+        assert read_small_text(file, limit=10, name="x") == text
+    file.write_bytes(b"\xff")
+    with pytest.raises(UsageError, match=r"^x cannot be read: not UTF-8 text$"):
+        read_small_text(file, limit=10, name="x")
 
 
 @pytest.mark.parametrize("reader", READERS)

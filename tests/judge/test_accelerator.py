@@ -531,9 +531,10 @@ def test_it_does_not_keep_connections_that_have_gone(others: int) -> None:
     gone = reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False).samples[0].blocks[0]
     assert gone is not None
     held = sys.getrefcount(gone)
+    document["connection_id"] = "@"
+    body = json.dumps(document, ensure_ascii=False).encode()
     for number in range(50_000):
-        document["connection_id"] = f"other{number % others}"
-        reader.read(json.dumps(document, ensure_ascii=False).encode(), many=False, scan=False)
+        reader.read(body.replace(b"@", b"other%d" % (number % others)), many=False, scan=False)
     assert sys.getrefcount(gone) == held - 1
 
 
@@ -687,14 +688,13 @@ def test_labels_are_merged_only_where_they_are_the_same() -> None:
 
 @given(
     steps=st.lists(st.tuples(*[st.sampled_from([0, 0, 1, 2**64])] * 3) | st.none(), min_size=1, max_size=6),
-    known=st.booleans(),
     arrays=st.sets(st.integers(0, 5)),
     same=st.sets(st.integers(1, 5)),
 )
-@example(steps=[(0, 0, 0), (0, 1, 0)], known=True, arrays={0, 1}, same=set())
-@example(steps=[(0, 0, 0), None, (0, 1, 0)], known=True, arrays={0, 1, 2}, same=set())
+@example(steps=[(0, 0, 0), (0, 1, 0)], arrays={0, 1}, same=set())
+@example(steps=[(0, 0, 0), None, (0, 1, 0)], arrays={0, 1, 2}, same=set())
 def test_first_holders_are_those_that_a_search_from_the_front_finds(
-    steps: list[tuple[int, ...] | None], known: bool, arrays: set[int], same: set[int]
+    steps: list[tuple[int, ...] | None], arrays: set[int], same: set[int]
 ) -> None:
     """Of values that grow step by step, and are not there in each; with the accelerator and without."""
     grown: list[Sequence[int] | None] = []
@@ -706,7 +706,7 @@ def test_first_holders_are_those_that_a_search_from_the_front_finds(
         now = tuple(map(int.__add__, before or (0, 1, 300), more))
         grown.append(as_array(now) if number in arrays else now)
     owners = [f"owner {number}" for number in range(len(grown))]
-    held = ["held 0", "held 1", "held 2"] if known else None
+    held = ["held 0", "held 1", "held 2"]
     since = len(grown) - grown[::-1].index(None) if None in grown else 0
     if since == len(grown):
         return
@@ -714,19 +714,28 @@ def test_first_holders_are_those_that_a_search_from_the_front_finds(
     for place, holder in enumerate(holders):
         values = [each[place] for each in grown[since:] if each is not None]
         first = since + values.index(values[-1])
-        assert holder == (held[place] if first == 0 and held is not None else owners[first])
+        assert holder == (held[place] if first == 0 else owners[first])
 
 
 @pytest.mark.parametrize(
     "wrong",
-    [([], 0, []), ((), 0, [], None), ([], 0, (), None), ([], "0", [], None), ([], -1, [], None), ([[]], 0, [], None)],
+    [
+        ([], 0, []),
+        ((), 0, [], []),
+        ([], 0, (), []),
+        ([], 0, [], ()),
+        ([], "0", [], []),
+        ([], -1, [], []),
+        ([[]], 0, [], []),
+    ],
 )
-def test_first_holders_takes_two_lists_and_a_block(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
+def test_first_holders_takes_three_lists_and_a_block(wrong: tuple[Any, ...]) -> None:  # Any: all that is wrong
     """Anything else is a TypeError, and no crash; steps that are no counters are left to Python, and very many."""
-    assert accelerator.find_first_holders is not None
+    search = accelerator.find_first_holders
+    assert search is not None
     with pytest.raises(TypeError):
-        accelerator.find_first_holders(*wrong)
-    one: Any = as_array((1,))  # Any: as above
+        search(*wrong)
+    one, two = as_array((1,)), as_array((2,))
     steps: Any  # Any: as above
     for steps in (
         ([1], [2]),
@@ -736,14 +745,13 @@ def test_first_holders_takes_two_lists_and_a_block(wrong: tuple[Any, ...]) -> No
         (one, [one]),
         ([one], []),
     ):
-        assert accelerator.find_first_holders([*steps], 0, ["a", "b"], ["c"]) is None
-    for known in (["c"], None):
-        assert accelerator.find_first_holders([[one], [as_array((2,))]], 0, ["a", "b"], known) == ["b"]
-        assert accelerator.find_first_holders([[one], [one]], 0, ["a", "b"], known) == (known or ["a"])
-    odd: Any  # Any: as above
-    for odd in ([], ["c", "d"], ("c",), 1):
-        assert accelerator.find_first_holders([[one]], 0, ["a"], odd) is None
-    assert accelerator.find_first_holders([[one], [as_array((1,))]] * 40, 0, [*range(80)], None) is None
+        assert search([*steps], 0, ["a", "b"], ["c"]) is None
+    assert search([[one], [two]], 0, ["a", "b"], ["c"]) == ["b"]
+    assert search([[one], [one]], 0, ["a", "b"], ["c"]) == ["c"]
+    assert search([[None], [one]], 0, ["a", "b"], ["c"]) == search([[None], [one]], 0, ["a", "b"], []) == ["b"]
+    for odd in ([], ["c", "d"]):
+        assert search([[one]], 0, ["a"], odd) is None
+    assert search([[one], [as_array((1,))]] * 40, 0, [*range(80)], ["c"]) is None
     assert _find_first_holders([[(1,)], [(2,)]], 0, ["a", "b"], ["c"]) == ["b"]
 
 
@@ -788,7 +796,7 @@ def test_cases_that_once_differed_are_read_the_same(name: str) -> None:
     fuzzing.check(fuzzing.corpus()[name], Counter())
 
 
-@pytest.mark.parametrize("seed", range(some_of(240)))
+@pytest.mark.parametrize("seed", range(some_of(160)))
 def test_drawn_cases_are_read_the_same(seed: int) -> None:
     """A little of what `make fuzz` does for long, and with sanitizers."""
     counted: Counter[str] = Counter()

@@ -112,6 +112,35 @@ def test_a_label_without_counters_stands_in_nobody_s_way() -> None:
     assert found[-1] == [(7, 6, 0)]
 
 
+def test_a_channel_that_was_opened_again_has_its_values_anew() -> None:
+    """Whoever had the same value before it was closed."""
+    steps: list[Step] = [(20 * n, 20 * n + 10, {"#a": (n, 7)}) for n in range(2 * MAX_VERSION_CHAIN)]
+    after = [(sent_ns + 10_000, received_ns + 10_000, labels) for sent_ns, received_ns, labels in steps[1:]]
+    falls = (20_000, 20_010, {"#a": (99, 6)})
+    found, _ = follow(*steps, (5_000, 5_010, {}), *after, falls)
+    assert found[-1] == [(7, 6, len(steps) + 1)]
+
+
+def test_who_had_which_value_first_is_known_however_many_samples_there_were() -> None:
+    """Of counters that never move, move at times and always move; without what each sample had, which would be too much."""
+    history: CounterHistory[Sample] = CounterHistory(3)
+    for step in range(1, 4 * MAX_VERSION_CHAIN):
+        blocks: list[Counters | None] = [None, (7, step // 50, step), None if step < 60 else (1,)]
+        history.add_sample(20 * step, 20 * step + 10, blocks, {"#a": (7, step // 50)}, Sample(step, 20 * step))
+        history.drop_unneeded_maxima([])
+        newest = history.current_maxima
+        depth, version = 0, newest
+        while version.previous is not None:
+            depth, version = depth + 1, version.previous
+        assert depth == newest.depth < MAX_VERSION_CHAIN
+        expected = [1, max(1, step // 50 * 50)]
+        found = [newest.first_evidence(1, place, value) for place, value in enumerate((7, step // 50, step))]
+        assert [each.number for each in found] == [*expected, step]
+        found = [newest.first_evidence("#a", place, value) for place, value in enumerate((7, step // 50))]
+        assert [each.number for each in found] == expected
+        assert step < 60 or newest.first_evidence(2, 0, 1).number == 60
+
+
 @pytest.mark.parametrize(("opened", "horizon_ns"), [([35], None), ([35], 75), ([35, 95], None), ([], 35), ([95], 35)])
 def test_what_an_open_request_may_need_is_kept(opened: list[int], horizon_ns: int | None) -> None:
     """Whether it is known itself, or only that none was sent before some time."""

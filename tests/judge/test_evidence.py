@@ -330,9 +330,9 @@ def test_any_part_of_a_packed_body_is_read_again(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(evidence, "BLOCK_BYTES", 16)
     body = bytes(range(70))
     known = ZstdDict(body, is_raw=True)
-    packed = PackedBody(body, ZstdCompressor(zstd_dict=known.as_digested_dict), lambda: None)
+    packed = PackedBody(body, ZstdCompressor(zstd_dict=known.as_digested_dict), known, lambda: None)
     parts = [(start, stop) for start in range(0, 70, 3) for stop in range(start, 71)]
-    assert [packed.read(*part, known) for part in parts] == [body[slice(*part)] for part in parts]
+    assert [packed.read(*part) for part in parts] == [body[slice(*part)] for part in parts]
 
 
 def test_exchanges_without_a_body_are_not_packed_nor_let_go() -> None:

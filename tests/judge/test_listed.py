@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from sora_stats_harness.api.exchange import Request
-from sora_stats_harness.judge import unlisted_connections
+from sora_stats_harness.judge import node_presence
 from sora_stats_harness.judge.pipeline import Judge, JudgeOptions
 from sora_stats_harness.judge.requirements import Finding, Level
 from sora_stats_harness.judge.unlisted_connections import FoundConnections
@@ -120,7 +120,7 @@ def test_a_listing_that_was_sent_before_the_first_response_had_arrived_proves_no
 
 def test_listings_that_wait_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that lack the connection which waits for longest give way."""
-    monkeypatch.setattr(unlisted_connections, "MAX_PENDING_LISTINGS", 2)
+    monkeypatch.setattr(node_presence, "MAX_PENDING_ABSENCES", 2)
     found = FoundConnections()
     for id in "ab":
         found_again(found, 1, id)

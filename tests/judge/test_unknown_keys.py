@@ -65,6 +65,21 @@ def test_what_is_cut_out_is_found_as_by_the_slow_path(changes: Changes, accelera
             assert list(map(tuple, one.blocks)) == list(map(tuple, other.blocks))  # type: ignore[arg-type]  # all are there
 
 
+def test_a_value_reads_the_same_wherever_it_is_looked_at() -> None:
+    """In white space or not, with a key that is new or has come before, and with the accelerator or without."""
+    document = changed([(("new",), "HERE")])
+    for value in ("1e5", '{"a": [1, 2]}', "-0", '"' + 300 * "x" + '"', '"\\u0041"', "18446744073709551616"):
+        shown = set()
+        for text in (compact(document).decode(), json.dumps(document)):
+            body = text.replace('"HERE"', value).encode()
+            for accelerated in (True, False):
+                reader = SampleReader(DOC, accelerated=accelerated)
+                for _ in range(3):
+                    ((found_once,),) = found(reader.read(body, many=False, scan=True))
+                    shown.add(found_once)
+        assert len(shown) == 1, shown
+
+
 def test_a_key_is_learned_when_it_comes_again() -> None:
     """Not before: one that never comes again would cost more to learn than to cut out."""
     reader = SampleReader(DOC)
@@ -87,13 +102,22 @@ def test_a_key_is_learned_when_it_comes_again() -> None:
         (b'"\\ud800"', [], False),
         (b"[[[[1e400]]]]", [], True),
         (b"1" * 5000, [], False),
+        (b"0", [], True),
+        (b"007", [], False),
+        (b"00", [], False),
     ],
 )
+@pytest.mark.parametrize("accelerated", [True, False])
 def test_what_is_let_through_is_parsed_as_strictly_as_ever(
-    value: bytes, duplicates: list[tuple[str, ...]], is_json: bool
+    value: bytes, duplicates: list[tuple[str, ...]], is_json: bool, accelerated: bool
 ) -> None:
-    """Whatever stood at the same place before."""
-    reader = SampleReader(DOC)
+    """Whatever stood at the same place before; and where the key never came before."""
+    first = SampleReader(DOC, accelerated=accelerated)
+    parsed = first.read(
+        compact(changed([(("new",), 1)])).replace(b'"new":1', b'"new":' + value), many=False, scan=False
+    )
+    assert (parsed.duplicates, parsed.fault is None) == (duplicates, is_json)
+    reader = SampleReader(DOC, accelerated=accelerated)
     known = compact(changed([(("new",), 1)]))
     for _ in range(3):
         reader.read(known, many=False, scan=False)

@@ -63,7 +63,7 @@ def test_two_machines_do_what_one_does(tmp_path: Path) -> None:
     """Every request is sent once and judged; what the server saw is what is told."""
     with machines(2) as there, Simulator(connections=5, host=ANYWHERE) as simulator:
         url = reachable(simulator.url, there)
-        words = ["load", "--rate", "100", "--duration", "3s", "--weights", "connection=60,client=25,all=15"]
+        words = ["load", "--rate", "60", "--duration", "2s", "--weights", "connection=60,client=25,all=15"]
         code, told = run(there, words, url, tmp_path / "out")
         served = len(simulator.requests)
     assert (code, told["reason"], told["findings"]) == (0, None, [])
@@ -77,7 +77,7 @@ def test_a_counter_that_falls_between_two_machines_ends_the_search(tmp_path: Pat
     search += ["--fail-on", "must"]  # halves of counters violate relations as well
     with machines(2) as there, hostile.serve(ByAddress(), host=ANYWHERE) as server:
         url = reachable(server.url, there)
-        code, told = run(there, [*search, "--start", "80", "--max-rate", "80"], url, tmp_path / "out")
+        code, told = run(there, [*search, "--start", "20", "--max-rate", "20"], url, tmp_path / "out")
     assert (code, told["reason"]) == (1, "counter.monotonic is violated")
     assert told["capacity"]["limited_by"] == "a finding: counter.monotonic"
     fallen = [each for each in told["findings"] if each["requirement"] == "counter.monotonic"]

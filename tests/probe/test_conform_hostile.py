@@ -27,7 +27,19 @@ def no_long_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 def conform(url: str, folder: Path, *options: str, timeout_s: float = 5) -> tuple[int, dict[str, Any]]:
     """Run the command until it has seen enough; the verdict it wrote."""
     output = folder / "report"
-    words = ["conform", url, "--timeout", str(timeout_s), "--duration", "0.1", "--output", str(output), *options]
+    words = [
+        "conform",
+        url,
+        "--timeout",
+        str(timeout_s),
+        "--duration",
+        "0.1",
+        "--rate",
+        "400",
+        "--output",
+        str(output),
+        *options,
+    ]
     code = main(words)
     verdict: dict[str, Any] = json.loads((output / "verdict.json").read_text(encoding="utf-8"))
     assert verdict["exit_code"] == code

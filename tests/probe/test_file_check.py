@@ -103,7 +103,7 @@ def stamped_now(body: bytes) -> bytes:
     return re.sub(rb'(?<="timestamp":")[^"]*', f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%S.%fZ}".encode(), body)
 
 
-def live(path: Path, *, overlap: int, faulty: bool, count: int = 120) -> Judge:
+def live(path: Path, *, overlap: int, faulty: bool, count: int = 80) -> Judge:
     """Judge as a client would, with several requests under way at a time, and record it."""
     with RecordingWriter(path, recorded_run()) as recorder:
         judge = Judge(EDITION, observer=recorder.add_exchange)
@@ -114,7 +114,7 @@ def live(path: Path, *, overlap: int, faulty: bool, count: int = 120) -> Judge:
             if len(under_way) < overlap:
                 continue
             ticket, body = under_way.pop((turn * 7) % len(under_way))
-            if faulty and turn > 20 and turn % 10 == 0:
+            if faulty and turn > 4 and turn % 10 == 0:
                 body = spoil(body, next(faults))
             if faulty and turn == 60:
                 ticket.complete(error=TransportError(code=ErrorCode.RESET, detail="reset"))
@@ -537,8 +537,8 @@ def test_the_command_redact_tells_what_it_did(tmp_path: Path, capsys: pytest.Cap
     live(path, overlap=2, faulty=False)
     code, stdout, err = run(capsys, "redact", str(path), str(out))
     assert (code, stdout) == (0, "")
-    assert "120 exchanges" in err
-    assert checked(out).result().coverage.exchanges == 120
+    assert "80 exchanges" in err
+    assert checked(out).result().coverage.exchanges == 80
 
 
 def test_an_exchange_is_evidence_for_what_it_shows(tmp_path: Path) -> None:

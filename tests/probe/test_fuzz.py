@@ -27,18 +27,20 @@ from sora_stats_harness.simulator.strategies import WireRequest
 
 from .. import hostile
 from ..examples import some_of
+from ..in_memory import InMemorySimulator, simulate_in_memory
 
 NUL = b'{"channel_id":"sora","client_id":"\\u0000"}'
 """The smallest body whose client_id has a NUL in it, keys in the documented order."""
 
 
 def search(
-    url: str, count: int, *, seed: int = 1, timeout_s: float = 5.0, interrupt: InterruptHandler | None = None
+    server: InMemorySimulator | str, count: int, *, seed: int = 1, interrupt: InterruptHandler | None = None
 ) -> tuple[fuzz.FuzzResult, JudgeResult]:
     """Send made-up requests, as fast as a test wants it."""
     judge = Judge(edition.load_edition())
+    url, prober = (server, Prober(timeout_s=5.0)) if isinstance(server, str) else (server.urls[0], server.prober())
     plan = fuzz.FuzzPlan(target=ConformancePlan(server=url, rate=5000.0), count=count, seed=seed)
-    result = fuzz.run_fuzz(plan, judge, Prober(timeout_s=timeout_s), interrupt=interrupt or InterruptHandler())
+    result = fuzz.run_fuzz(plan, judge, prober, interrupt=interrupt or InterruptHandler())
     judge.finish()
     return result, judge.result()
 
@@ -69,8 +71,8 @@ def test_a_good_server_passes_and_the_same_seed_sends_the_same() -> None:
     """Nothing fails on the simulator; a seed repeats every request to the byte, another seed does not."""
 
     def sent(seed: int) -> list[Any]:
-        with Simulator(connections=2) as simulator:
-            result, tally = search(simulator.url, 60, seed=seed)
+        with simulate_in_memory(connections=2) as simulator:
+            result, tally = search(simulator, 60, seed=seed)
             assert (result.sent, result.passed_over, result.failures, result.end_reason) == (60, 0, (), None)
             assert tally.findings == []
             assert tally.checked["request.no_5xx"] > 30
@@ -85,8 +87,8 @@ def test_a_good_server_passes_and_the_same_seed_sends_the_same() -> None:
 @pytest.mark.parametrize("seed", [0, 1])
 def test_a_nul_that_crashes_the_server_is_found_and_made_smaller(seed: int) -> None:
     """The smallest request is the one with nothing but the NUL; it is what the entry shows, and all are counted."""
-    with Simulator(connections=2, faults=["crashes-on-nul"]) as simulator:
-        result, tally = search(simulator.url, 300, seed=seed)
+    with simulate_in_memory(connections=2, faults=["crashes-on-nul"]) as simulator:
+        result, tally = search(simulator, 300, seed=seed)
     [failure] = result.failures
     assert (failure.smallest.body, failure.violated, failure.reproduced) == (NUL, "request.no_5xx", True)
     assert (TARGET_HEADER, Target.CLIENT.value) in failure.smallest.headers
@@ -99,8 +101,8 @@ def test_a_nul_that_crashes_the_server_is_found_and_made_smaller(seed: int) -> N
 
 def test_what_is_known_to_fail_hides_nothing_else() -> None:
     """Strings that are no UTF-8 are tried first, and passed over then; the NUL is found as if they were not there."""
-    with Simulator(connections=2, faults=["crashes-on-invalid-utf8", "crashes-on-nul"]) as simulator:
-        result, _ = search(simulator.url, 300, seed=1)
+    with simulate_in_memory(connections=2, faults=["crashes-on-invalid-utf8", "crashes-on-nul"]) as simulator:
+        result, _ = search(simulator, 300, seed=1)
     bodies = [failure.smallest.body for failure in result.failures]
     assert bodies[:3] == [b'"\xff"', b'"\xff"', b'{"local":"\xff"}']
     assert NUL in bodies
@@ -160,6 +162,8 @@ def test_a_server_that_still_conforms_afterwards_is_needed_for_a_pass(tmp_path: 
                 "1",
                 "--duration",
                 "0.1",
+                "--rate",
+                "400",
                 "--output",
                 str(tmp_path / "out"),
             ]
@@ -238,9 +242,9 @@ def test_without_a_server_nothing_is_said(tmp_path: Path) -> None:
 
 def test_an_interrupt_ends_it_at_once() -> None:
     """A wish to end is fulfilled at the next request, and leaves nothing open."""
-    with Simulator(connections=2) as simulator, InterruptHandler() as interrupt:
+    with simulate_in_memory(connections=2) as simulator, InterruptHandler() as interrupt:
         interrupt.is_interrupted = True
-        result, tally = search(simulator.url, 50, interrupt=interrupt)
+        result, tally = search(simulator, 50, interrupt=interrupt)
     assert (result.sent, result.end_reason) == (0, "it was interrupted")
     assert tally.findings == []
 
@@ -322,7 +326,7 @@ def test_without_hypothesis_the_command_says_what_to_install(
 
 def test_requests_with_unknown_ids_are_probes_and_listings_are_not() -> None:
     """A valid listing is judged in full, so what it holds counts as samples."""
-    with Simulator(connections=2) as simulator:
-        _, tally = search(simulator.url, 60)
+    with simulate_in_memory(connections=2) as simulator:
+        _, tally = search(simulator, 60)
     assert set(tally.coverage.by_target) == {"GetStatsAllConnections"}
     assert tally.coverage.samples == 2 * tally.coverage.by_target["GetStatsAllConnections"]

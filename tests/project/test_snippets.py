@@ -13,7 +13,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import pytest
 import yaml
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -79,10 +78,14 @@ READERS: Final[dict[str, Callable[[str], Any]]] = {  # Any: what each gives
 }
 
 
-@pytest.mark.parametrize("snippet", snippets(), ids=lambda snippet: snippet.place)
-def test_an_example_is_what_it_says(snippet: Snippet) -> None:
+def test_examples_are_what_they_say() -> None:
     """In one of the languages above."""
-    READERS[snippet.language](snippet.text)
+    for snippet in snippets():
+        try:
+            READERS[snippet.language](snippet.text)
+        except Exception as e:
+            e.add_note(f"in the example of {snippet.place}")
+            raise
 
 
 def kind_of_workflow(text: str) -> str | None:

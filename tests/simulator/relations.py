@@ -164,10 +164,12 @@ def broken(sample: Sample) -> list[str]:
     return [name for name, holds in (*documented(sample), *generating(sample)) if not holds]
 
 
-def leaves(sample: Sample, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def leaves(sample: Sample) -> list[tuple[tuple[str, ...], Any]]:
     """Every leaf with its path."""
+    found: list[tuple[tuple[str, ...], Any]] = []
     for key, value in sample.items():
         if isinstance(value, dict):
-            yield from leaves(value, (*path, key))
+            found += [((key, *path), leaf) for path, leaf in leaves(value)]
         else:
-            yield (*path, key), value
+            found.append(((key,), value))
+    return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -20,13 +21,11 @@ from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, Conformanc
 from sora_stats_harness.probe.conformance_run import ConformanceProgress, run_conformance
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
-from sora_stats_harness.simulator.asgi_app import SimulatorOptions
 from sora_stats_harness.simulator.faults import FAULT_KINDS, FaultKind
 from sora_stats_harness.simulator.server import Simulator
 
 from ..examples import FULL
-from ..in_memory import InMemorySimulator
-from ..virtual_time import virtual_time
+from ..in_memory import simulate_in_memory
 
 FEW: Final = 4
 """Connections that show most faults; what a run costs grows with their number."""
@@ -63,8 +62,7 @@ def serve(options: dict[str, Any]) -> Iterator[tuple[list[str], Callable[[float]
         with Simulator(**options) as listening:
             yield listening.urls, lambda timeout_s: Prober(timeout_s=timeout_s)
     else:
-        with virtual_time() as clock:
-            simulator = InMemorySimulator(SimulatorOptions(**options, clock=clock.of_simulator()))
+        with simulate_in_memory(**options) as simulator:
             yield simulator.urls, simulator.prober
 
 
@@ -104,11 +102,9 @@ def probe(
             fuzz.run_fuzz(fuzz.FuzzPlan(target=plan, count=MADE_UP, seed=seed), judge, prober(), interrupt=interrupt)
         watch = stop_once_seen if kind is not None and kind.name in SHOW_LATE else lambda progress: None
         result = run_conformance(plan, judge, prober(), interrupt=interrupt, watch=watch)
-    assert result.ending.broken is None
     judge.finish()
     tally = judge.result()
-    scope = plan.scope
-    return tally, decide_verdict(tally, scope, RunEnding(aborted=result.ending.aborted))
+    return tally, decide_verdict(tally, plan.scope, replace(result.ending, interrupted=False))
 
 
 def tripped(tally: JudgeResult) -> set[str]:

@@ -8,9 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from sora_stats_harness.simulator.faults import FAULT_KINDS
+from sora_stats_harness.simulator.faults.transport import CONTENT_LENGTH_ERROR_BYTES
 from sora_stats_harness.simulator.server import Simulator
-from sora_stats_harness.simulator.tcp_fault_relay import CONTENT_LENGTH_ERROR_BYTES, RELAY_HANDLERS
 
 from .raw import ALL, Told, ask, dial, everything, listing, parse, request
 
@@ -41,11 +40,6 @@ def announced(data: bytes) -> tuple[int, Told]:
     """The Content-Length, and the response."""
     told = parse(data)
     return int(told.header("content-length")[0]), told
-
-
-def test_every_fault_of_the_transport_has_its_way() -> None:
-    """And there is no way without a fault."""
-    assert {kind.name for kind in FAULT_KINDS.values() if kind.needs_relay} == set(RELAY_HANDLERS)
 
 
 def test_cut_is_half_of_the_body_and_the_end() -> None:

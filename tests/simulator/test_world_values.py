@@ -87,14 +87,14 @@ def test_counters_never_fall_though_reads_are_torn() -> None:
     tear_ns = 20_000_000
     last: dict[str, dict[tuple[str, ...], int]] = {}
     compared = 0
-    for connection, _, sample in samples(world, list(range(0, 30 * SECOND_NS, 2 * tear_ns))[::7], tear_ns):
+    for connection, _, sample in samples(world, list(range(0, 30 * SECOND_NS, 2 * tear_ns))[::13], tear_ns):
         counters = {path: value for path, value in leaves(sample) if path[-1].startswith("total_")}
         before = last.get(connection.connection_id)
         if before is not None:
             assert {path: (before[path], counters[path]) for path in before if counters[path] < before[path]} == {}
             compared += 1
         last[connection.connection_id] = counters
-    assert compared > 1500
+    assert compared > 800
 
 
 def test_torn_values_are_of_moments_inside_the_tear() -> None:
@@ -132,7 +132,7 @@ def test_every_counter_grows_somewhere_within_ten_seconds(seed: int) -> None:
     first: dict[tuple[str, tuple[str, ...]], int] = {}
     grew: set[tuple[str, ...]] = set()
     for connection, _, sample in samples(
-        SimulatedWorld(EDITION, seed=seed), list(range(0, 10 * SECOND_NS + 1, SECOND_NS // 4))
+        SimulatedWorld(EDITION, seed=seed), list(range(0, 10 * SECOND_NS + 1, SECOND_NS))
     ):
         for path, value in leaves(sample):
             key = (connection.connection_id, path)
@@ -177,9 +177,10 @@ def test_leaves_come_in_the_order_of_the_edition() -> None:
     order = {field.path: place for place, field in enumerate(EDITION.fields)}
     for connection in everybody(SimulatedWorld(EDITION)):
         for sample in (connection.read_sample(0, STAMP), connection.read_sample(0, STAMP, 5)):
-            for group in {path[:-1] for path, _ in leaves(sample)}:
-                places = [order[general(path)] for path, _ in leaves(sample) if path[:-1] == group]
-                assert places == sorted(places)
+            places: dict[tuple[str, ...], list[int]] = {}
+            for path, _ in leaves(sample):
+                places.setdefault(path[:-1], []).append(order[general(path)])
+            assert all(found == sorted(found) for found in places.values())
 
 
 def test_data_channels_are_of_every_kind() -> None:
@@ -322,7 +323,7 @@ def test_another_edition_is_served_as_well() -> None:
     world = SimulatedWorld(newer)
     grew: set[tuple[str, ...]] = set()
     first: dict[tuple[str, tuple[str, ...]], int] = {}
-    for connection, _, sample in samples(world, list(range(0, 10 * SECOND_NS + 1, SECOND_NS // 4))):
+    for connection, _, sample in samples(world, list(range(0, 10 * SECOND_NS + 1, SECOND_NS))):
         found = dict(leaves(sample))
         assert {general(path) for path in found} <= set(fields)
         assert always <= set(found)

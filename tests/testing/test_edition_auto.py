@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Final
 
 import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.cli import main
+from sora_stats_harness.judge.requirements import REQUIREMENTS
 from sora_stats_harness.simulator.server import Simulator
 from tests import hostile
 
@@ -51,30 +53,37 @@ def test_the_gate_judges_by_what_the_server_responses_by(name: str, pytester: py
     assert f"--sora-edition auto: the responses are like {name} in every field" in told["coverage"]["notes"]
 
 
-def test_two_processes_judge_by_what_the_first_was_told(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Under `-n 2` the controller asks, and nobody after it."""
+def test_two_processes_ask_once_and_share_one_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under `-n 2` the controller asks, and nobody after it; the workers share the items and one run of the gate."""
     monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)  # that of whoever runs this test
     pytester.makepyfile(SUITE)
     pytester.makeconftest(
         """
         import os
         from sora_stats_harness.probe import edition_detection
-        detect_by_server = edition_detection.detect_by_server
-        def detecting(*args):
-            with open("asked", "a") as file:
-                file.write(os.environ.get("PYTEST_XDIST_WORKER", "controller") + "\\n")
-            return detect_by_server(*args)
-        edition_detection.detect_by_server = detecting
+        from sora_stats_harness.testing import gate_run
+        def noting(name, call):
+            def noted(*args):
+                with open(name, "a") as file:
+                    file.write(os.environ.get("PYTEST_XDIST_WORKER", "controller") + "\\n")
+                return call(*args)
+            return noted
+        edition_detection.detect_by_server = noting("asked", edition_detection.detect_by_server)
+        gate_run.run_gate = noting("run", gate_run.run_gate)
         """
     )
     with serving("doc-2025") as simulator:
-        options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=0.1", "-n", "2")
-        done = pytester.runpytest_subprocess(*options, *AUTO)
+        options = ("--sora-conformance", f"--sora-url={simulator.url}", "--sora-duration=0.1", "--sora-report=gate")
+        done = pytester.runpytest_subprocess(*options, *AUTO, "-p", "xdist", "-n", "2")
     assert done.ret == 0, done.stdout.str()
+    outcomes = done.parseoutcomes()
+    assert outcomes["passed"] + outcomes["skipped"] == len(REQUIREMENTS) + 3  # the verdict, and two of the suite
     assert (pytester.path / "asked").read_text(encoding="utf-8") == "controller\n"
-    done.stdout.fnmatch_lines(["sora: *edition doc-2025*", "*= sora: pass =*"])
+    assert re.fullmatch(r"gw[01]\n", (pytester.path / "run").read_text(encoding="utf-8"))
+    done.stdout.fnmatch_lines(
+        ["sora: *edition doc-2025*", "*= sora: pass =*", "PASS *", f"reports in {pytester.path}/gate"]
+    )
+    assert (pytester.path / "gate" / "verdict.json").is_file()
 
 
 def test_tests_of_ones_own_are_judged_by_it(pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]) -> None:

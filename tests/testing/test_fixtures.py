@@ -83,7 +83,7 @@ def test_client_asks_the_simulator(pytester: pytest.Pytester) -> None:
                 <= {"abandoned"}
         """
     )
-    done = pytester.runpytest_inprocess(*OUTPUT)
+    done = pytester.runpytest_inprocess(*OUTPUT, "-p", "anyio")
     done.assert_outcomes(passed=6)
 
 

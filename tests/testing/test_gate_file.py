@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from typing import Final
 from xml.etree import ElementTree
 
@@ -101,34 +98,18 @@ def test_last_failed_runs_what_failed(pytester: pytest.Pytester) -> None:
         assert f"{FILE}::counter::counter.monotonic" not in collected(done)
 
 
-def test_processes_share_named_items(pytester: pytest.Pytester) -> None:
-    """Under pytest-xdist, and from a folder below the rootdir."""
+def test_a_worker_finds_named_items(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of pytest-xdist, from a folder below the rootdir."""
     (pytester.path / FILE).touch()
-    (pytester.path / "below").mkdir()
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pytest",
-            "-n",
-            "2",
-            "--rootdir",
-            "..",
-            *URL,
-            f"../{FILE}::identity",
-            f"../{FILE}::verdict",
-        ],
-        cwd=pytester.path / "below",
-        capture_output=True,
-        text=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")},
-    )
-    assert done.returncode == 0, done.stdout
+    monkeypatch.chdir(pytester.mkdir("below"))
+    options = ("-p", "xdist", "-n", "1", "--rootdir", "..", *URL)
+    done = pytester.runpytest_inprocess(*options, f"../{FILE}::identity", f"../{FILE}::verdict")
+    assert done.ret == 0
     count = sum(id.startswith("identity.") for id in REQUIREMENTS) + 1
-    assert f"2 workers [{count} items]" in done.stdout
+    assert f"1 worker [{count} items]" in done.stdout.str()
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "xdist"])
+@pytest.mark.parametrize("options", [(), ("-p", "xdist", "-n", "1")], ids=["one process", "xdist"])
 def test_junit_has_the_names_of_the_command_line(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
     """Class and name of each case are those of `sora-harness conform`, and skips say what was not observed and why."""
     given = ("--sora-duration=0.1", "--sora-valid-only", "--junitxml=junit.xml", "--sora-report=gate")
@@ -162,7 +143,7 @@ def test_the_gate_asks_the_server_of_a_fixture(pytester: pytest.Pytester, monkey
     (pytester.path / FILE).write_text('headers = {X-Key = "env:KEY"}', encoding="utf-8")
     pytester.makeconftest(OWN_URL)
     options = ("--sora-conformance", "--sora-duration=0.1", "-s", "--sora-report=gate")
-    for more in ((), ("--sora-edition=auto",), ("-p", "no:randomly", f"{FILE}::verdict")):
+    for more in (("--sora-valid-only",), ("--sora-edition=auto", "-p", "no:randomly", f"{FILE}::verdict")):
         done = pytester.runpytest_inprocess(*options, *more)
         assert done.ret == 0
         done.stdout.fnmatch_lines(

@@ -41,10 +41,12 @@ def names(report: list[str], word: str) -> set[str]:
     return {line.split()[1].rpartition("::")[2] for line in report if line.startswith(f"{word} {FILE}::")}
 
 
-def test_gate_passes_beside_other_tests(pytester: pytest.Pytester) -> None:
+def test_gate_passes_beside_other_tests(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     """
     In a project with a `harness/` of its own, and with Locust's plugin: an item each, header, table, JUnit, reports.
     """
+    for name in ("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "PYTEST_ADDOPTS"):
+        monkeypatch.delenv(name)
     pytester.mkpydir("harness").joinpath("__init__.py").write_text("OURS = True\n", encoding="utf-8")
     pytester.makepyfile(
         test_own="""
@@ -70,30 +72,6 @@ def test_gate_passes_beside_other_tests(pytester: pytest.Pytester) -> None:
     assert int(told["sora_samples"] or 0) == verdict["coverage"]["samples"] > 0
     order = {each.get("name"): each.get("value") for each in cases["counter.monotonic"].iter("property")}
     assert (order["sora_level"], order["sora_status"], order["sora_violations"]) == ("MUST", "met", "0")
-
-
-def test_gate_runs_once_on_two_processes(pytester: pytest.Pytester) -> None:
-    """Under `-n 2` the workers share the items and one run, whose verdict the controller prints."""
-    counted = pytester.path / "counted"
-    pytester.makeconftest(
-        f"""
-        from sora_stats_harness.testing import gate_run
-        run_gate = gate_run.run_gate
-        def counting(task):
-            with open({str(counted)!r}, "a") as file:
-                file.write("run\\n")
-            return run_gate(task)
-        gate_run.run_gate = counting
-        """
-    )
-    options = ("--sora-valid-only", "--sora-report=gate")
-    done = pytester.runpytest_subprocess(*GATE, *options, "-n", "2")
-    assert done.ret == 0, done.stdout.str()
-    outcomes = done.parseoutcomes()
-    assert outcomes["passed"] + outcomes["skipped"] == ITEMS
-    assert counted.read_text(encoding="utf-8") == "run\n"
-    done.stdout.fnmatch_lines(["*= sora: pass =*", "PASS *", f"reports in {pytester.path}/gate"])
-    assert (pytester.path / "gate" / "verdict.json").is_file()
 
 
 def test_fault_fails_its_own_item_and_the_verdict(pytester: pytest.Pytester) -> None:

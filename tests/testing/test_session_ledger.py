@@ -12,12 +12,11 @@ from tests import hostile
 
 pytest_plugins = ["pytester"]
 
+XDIST: Final = ("-p", "xdist", "-n", "1")
 GATE: Final = ("--sora-conformance", "--sora-duration=0.1", "--sora-valid-only")
 FAILED: Final = pytest.ExitCode.TESTS_FAILED
 
 RERUNS: Final = """
-import os
-
 import pytest
 from _pytest.runner import runtestprotocol
 
@@ -34,7 +33,7 @@ def pytest_runtest_protocol(item, nextitem):
         for report in reports:
             if report.failed and not last:
                 report.outcome = "rerun"
-            if os.environ["LOG_RERUNS"] or last or not failed:
+            if "hidden" not in item.name or last or not failed:
                 item.ihook.pytest_runtest_logreport(report=report)
         if not failed:
             break
@@ -52,33 +51,28 @@ from pathlib import Path
 
 import pytest
 
-ATTEMPTS = Path("attempts")
-
 @pytest.mark.sora_simulator(faults=["counter-falls:times=1"], connections=2)
-def test_falls_at_first(sora_simulator, sora_client):
-    with ATTEMPTS.open("a") as file:
+@pytest.mark.parametrize("attempt", ["logged", "hidden"])
+def test_falls_at_first(attempt, sora_simulator, sora_client):
+    with Path(attempt).open("a") as file:
         file.write("attempt\\n")
-    if len(ATTEMPTS.read_text().splitlines()) == 1:
+    if len(Path(attempt).read_text().splitlines()) == 1:
         for _ in range(20):
             sora_client.get_stats_all_connections()
 """
 
 
-@pytest.mark.parametrize("options", [(), ("-n", "1")], ids=["one process", "xdist"])
-@pytest.mark.parametrize("logged", ["yes", ""], ids=["attempts are logged", "attempts are hidden"])
-def test_a_counter_that_fell_once_is_not_rerun_away(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, logged: str, options: tuple[str, ...]
-) -> None:
-    """The second attempt passes; the session fails, and says why."""
-    monkeypatch.setenv("LOG_RERUNS", logged)
+@pytest.mark.parametrize("options", [(), XDIST], ids=["one process", "xdist"])
+def test_a_counter_that_fell_once_is_not_rerun_away(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+    """The second attempt passes; the session fails, and says why, whether or not the first attempt was logged."""
     pytester.makeconftest(RERUNS)
     pytester.makepyfile(FALLS_ONCE)
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider", *options)
-    assert (done.ret, done.parseoutcomes()["passed"]) == (FAILED, 1)
-    done.stdout.fnmatch_lines(
-        ["*= sora: found, so the session fails =*", "*falls_at_first: counter.monotonic (MUST): *"]
-    )
-    assert (pytester.path / "attempts").read_text(encoding="utf-8").count("attempt") == 2
+    assert (done.ret, done.parseoutcomes()["passed"]) == (FAILED, 2)
+    done.stdout.fnmatch_lines(["*= sora: found, so the session fails =*"])
+    for attempt in ("logged", "hidden"):
+        done.stdout.fnmatch_lines([f"*falls_at_first?{attempt}?: counter.monotonic (MUST): *"])
+        assert (pytester.path / attempt).read_text(encoding="utf-8").count("attempt") == 2
 
 
 WAYS_OUT: Final = {
@@ -183,17 +177,17 @@ def pytest_runtest_protocol(item, nextitem):
 }
 
 
+OF_A_WORKER: Final = HOOKS["makes reports of its own"] + HOOKS["sets it around all others"]
+
+
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [
-        *((name, ()) for name in HOOKS),
-        ("makes reports of its own", ("-n", "1")),
-        ("sets it around all others", ("-n", "1")),
-    ],
+    ("hooks", "options"), [*((each, ()) for each in HOOKS.values()), (OF_A_WORKER, XDIST)], ids=[*HOOKS, "in a worker"]
 )
-def test_no_hook_of_others_takes_a_finding_back(pytester: pytest.Pytester, name: str, options: tuple[str, ...]) -> None:
+def test_no_hook_of_others_takes_a_finding_back(
+    pytester: pytest.Pytester, hooks: str, options: tuple[str, ...]
+) -> None:
     """Whoever sets the exit status last, and whatever becomes of exceptions and reports, here and in a worker of xdist."""
-    pytester.makeconftest(f"import pytest\n{HOOKS[name]}\n")
+    pytester.makeconftest(f"import pytest\n{hooks}\n")
     pytester.makepyfile(
         """
         import pytest
@@ -304,7 +298,6 @@ def test_what_was_found_is_annotated(pytester: pytest.Pytester, monkeypatch: pyt
     summary = pytester.path / "summary.md"
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(summary))
-    monkeypatch.setenv("LOG_RERUNS", "yes")
     pytester.makeconftest(RERUNS)
     pytester.makepyfile(FALLS_ONCE)
     done = pytester.runpytest_inprocess(*GATE, "--sora-url=simulator", "--sora-fault=html")
@@ -312,6 +305,6 @@ def test_what_was_found_is_annotated(pytester: pytest.Pytester, monkeypatch: pyt
     lines = [line for line in done.outlines if line.startswith("::")]
     assert lines[0].startswith("::error title=sora-harness pytest::SELF-TEST")
     assert any(line.startswith("::error title=http.json::") for line in lines)
-    assert any("test_falls_at_first: counter.monotonic (MUST): " in line for line in lines)
+    assert any("test_falls_at_first[hidden]: counter.monotonic (MUST): " in line for line in lines)
     text = summary.read_text(encoding="utf-8")
     assert "http.json" in text and "counter.monotonic" in text

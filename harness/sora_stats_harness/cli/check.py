@@ -42,7 +42,7 @@ def run(arguments: Arguments) -> int:
         with run.stack:
             files = open_files(arguments.files, target)
             notes = _choose_edition(arguments, files)
-            judge = run.new_judge(observer=recorded.add)
+            judge = arguments.settings.new_judge(observer=recorded.add)
             checked = judge_files(judge, files, target=target, tick=_make_tick(run), opened=recorded.open)
         facts = run.facts(
             subject=checked.subject,

@@ -18,10 +18,9 @@ from .options import check_baseline, simulator_parameters
 from .output import ProgressLine, report_width, wants_colour, write_message, write_output
 
 if TYPE_CHECKING:
-    from ..api.exchange import Exchange, Headers
+    from ..api.exchange import Headers
     from ..api.secret_redaction import Secrets
     from ..api.server_address import ServerAddress
-    from ..judge.pipeline import Judge
     from ..judge.verdict_decision import RunEnding, RunScope
     from ..load.load_task import ServerAccess
     from ..probe.doctor import Visit
@@ -155,20 +154,6 @@ class JudgedRun:
             RecordingWriter(arguments.record, recorded, secrets=self.secrets, limits=limits)
         )
 
-    def new_judge(self, *, observer: Callable[[Exchange], None] | None = None, nodes: Sequence[str] = ()) -> Judge:
-        """A judge with the settings of the run, by the edition that was detected."""
-        from ..api.edition import load_edition
-        from ..judge.checks.user_checks import load_check_files
-        from ..judge.pipeline import Judge, JudgeOptions
-
-        settings = self._arguments.settings
-        return Judge(
-            load_edition(settings.edition),
-            observer=observer,
-            checks=load_check_files(settings.checks),
-            options=JudgeOptions(nodes=nodes, tear_s=settings.tear_s, severity=settings.severity),
-        )
-
     def show_plan(self, text: str) -> bool:
         """Say what will be sent; returns whether it is to be sent, not only said."""
         if self._arguments.dry_run:
@@ -248,7 +233,7 @@ class JudgedRun:
         notes = self.find_edition(visit, visit.server)
         with self.stack:
             recorder = self.start_recorder(visit.server, options | scope.to_options())
-            judge = self.new_judge(observer=None if recorder is None else recorder.add_exchange)
+            judge = self._arguments.settings.new_judge(observer=None if recorder is None else recorder.add_exchange)
             opened = judge.begin_exchange(listing.request)
             opened.complete(listing.response, listing.error, None, listing.faults)
             ending = RunEnding(interrupted=self.interrupt.is_interrupted, aborted=visit.reason)
@@ -331,6 +316,7 @@ def report_and_exit_code(
         UsageError: The baseline is of another edition or kind of subject, and nothing worse happened; the reports are
         written without it.
     """
+    from ..reports import report_folder as files
     from ..reports.baseline import baseline_mismatch
     from ..reports.pass_policy import withhold_pass
     from ..reports.verdict_assembly import assemble_verdict, verdict_subject_kind
@@ -346,16 +332,22 @@ def report_and_exit_code(
     wanted = write or arguments.output is not None
     report = assemble_verdict(judge, replace(facts, labels=settings.labels), policy, name_evidence=wanted)
     for problem in problems:
-        withhold_pass(report.verdict, problem)
+        withhold_pass(report.verdict, problem)  # before it is written
     written = None
     if wanted:
         try:
-            written = _write_reports(report, arguments.output)
+            folder = arguments.output or files.make_report_folder(report.verdict.command)
+            files.write_reports(report, folder)
+            written = folder
+        except OSError as error:
+            problems.append(OutputError(f"the reports cannot be written: {error.strerror or error}"))
         except Exception as error:
-            if not isinstance(error, OSError) and report.verdict.exit_code != ExitCode.FAIL:
-                raise  # still report the finding
-            problems.append(_report_problem(error))
-            withhold_pass(report.verdict, problems[-1])
+            if report.verdict.exit_code != ExitCode.FAIL:
+                raise
+            # the finding is reported all the same
+            problems.append(HarnessError(f"the reports cannot be made: {type(error).__name__}: {error}"))
+        for problem in problems:
+            withhold_pass(report.verdict, problem)
     code = ExitCode(report.verdict.exit_code)
     _print_report(report, written, arguments)
     for problem in problems:
@@ -363,20 +355,6 @@ def report_and_exit_code(
             raise problem
         write_message(f"sora-harness: {problem}\n", sys.stderr)
     return code
-
-
-def _report_problem(error: Exception) -> HarnessError:
-    if isinstance(error, OSError):
-        return OutputError(f"the reports cannot be written: {error.strerror or error}")
-    return HarnessError(f"the reports cannot be made: {type(error).__name__}: {error}")
-
-
-def _write_reports(report: VerdictReport, output: Path | None) -> Path:
-    from ..reports import report_folder as files
-
-    folder = output or files.make_report_folder(report.verdict.command)
-    files.write_reports(report, folder)
-    return folder
 
 
 def _print_report(report: VerdictReport, written: Path | None, arguments: Arguments) -> None:

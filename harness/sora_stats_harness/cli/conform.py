@@ -63,7 +63,9 @@ def run(arguments: Arguments) -> int:
             notes = run.find_edition(visit, plan.server)
             verdict_options = _verdict_options(plan) | ({} if seed is None else {"fuzz": arguments.fuzz, "seed": seed})
             recorder = run.start_recorder(plan.server, verdict_options | plan.scope.to_options())
-            judge = run.new_judge(observer=None if recorder is None else recorder.add_exchange, nodes=plan.servers)
+            judge = arguments.settings.new_judge(
+                observer=None if recorder is None else recorder.add_exchange, nodes=plan.servers
+            )
             if seed is not None and (visit is None or not visit.ends_early):
                 notes += _run_fuzz(plan, arguments.fuzz, seed, judge, run)
             result = run_conformance(

@@ -42,7 +42,7 @@ def run(arguments: Arguments) -> int:
         with run.stack:
             server = settings.url or common.start_simulator(arguments, run.stack)[0]
             notes = _find_edition(run, server)
-            judge = run.new_judge()
+            judge = arguments.settings.new_judge()
             local = False if arguments.cluster else None
             exchanges = measure_requests(
                 make_valid_request(Target.ALL, server=server, headers=run.headers, local=local),

@@ -1392,8 +1392,8 @@ static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments
     PyTypeObject *type = ((State *)PyModule_GetState(module))->counters_type;
     Py_ssize_t block = count == 4 ? PyLong_AsSsize_t(arguments[1]) : -1, length = 0;
     if (block < 0 || !PyList_CheckExact(arguments[0]) || !PyList_CheckExact(arguments[2]) ||
-        PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[2])) {
-        PyErr_SetString(PyExc_TypeError, "find_first_holders() takes two lists of one length, and a block of theirs");
+        !PyList_CheckExact(arguments[3]) || PyList_GET_SIZE(arguments[0]) != PyList_GET_SIZE(arguments[2])) {
+        PyErr_SetString(PyExc_TypeError, "find_first_holders() takes three lists, two of one length, and a block");
         return NULL;
     }
     const Counters *steps[MAX_STEPS]; /* the newest first; of those that share an object, the oldest */
@@ -1402,7 +1402,7 @@ static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments
         PyObject *step = PyList_GET_ITEM(arguments[0], at);
         PyObject *each = PyList_CheckExact(step) && block < PyList_GET_SIZE(step) ? PyList_GET_ITEM(step, block) : NULL;
         if (each == Py_None && length > 0) {
-            known = Py_None;
+            known = NULL;
             break;
         }
         length += length == 0 || each != (PyObject *)steps[length - 1];
@@ -1414,14 +1414,14 @@ static PyObject *find_first_holders(PyObject *module, PyObject *const *arguments
         owners[length - 1] = PyList_GET_ITEM(arguments[2], at);
     }
     Py_ssize_t size = length == 0 ? 0 : Py_SIZE(steps[0]);
-    int fits = known == Py_None || (PyList_CheckExact(known) && PyList_GET_SIZE(known) == size);
+    int fits = known == NULL || PyList_GET_SIZE(known) == size;
     PyObject *holders = fits ? PyList_New(size) : Py_NewRef(Py_None);
     for (Py_ssize_t place = 0; fits && holders != NULL && place < size; place++) {
         Py_ssize_t step = 0;
         while (step + 1 < length && steps[step + 1]->values[place] == steps[0]->values[place]) {
             step++;
         }
-        int is_known = step == length - 1 && known != Py_None;
+        int is_known = step == length - 1 && known != NULL;
         PyList_SET_ITEM(holders, place, Py_NewRef(is_known ? PyList_GET_ITEM(known, place) : owners[step]));
     }
     return holders;

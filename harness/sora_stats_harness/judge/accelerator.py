@@ -141,11 +141,11 @@ Returns:
     counter fell, the labels or their order differ, or the accelerator has not read one of the blocks.
 """
 
-FindFirstHolders = Callable[[list[Blocks], int, list[Any], list[Any] | None], list[Any] | None]
+FindFirstHolders = Callable[[list[Blocks], int, list[Any], list[Any]], list[Any] | None]
 """
 Takes some steps in which the counters of a block never fall, and the owner of each step. Gives, of each counter of the
-block, the owner of the first step that has its last value; what the last list says, if there is one, where that is the
-very first step. Only the steps since which the block is there count. None where the accelerator has not read the block in
+block, the owner of the first step that has its last value; what the last list says where that is the very first step.
+Only the steps since which the block is there count. None where the accelerator has not read the block in
 each of them. Any: owners.
 """
 

@@ -121,8 +121,7 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
             if counters is None or counters[counter] != value:
                 break
             version = version.previous
-        held = version.held.get(block) if version.previous is None and version.held is not None else None
-        holder = held[counter] if held is not None else version.holder
+        holder = version.holder if version.held is None else version.held[block][counter]
         assert holder is not None, "a version without a holder has no values"
         return holder
 
@@ -133,34 +132,35 @@ class CounterMaxima(msgspec.Struct, Generic[EvidenceT], gc=False, eq=False):
             chain.append(before)
         chain.reverse()
         first, owners = chain[0], [version.holder for version in chain]
-        held = {key: each for key, each in (first.held or {}).items() if self.counters_of(key) is not None}
+        known, held = first.held or {}, dict[int | str, list[EvidenceT | None]]()
         steps = [version.blocks for version in chain]
         for block, counters in enumerate(self.blocks):
-            if counters is not None and counters is not first.blocks[block]:
-                held[block] = _find_first_holders(steps, block, owners, held.get(block))
-        labels = [label for label, counters in self.labels.items() if counters is not first.labels.get(label)]
-        steps = [[*map(version.labels.get, labels)] for version in chain]
-        for place, label in enumerate(labels):
-            held[label] = _find_first_holders(steps, place, owners, held.get(label))
+            if counters is not None:
+                held[block] = _find_first_holders(steps, block, owners, known.get(block, []))
+        steps = [[*map(version.labels.get, self.labels)] for version in chain]
+        for place, label in enumerate(self.labels):
+            held[label] = _find_first_holders(steps, place, owners, known.get(label, []))
         self.held = held
         self.previous = None
         self.depth = 0
 
 
 def _find_first_holders(
-    steps: list[list[Counters | None]], block: int, owners: list[Any], known: list[Any] | None
+    steps: list[list[Counters | None]], block: int, owners: list[Any], known: list[Any]
 ) -> list[Any]:
     """As `accelerator.find_first_holders`, for blocks of any kind. Any: owners."""
     if find_first_holders is not None and (found := find_first_holders(steps, block, owners, known)) is not None:
         return found
     since = next((place for place in range(len(steps), 0, -1) if steps[place - 1][block] is None), 0)
     mine: list[Any] = [step[block] for step in steps]
-    if since or known is None:
+    if since:
         known = [owners[since]] * len(mine[-1])
     return [
         # values never fall from step to step
-        holder if value == first else owners[bisect_left(mine, value, lo=since, key=itemgetter(place))]
-        for place, (value, first, holder) in enumerate(zip(mine[-1], mine[since], known, strict=True))
+        known[place]
+        if value == mine[since][place]
+        else owners[bisect_left(mine, value, lo=since, key=itemgetter(place))]
+        for place, value in enumerate(mine[-1])
     ]
 
 

@@ -54,12 +54,14 @@ class PackedBody:
     Args:
         body: Its bytes.
         compressor: Compresses a block.
+        known: The compressor's dictionary.
         pause: Called between blocks of a large body.
     """
 
-    __slots__ = ("_blocks", "length", "size")
+    __slots__ = ("_blocks", "_known", "length", "size")
 
-    def __init__(self, body: bytes, compressor: ZstdCompressor, pause: Callable[[], None]) -> None:
+    def __init__(self, body: bytes, compressor: ZstdCompressor, known: ZstdDict, pause: Callable[[], None]) -> None:
+        self._known = known
         self.length: int = len(body)
         self._blocks: list[bytes] = []
         for start in range(0, len(body), BLOCK_BYTES):
@@ -69,22 +71,20 @@ class PackedBody:
             self._blocks.append(compressor.compress(block, compressor.FLUSH_FRAME))
         self.size: int = OVERHEAD_BYTES + sum(map(len, self._blocks))
 
-    def read(self, start: int, stop: int, known: ZstdDict) -> bytes:
+    def read(self, start: int, stop: int) -> bytes:
         """Decompress some of the bytes."""
         from ..api.zstd import ZstdDecompressor
 
         first = start // BLOCK_BYTES
         blocks = self._blocks[first : -(-stop // BLOCK_BYTES)]
-        data = b"".join(ZstdDecompressor(known).decompress(block) for block in blocks)
+        data = b"".join(ZstdDecompressor(self._known).decompress(block) for block in blocks)
         return data[start - first * BLOCK_BYTES : stop - first * BLOCK_BYTES]
 
-    def hash(self, known: ZstdDict, pause: Callable[[], None]) -> str:
+    def hash(self, pause: Callable[[], None]) -> str:
         """The SHA-256 of all: worked out for the few that are shown or let go, and not for each that is packed."""
-        from ..api.zstd import ZstdDecompressor
-
         digest = hashlib.sha256()
-        for block in self._blocks:
-            digest.update(ZstdDecompressor(known).decompress(block))
+        for start in range(0, self.length, BLOCK_BYTES):
+            digest.update(self.read(start, start + BLOCK_BYTES))
             pause()
         return digest.hexdigest()
 
@@ -156,8 +156,7 @@ class EvidenceStore:
         self._packed_bytes = self._proof_bytes = 0
         self._current: EvidenceExchange | None = None
         self._indexes: list[tuple[ref[EvidenceExchange], ElementIndex | None]] = []
-        self._compressor: ZstdCompressor | None = None
-        self._known: ZstdDict | None = None
+        self._packing: tuple[ZstdCompressor, ZstdDict] | None = None
         self.released: int = 0
         """How many bodies were dropped although they were still referenced."""
 
@@ -215,13 +214,13 @@ class EvidenceStore:
         if len(response.body) <= SMALL_BODY_BYTES:
             self._watch(held, OVERHEAD_BYTES + len(response.body))
             return
-        if self._compressor is None:
+        if self._packing is None:
             from ..api.zstd import ZstdCompressor, ZstdDict
 
             # Responses are much alike, so the first one serves as the dictionary for the others.
-            self._known = ZstdDict(response.body[:PIECE_BYTES], is_raw=True)
-            self._compressor = ZstdCompressor(level=1, zstd_dict=self._known.as_digested_dict)
-        packed = held.packed = PackedBody(response.body, self._compressor, pause)
+            known = ZstdDict(response.body[:PIECE_BYTES], is_raw=True)
+            self._packing = ZstdCompressor(level=1, zstd_dict=known.as_digested_dict), known
+        packed = held.packed = PackedBody(response.body, *self._packing, pause)
         held.exchange = _without_body(exchange, packed.length, "")
         self._watch(held, packed.size)
 
@@ -237,7 +236,7 @@ class EvidenceStore:
             kept = next(iter(self._packed))
             self._packed_bytes -= self._packed.pop(kept)
             if (held := kept()) is not None:
-                body = _HeldBody(held, self._known)
+                body = _HeldBody(held)
                 held.exchange, held.packed = _without_body(held.exchange, body.length, body.hash(pause)), None
                 self.released += 1
 
@@ -304,7 +303,7 @@ class EvidenceStore:
         if request.body is not None and len(request.body) > max(most, self._free_proofs - self._proof_bytes):
             request = msgspec.structs.replace(request, body=None)
         if response is not None:
-            body = _HeldBody(held, self._known)
+            body = _HeldBody(held)
             response = cut_body(response, body, wanted, lambda: self._index(held, body))
             if (headers := _bound_headers(response.headers, most)) is not response.headers:
                 response = msgspec.structs.replace(response, headers=headers)
@@ -324,9 +323,8 @@ class EvidenceStore:
 class _HeldBody:
     """The body of a kept exchange, compressed or not."""
 
-    def __init__(self, held: EvidenceExchange, known: ZstdDict | None) -> None:
+    def __init__(self, held: EvidenceExchange) -> None:
         self._held = held
-        self._known = known
         response = held.exchange.response
         self._body = b"" if response is None else response.body
         self.length = len(self._body) if held.packed is None else held.packed.length
@@ -334,19 +332,12 @@ class _HeldBody:
 
     def read(self, start: int, stop: int) -> bytes:
         packed = self._held.packed
-        if packed is None:
-            return self._body[start:stop]
-        assert self._known is not None, "what is packed was packed by the store"
-        return packed.read(start, stop, self._known)
+        return self._body[start:stop] if packed is None else packed.read(start, stop)
 
     def hash(self, pause: Callable[[], None] = lambda: None) -> str:
         held, packed = self._held, self._held.packed
         if held.sha256 is None:
-            if packed is None:
-                held.sha256 = hashlib.sha256(self._body).hexdigest()
-            else:
-                assert self._known is not None, "what is packed was packed by the store"
-                held.sha256 = packed.hash(self._known, pause)
+            held.sha256 = hashlib.sha256(self._body).hexdigest() if packed is None else packed.hash(pause)
         return held.sha256
 
 

@@ -8,7 +8,7 @@ node, must find such a connection. For any other id nothing follows, since clien
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import msgspec
@@ -17,7 +17,7 @@ from ..api.exchange import Exchange, Target
 from .evidence import EvidenceExchange
 
 MAX_PENDING_ABSENCES: Final = 10_000
-"""The most absences on one server that wait for a later listing; the oldest are dropped."""
+"""The most absences on one server that wait for a later response; the oldest connection's are dropped."""
 
 
 class ConnectionAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -26,6 +26,40 @@ class ConnectionAbsence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     connection_id: str
     before: EvidenceExchange
     exchange: EvidenceExchange
+
+
+class PendingAbsences:
+    """Absences on one server that wait for a later response with the connection; of each connection at most so many."""
+
+    def __init__(self, most_of_connection: int = MAX_PENDING_ABSENCES) -> None:
+        self._most_of_connection = most_of_connection
+        self._by_connection: dict[str, list[ConnectionAbsence]] = {}
+        self._count = 0
+
+    def add(self, absence: ConnectionAbsence) -> None:
+        """Add the newest one."""
+        pending = self._by_connection.setdefault(absence.connection_id, [])
+        if len(pending) >= self._most_of_connection:
+            return
+        pending.append(absence)
+        self._count += 1
+        if self._count > MAX_PENDING_ABSENCES:
+            self.remove(next(iter(self._by_connection)))
+
+    def take_proved(self, connection_id: str, sent_ns: int) -> Sequence[ConnectionAbsence]:
+        """Those that a response with the connection, requested at this time, proves to be faults; they are removed."""
+        pending = self._by_connection.pop(connection_id, None)
+        if pending is None:
+            return ()
+        proved = [each for each in pending if each.exchange.received_ns < sent_ns]
+        if len(proved) < len(pending):  # the others overlap this response; a later one may decide
+            self._by_connection[connection_id] = pending[len(proved) :]
+        self._count -= len(proved)
+        return proved
+
+    def remove(self, connection_id: str) -> None:
+        """Forget a connection's."""
+        self._count -= len(self._by_connection.pop(connection_id, ()))
 
 
 class SightingCounts(msgspec.Struct, gc=False):
@@ -61,8 +95,7 @@ class NodePresence:
         self._first: dict[str, EvidenceExchange] = {}
         """The first listing of each connection."""
         self._client: dict[tuple[str | None, str | None], set[str]] = {}
-        self._pending: dict[str, list[ConnectionAbsence]] = {}
-        self._waiting = 0
+        self._pending = PendingAbsences()
         self._members: frozenset[str] = frozenset()
         """The connections of the last listing that was not empty."""
         self._replaced_members: frozenset[str] = frozenset()
@@ -91,12 +124,7 @@ class NodePresence:
             for target, sightings in self._found.items():
                 if (found := sightings.get(connection_id)) is not None:
                     self.checked[target] += found.take_bracketed(exchange.sent_ns)
-            if pending := self._pending.pop(connection_id, None):
-                late = [each for each in pending if each.exchange.received_ns >= exchange.sent_ns]
-                if late:  # these overlap this listing; a later one may decide
-                    self._pending[connection_id] = late
-                self._waiting -= len(pending) - len(late)
-                proved = [each for each in pending if each.exchange.received_ns < exchange.sent_ns]
+            if proved := self._pending.take_proved(connection_id, exchange.sent_ns):
                 self.checked.update(each.exchange.request.target for each in proved)
                 gaps += proved
         return gaps
@@ -135,13 +163,8 @@ class NodePresence:
     def add_absence(self, exchange: EvidenceExchange, connection_id: str) -> None:
         """Note that a response lacked this connection although it should have had it."""
         first = self._first.get(connection_id)
-        if first is None or first.received_ns >= exchange.sent_ns:
-            return
-        if self._waiting >= MAX_PENDING_ABSENCES:
-            self._waiting -= len(self._pending.pop(next(iter(self._pending))))
-        absence = ConnectionAbsence(connection_id=connection_id, before=first, exchange=exchange)
-        self._pending.setdefault(connection_id, []).append(absence)
-        self._waiting += 1
+        if first is not None and first.received_ns < exchange.sent_ns:
+            self._pending.add(ConnectionAbsence(connection_id=connection_id, before=first, exchange=exchange))
 
     def add_client_absences(
         self, exchange: EvidenceExchange, channel_id: str | None, client_id: str | None, had: Collection[str]
@@ -163,7 +186,7 @@ class NodePresence:
             return
         for sightings in self._found.values():
             sightings.pop(connection_id, None)
-        self._waiting -= len(self._pending.pop(connection_id, ()))
+        self._pending.remove(connection_id)
         for key, members in list(self._client.items()):
             members.discard(connection_id)
             if not members:

@@ -11,13 +11,10 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from .evidence import EvidenceExchange
-from .node_presence import ConnectionAbsence, SightingCounts
-
-MAX_PENDING_LISTINGS: Final = 10_000
-"""The most gaps of one server's listings that wait for a later sample; the oldest are dropped."""
+from .node_presence import ConnectionAbsence, PendingAbsences, SightingCounts
 
 MAX_PENDING_OF_CONNECTION: Final = 100
-"""The same for one connection: most have left, and are never found again."""
+"""Of how many listings without a connection it is remembered: most have left, and are never found again."""
 
 
 class FoundConnections:
@@ -29,8 +26,7 @@ class FoundConnections:
         self.has_listings: bool = False
         """Whether a listing came that later samples may confirm, or prove to lack a connection."""
         self._listed: dict[str, SightingCounts] = {}
-        self._pending: dict[str, list[ConnectionAbsence]] = {}
-        self._waiting = 0
+        self._pending = PendingAbsences(MAX_PENDING_OF_CONNECTION)
         self.checked: int = 0
 
     def add_sighting(self, exchange: EvidenceExchange, connection_id: str) -> Sequence[ConnectionAbsence]:
@@ -40,13 +36,7 @@ class FoundConnections:
             return ()
         if (listed := self._listed.get(connection_id)) is not None:
             self.checked += listed.take_bracketed(exchange.exchange.sent_ns)
-        pending = self._pending.pop(connection_id, None)
-        if pending is None:
-            return ()
-        gaps = [gap for gap in pending if gap.exchange.received_ns < exchange.sent_ns]
-        if len(gaps) < len(pending):  # the others overlap this response; a later one may decide
-            self._pending[connection_id] = pending[len(gaps) :]
-        self._waiting -= len(gaps)
+        gaps = self._pending.take_proved(connection_id, exchange.sent_ns)
         self.checked += len(gaps)
         return gaps
 
@@ -63,19 +53,10 @@ class FoundConnections:
                 listed.newer += 1
                 listed.newer_ns = listing.received_ns
             elif connection_id not in excused:
-                self._add_gap(ConnectionAbsence(connection_id=connection_id, before=first, exchange=listing))
-
-    def _add_gap(self, gap: ConnectionAbsence) -> None:
-        pending = self._pending.setdefault(gap.connection_id, [])
-        if len(pending) >= MAX_PENDING_OF_CONNECTION:
-            return
-        pending.append(gap)
-        self._waiting += 1
-        if self._waiting > MAX_PENDING_LISTINGS:
-            self._waiting -= len(self._pending.pop(next(iter(self._pending))))
+                self._pending.add(ConnectionAbsence(connection_id=connection_id, before=first, exchange=listing))
 
     def remove_connection(self, connection_id: str) -> None:
         """Forget a connection."""
         self.first.pop(connection_id, None)
         self._listed.pop(connection_id, None)
-        self._waiting -= len(self._pending.pop(connection_id, ()))
+        self._pending.remove(connection_id)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ..api.edition import DEFAULT_EDITION, load_edition
 from ..api.errors import ConfigError, UsageError, suggest_nearest
-from ..api.exchange import Headers, Target
+from ..api.exchange import Exchange, Headers, Target
 from ..api.input_budget import MAX_CERTIFICATES_BYTES, read_small_file
 from ..api.option_values import (
     FAIL_ON_LEVELS,
@@ -40,6 +40,7 @@ from .edition_detection import AUTO_EDITION
 from .gate_settings import GateSettings, parse_gate_rate, parse_node, parse_target
 
 if TYPE_CHECKING:
+    from ..judge.pipeline import Judge
     from .prober import Prober
 
 ORIGIN_OPTION: Final = "command line"
@@ -118,6 +119,17 @@ class RunSettings:
         from .prober import Prober
 
         return Prober(timeout_s=self.timeout_s, route=self.route())
+
+    def new_judge(self, *, observer: Callable[[Exchange], None] | None = None, nodes: Collection[str] = ()) -> Judge:
+        """A judge by the edition and with the user's checks; the edition must not be `auto` any more."""
+        from ..judge.pipeline import Judge, JudgeOptions
+
+        return Judge(
+            load_edition(self.edition),
+            observer=observer,
+            checks=load_check_files(self.checks),
+            options=JudgeOptions(nodes=nodes, tear_s=self.tear_s, severity=self.severity),
+        )
 
     def server_words(self) -> str:
         """The command-line options to reach the server, to be typed again; secrets are left out."""

@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from ..api.edition import load_edition, split_json_pointer
 from ..api.errors import UsageError
 from ..judge.checks.body import DUPLICATE_KEY, JSON, JSON_LIMITS
@@ -115,7 +117,7 @@ def compare_with_baseline(
     for entry in baseline.verdict.findings:
         if entry.fingerprint not in found:
             looked_for = _would_be_found(entry, hiding, result, documented)
-            (fixed if looked_for else not_seen).append(_baseline_finding(entry))
+            (fixed if looked_for else not_seen).append(msgspec.convert(entry, BaselineFinding, from_attributes=True))
     return BaselineReport(
         source=baseline.source,
         finished_at=baseline.verdict.finished_at,
@@ -123,17 +125,6 @@ def compare_with_baseline(
         known=sum(entry.status == "known" for entry in entries),
         fixed=fixed,
         not_seen=not_seen,
-    )
-
-
-def _baseline_finding(entry: FindingEntry) -> BaselineFinding:
-    return BaselineFinding(
-        requirement=entry.requirement,
-        level=entry.level,
-        fingerprint=entry.fingerprint,
-        target=entry.target,
-        field=entry.field,
-        message=entry.message,
     )
 
 

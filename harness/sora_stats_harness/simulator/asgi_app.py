@@ -23,7 +23,7 @@ from ..api.edition import Edition, load_edition
 from ..api.errors import UsageError
 from ..api.exchange import TARGET_HEADER
 from ..api.request_guard import INVENTED_TARGETS
-from .fault_interface import Connections, Fault, ReceivedRequest, RelayAction, SampleObject, SimulatedResponse
+from .fault_interface import Connections, Fault, ReceivedRequest, SampleObject, SimulatedResponse
 from .faults import parse_fault
 from .planned_world import PlannedWorld, WorldPlan
 from .recording_player import RecordingPlayer
@@ -35,6 +35,7 @@ from .request_parser import (
     make_json_response,
     parse_request,
 )
+from .tcp_fault_relay import RelayAction
 from .world import SimulatedWorld
 
 AsgiScope = MutableMapping[str, Any]  # Any: ASGI's own types

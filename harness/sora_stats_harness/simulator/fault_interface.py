@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .tcp_fault_relay import RelayAction
 from .world import SimulatedConnection, SimulatedWorld
 
 SampleObject = dict[str, Any]
@@ -49,9 +50,6 @@ class SimulatedResponse:
         """The same response with another body."""
         return replace(self, body=body)
 
-
-RelayAction = tuple[str, float]
-"""What the relay does to one response: a name in `tcp_fault_relay.RELAY_HANDLERS`, and a pause in seconds."""
 
 Connections = Sequence[SimulatedConnection]
 

@@ -18,8 +18,7 @@ from typing import IO, Final
 
 from ..api.edition import load_edition
 from ..api.errors import HarnessError, OutputError, UsageError
-from ..judge.checks.user_checks import load_check_files
-from ..judge.pipeline import Judge, JudgeOptions
+from ..judge.pipeline import Judge
 from ..judge.verdict import SubjectKind
 from ..probe.conformance_plan import ConformancePlan, run_time_limit_s
 from ..probe.conformance_run import ConformanceResult, run_conformance
@@ -159,11 +158,7 @@ def run_gate(task: GateTask) -> VerdictReport:
         else:
             servers = [run.url]
         plan = run.gate.make_plan(servers, headers, simulated=run.url is None)
-        judge = Judge(
-            edition,
-            checks=load_check_files(run.checks),
-            options=JudgeOptions(nodes=plan.servers, tear_s=run.tear_s, severity=run.severity),
-        )
+        judge = run.new_judge(nodes=plan.servers)
         # In a thread, since asyncio.run leaves the main one without the event loop that a suite may rely on.
         with ThreadPoolExecutor(1) as thread:
             running = thread.submit(_visit_and_probe, run, plan, judge, interrupt)

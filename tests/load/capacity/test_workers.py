@@ -135,7 +135,7 @@ def test_a_counter_that_falls_between_two_workers_ends_the_search(tmp_path: Path
         code, told = verdict(
             server.url,
             *LAX,
-            *("--start", "80", "--max-rate", "80", "--max-in-flight", "2", "--processes", "2"),
+            *("--start", "20", "--max-rate", "20", "--max-in-flight", "2", "--processes", "2"),
             *("--fail-on", "must"),  # halves of counters violate relations as well
             *("--output", str(tmp_path / "out")),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from operator import eq
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec import UNSET
 
@@ -97,42 +97,32 @@ class ExclusiveLimitsCheck(Check):
     def __init__(self, decoder: EditionDecoder, counts: ExchangeCounts) -> None:
         self._decoder = decoder
         self._counts = counts
-        names = [field.name for field in decoder.label_others]
-        self._places = (
-            (names.index(RETRANSMITS), names.index(LIFE_TIME)) if {RETRANSMITS, LIFE_TIME} <= set(names) else None
-        )
+        self._names = [field.name for field in decoder.label_others]
 
     def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
         """Judge the channels that are new or have changed; runs before the sample is added to the connection."""
         connection, sample = seen.connection, seen.sample
         if sample.configuration is connection.last_configuration:
-            return ()
-        known = connection.configuration
-        return [
-            self._violation(seen, label, leaves)
-            for label, leaves in sample.configuration.items()
-            if self._has_both(leaves) and known.get(label) != leaves
-        ]
-
-    def _has_both(self, leaves: tuple[Any, ...]) -> bool:  # Any: leaves of any type
-        return self._places is not None and all(leaves[place] not in (None, UNSET) for place in self._places)
-
-    def _violation(self, seen: Observed, label: str, leaves: tuple[Any, ...]) -> Violation:  # Any: leaves of any type
-        assert self._places is not None, "it has both"
-        retransmits, life_time = (leaves[place] for place in self._places)
-        return Violation(
-            requirement=EXCLUSIVE,
-            exchange=seen.exchange,
-            field=(*self._decoder.path_of_known_label(label), LIFE_TIME),
-            place=seen.place(LABELS_GROUP, label, LIFE_TIME),
-            connection_id=seen.connection_id or None,
-            expected="one of the two",
-            actual=f"{LIFE_TIME} {life_time} and {RETRANSMITS} {retransmits}",
-            fault="both limits",
-        )
+            return
+        for label, leaves in sample.configuration.items():
+            named = zip(self._names, leaves, strict=True)
+            given = {name: leaf for name, leaf in named if leaf is not None and leaf is not UNSET}
+            if not given.keys() >= {RETRANSMITS, LIFE_TIME} or connection.configuration.get(label) == leaves:
+                continue
+            life_time, retransmits = given[LIFE_TIME], given[RETRANSMITS]
+            yield Violation(
+                requirement=EXCLUSIVE,
+                exchange=seen.exchange,
+                field=(*self._decoder.path_of_known_label(label), LIFE_TIME),
+                place=seen.place(LABELS_GROUP, label, LIFE_TIME),
+                connection_id=seen.connection_id or None,
+                expected="one of the two",
+                actual=f"{LIFE_TIME} {life_time} and {RETRANSMITS} {retransmits}",
+                fault="both limits",
+            )
 
     def add_to_result(self, states: Collection[State], result: JudgeResult) -> None:
         """Add the samples with data channels, all of which were checked."""
-        if self._places is not None:
+        if {RETRANSMITS, LIFE_TIME} <= set(self._names):
             for target, counts in self._counts.of_target.items():
                 result.count(EXCLUSIVE, target, counts.labelled_samples)

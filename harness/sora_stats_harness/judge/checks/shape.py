@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from ...api.edition import Edition, FieldProvenance
@@ -184,6 +185,7 @@ class ShapeCheck(Check):
             )
 
 
+@cache
 def _find_carried_over_fields(edition: Edition) -> frozenset[tuple[str, ...]]:
     """Fields that are only carried over, and groups that consist of these."""
     sure = {

@@ -8,7 +8,7 @@ from typing import Final
 
 from ..fault_interface import Connections, Fault, ReceivedRequest, SampleObject
 from ..world import SimulatedWorld
-from .fault_kind import FaultFamily
+from .fault_kind import FaultFamily, make_sample_fault
 from .parameters import FaultParameters
 from .sample_values import shift_timestamp
 
@@ -59,10 +59,4 @@ def _build_two_homes(parameters: FaultParameters) -> Fault:
 @FAULTS.fault("skewed-node", "the second node's clock is ahead", "cluster.skew", nodes=2, own={"by": "5"})
 def _build_skewed_node(parameters: FaultParameters) -> Fault:
     by_s = parameters.seconds("by")
-
-    def on_samples(call: ReceivedRequest, samples: Sequence[SampleObject]) -> Sequence[SampleObject]:
-        for sample in samples if call.node == 1 else ():
-            shift_timestamp(sample, by_s)
-        return samples
-
-    return Fault(on_samples=on_samples)
+    return make_sample_fault(lambda call, sample: shift_timestamp(sample, by_s if call.node == 1 else 0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Sequence
 from copy import deepcopy
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -167,7 +168,7 @@ def _build_uuid_ids(parameters: FaultParameters) -> Fault:
     """Ids in the text form of 2017, which requests may also use."""
     real_ids: dict[str, str] = {}
 
-    def change(sample: SampleObject) -> None:
+    def change(_: ReceivedRequest, sample: SampleObject) -> None:
         shown = str(uuid.uuid5(uuid.NAMESPACE_URL, sample["connection_id"]))
         real_ids[shown] = sample["connection_id"]
         sample["connection_id"] = shown
@@ -176,12 +177,7 @@ def _build_uuid_ids(parameters: FaultParameters) -> Fault:
         shown = arguments.get("connection_id")
         return {**arguments, "connection_id": real_ids.get(shown, shown)} if shown is not None else arguments
 
-    def on_samples(call: ReceivedRequest, samples: Samples) -> Samples:
-        for sample in samples:
-            change(sample)
-        return samples
-
-    return Fault(on_samples=on_samples, on_arguments=on_arguments)
+    return replace(make_sample_fault(change), on_arguments=on_arguments)
 
 
 # Counters.
@@ -426,9 +422,5 @@ def _build_misstamped(parameters: FaultParameters) -> Fault:
             return 0.0
         return slow_s + by_s / 2 if call.number % 2 else slow_s
 
-    def on_samples(call: ReceivedRequest, samples: Samples) -> Samples:
-        for sample in samples if call.number % 2 else ():
-            shift_timestamp(sample, -by_s)
-        return samples
-
-    return Fault(on_samples=on_samples, delay_s=delay_s)
+    early = make_sample_fault(lambda call, sample: shift_timestamp(sample, -by_s if call.number % 2 else 0))
+    return replace(early, delay_s=delay_s)
