@@ -101,17 +101,11 @@ def probe(
             fuzz.run_fuzz(fuzz.FuzzPlan(target=plan, count=MADE_UP, seed=seed), judge, prober(), interrupt=interrupt)
         watch = stop_once_seen if kind is not None and kind.name in SHOW_LATE else lambda progress: None
         result = run_conformance(plan, judge, prober(), interrupt=interrupt, watch=watch)
-<<<<<<< HEAD
     assert result.ending.broken is None
     judge.finish()
     tally = judge.result()
     scope = plan.scope
     return tally, decide_verdict(tally, scope, RunEnding(aborted=result.ending.aborted))
-=======
-    judge.finish()
-    tally = judge.result()
-    return tally, decide_verdict(tally, plan.scope, replace(result.ending, interrupted=False))
->>>>>>> oracle
 
 
 def tripped(tally: JudgeResult) -> set[str]:

@@ -172,11 +172,7 @@ def _refuse_request(environment: Any) -> tuple[str, int] | None:  # Any: locust.
 
 def is_test_running(environment: Any) -> bool:  # Any: the same
     """Whether Locust's test was neither stopped nor finished; if Locust quits then, a signal ended it."""
-<<<<<<< HEAD
     from locust.runners import STATE_RUNNING, STATE_SPAWNING  # which replaces sockets: not in every process
-=======
-    from locust.runners import STATE_RUNNING, STATE_SPAWNING  # replaces sockets, which who only fills tables keeps
->>>>>>> oracle
 
     return environment.runner.state in (STATE_SPAWNING, STATE_RUNNING)
 
