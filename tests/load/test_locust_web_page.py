@@ -79,6 +79,12 @@ def tables(address: str) -> dict[str, list[dict[str, Any]]]:  # Any: JSON
     return shown
 
 
+def has_users(address: str, count: int) -> bool:
+    """Whether so many users run, and no more are on their way."""
+    told = json.loads(get(address, "/stats/requests")[1])
+    return (told["state"], told["user_count"]) == ("running", count)
+
+
 def until(holds: Callable[[], bool]) -> None:
     """Wait for a condition."""
     give_up_s = time.monotonic() + WAIT_S
@@ -130,6 +136,7 @@ def test_a_second_test_goes_to_the_host_that_was_typed_for_it(processes: int, tm
         refused = get(address, "/swarm", f"user_count=3&spawn_rate=10&host={second.url}".encode())
         assert refused == (409, f"a test of {first.url} is running: stop it before you start another\n")
         assert get(address, "/swarm", f"user_count=2&spawn_rate=10&host={first.url}".encode())[0] == 200
+        until(lambda: has_users(address, 2))  # before that, Stop may overtake the change
         assert get(address, "/stop", b"")[0] == 200
         asked = len(first.requests)
         assert get(address, "/swarm", f"user_count=3&spawn_rate=10&host={second.url}".encode())[0] == 200
