@@ -13,7 +13,7 @@ run: $(READY)  ## the main job: the gate, on the embedded simulator
 	$(BIN)/sora-harness conform
 
 test: $(READY)  ## a quarter of the examples, more processes than cores: many tests wait
-	$(BIN)/python -m pytest -n 6 --dist loadscope -q
+	$(BIN)/python -m pytest -n 7 --dist loadscope -q
 
 pure: $(READY)  ## the judge's tests again, without the accelerator; planted bugs are about Python either way
 	SORA_HARNESS_PURE=1 $(BIN)/python -m pytest -n 4 --dist loadscope -q --ignore tests/oracle/test_planted.py tests/oracle tests/judge/test_pipeline.py tests/judge/test_sample_reader.py tests/judge/test_slices.py
