@@ -108,7 +108,7 @@ def whole_chunked_body(data: Bytes) -> bytes | None:
         if size == 0:
             return b"".join(pieces) if len(view) == begin + 2 and bytes(view[begin:]) == _CRLF else None
         pieces.append(view[begin : begin + size])
-        chunk = _NEXT_CHUNK.match(view, begin + size)
+        chunk = _NEXT_CHUNK.match(view, min(begin + size, len(view)))  # beyond 64 bits would be an OverflowError
     return None
 
 
