@@ -79,8 +79,8 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
         return self.clock == monotonic_clock_id()
 
 
-class StartOrder(_Message, frozen=True, kw_only=True):
-    """Begin at a time of the master's clock; on another machine, `lead_ns` after this order arrives."""
+class _TimedOrder(_Message, frozen=True, kw_only=True):
+    """Something to do at a time of the master's clock; on another machine, `lead_ns` after this order arrives."""
 
     begins_ns: int
     lead_ns: int
@@ -90,7 +90,11 @@ class StartOrder(_Message, frozen=True, kw_only=True):
         return self.begins_ns if same_clock else time.monotonic_ns() + self.lead_ns
 
 
-class StepOrder(StartOrder, frozen=True, kw_only=True):
+class StartOrder(_TimedOrder, frozen=True, kw_only=True):
+    """Begin to send."""
+
+
+class StepOrder(_TimedOrder, frozen=True, kw_only=True):
     """Schedule requests at a rate for all workers together."""
 
     rate: float
