@@ -8,14 +8,17 @@ A run of the gate costs half of what it does over TCP, waits for nothing, and gi
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from errno import ECONNRESET
 from typing import Any, Final, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from sora_stats_harness.api.http1 import ResponseReader
+from sora_stats_harness.api.transport_errors import classify_transport_error
 from sora_stats_harness.probe.prober import Prober
 from sora_stats_harness.probe.transport import OneConnectionTransport
 from sora_stats_harness.simulator.asgi_app import SimulatedCluster, SimulatedNode, SimulatorOptions
@@ -131,10 +134,20 @@ class _ServerSide(asyncio.Transport):
 
 
 class _ClientSide:
-    """Where a relay's handler writes to."""
+    """Where a relay's handler writes to; it is the transport and its socket as well, which a handler resets."""
 
     def __init__(self, client: ResponseReader) -> None:
         self._client = client
+        self.transport = self
+
+    def get_extra_info(self, name: str) -> _ClientSide:
+        return self
+
+    def setsockopt(self, *option: object) -> None:
+        """The connection is reset in any case."""
+
+    def abort(self) -> None:
+        self._client.give_up(classify_transport_error(ConnectionResetError(ECONNRESET, os.strerror(ECONNRESET))))
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         if not self._client.over:

@@ -461,7 +461,7 @@ def test_a_server_that_never_responds_holds_nobody_up(words: tuple[str, ...], si
 
 def test_a_last_response_that_takes_long_to_judge_is_judged(tmp_path: Path) -> None:
     """
-    Three seconds, where no exchange may take longer than two: its user is not stopped meanwhile, and after a
+    Three seconds, where no exchange may take longer than one: its user is not stopped meanwhile, and after a
     second Ctrl-C it is judged all the same, since it is in.
     """
     slow = SlowAtTheEnd(tmp_path)

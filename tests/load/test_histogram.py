@@ -33,9 +33,9 @@ def test_a_percentile_is_close_to_the_true_one_and_never_below(percent: float) -
 def test_merging_is_as_if_all_had_been_recorded_in_one() -> None:
     """In two halves, through a dump, and whole."""
     one, other = recorded(TIMES[:1000]), recorded(TIMES[1000:])
-    merged = Histogram.deserialize(one.serialize())
-    merged.merge(Histogram.deserialize(other.serialize()))
-    assert merged.serialize() == recorded(TIMES).serialize()
+    merged = Histogram.of(one.state())
+    merged.merge(Histogram.of(other.state()))
+    assert merged.state() == recorded(TIMES).state()
     assert merged.count == len(TIMES)
 
 
@@ -49,14 +49,14 @@ def test_packing_changes_nothing() -> None:
     plain, packed = recorded(TIMES[:2000]), recorded(TIMES[:2000])
     packed.compact()
     packed.compact()
-    assert packed.serialize() == plain.serialize() and packed.buckets == plain.buckets
+    assert packed.state() == plain.state() and packed.buckets == plain.buckets
     assert packed.percentile(99) == plain.percentile(99)
     assert not packed._buckets and packed._packed is not None
     other = Histogram()
     other.merge(packed)
-    assert other.serialize() == plain.serialize()
+    assert other.state() == plain.state()
     for each in (plain, packed):
         each.record(5_000_000)
         each.merge(recorded(TIMES[2000:]))
-    assert packed.serialize() == plain.serialize()
+    assert packed.state() == plain.state()
     assert packed.count == len(TIMES) + 1

@@ -115,6 +115,10 @@ def test_the_tabs_follow_the_run_and_the_report_comes_when_it_stops() -> None:
         assert get(address, "/stop", b"", origin="http://elsewhere.example")[0] == 403
         status, text = get(address, "/swarm", b"user_count=3&spawn_rate=10&sora_header=@/etc/hostname")
         assert (status, text) == (403, "sora_header is for the command line\n")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{address}/swarm", b"sora_%3Cscript%3E=1", timeout=20)
+        with refused.value:
+            assert refused.value.headers.get_content_type() == "text/plain"  # what somebody typed is no HTML
         assert get(address.replace("127.0.0.1", "127.0.0.2"), "/")[0] == 0  # it listens on one address only
         assert get(address, "/stop", b"", origin=address)[0] == 200  # the button of that name
         until(lambda: get(address, "/sora-report")[0] == 200)

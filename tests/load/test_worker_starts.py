@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -44,7 +45,13 @@ with Late(WorkerPlan(count=2), order, AtFirstWorker()) as workers:
 far = Workers(WorkerPlan(count=1, are_started_here=False), order, None)
 hello = HelloReport(pid=4711, host="far", clock="-", version="0.0.0")
 far._on_report(None, SimpleNamespace(data=encode_message(hello), node_id="one"))
+far._on_report(None, SimpleNamespace(data=b"{}", node_id="one"))
 print(far.trouble())
+
+near = Workers(WorkerPlan(count=1, are_started_here=False), order, None)
+near._on_report(None, SimpleNamespace(data=encode_message(HelloReport.of_this_process()), node_id="two"))
+near._on_report(None, SimpleNamespace(data=b"{}", node_id="two"))
+print(near.break_text())
 """
 
 
@@ -63,3 +70,10 @@ def test_a_run_that_ends_before_all_workers_are_there_waits_for_none_of_them(sai
 def test_a_worker_of_another_version_is_named(said: list[str]) -> None:
     """What it reports may mean something else, and its master might wait for it without end."""
     assert said[1] == f"worker 1 (far, pid 4711) is of sora-harness 0.0.0, and this is {__version__}: install the same"
+
+
+def test_a_worker_whose_message_cannot_be_read_is_named(said: list[str]) -> None:
+    """At once, and not when it has been silent for long."""
+    assert re.fullmatch(
+        r"worker 1 \(.*pid \d+\) failed: a message can't be read \(.*\): install sora-harness .*", said[2]
+    )

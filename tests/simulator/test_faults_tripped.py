@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -11,6 +13,7 @@ import pytest
 
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import ExitCode
+from sora_stats_harness.api.exchange import Exchange, Target, make_valid_request
 from sora_stats_harness.judge.pipeline import Judge
 from sora_stats_harness.judge.requirements import REQUIREMENTS, Level
 from sora_stats_harness.judge.verdict import JudgeResult
@@ -20,11 +23,13 @@ from sora_stats_harness.probe.conformance_plan import SIMULATOR_RATE, Conformanc
 from sora_stats_harness.probe.conformance_run import ConformanceProgress, run_conformance
 from sora_stats_harness.probe.interrupt import InterruptHandler
 from sora_stats_harness.probe.prober import Prober
+from sora_stats_harness.simulator.asgi_app import Clock, SimulatorOptions
 from sora_stats_harness.simulator.faults import FAULT_KINDS, FaultKind
 from sora_stats_harness.simulator.server import Simulator
 
 from ..examples import FULL
-from ..in_memory import simulate_in_memory
+from ..in_memory import InMemorySimulator, simulate_in_memory
+from ..virtual_time import EPOCH_NS, virtual_time
 
 FEW: Final = 4
 """Connections that show most faults; what a run costs grows with their number."""
@@ -171,3 +176,40 @@ def test_the_good_simulator_trips_nothing(seed: int, nodes: int) -> None:
     assert tally.findings == []
     assert tally.crashed == {}
     assert outcome.exit_code is ExitCode.PASS, outcome.reason
+
+
+OF_THE_TRANSPORT: Final = [
+    kind.name for kind in FOR_THE_GATE if kind.needs_relay and kind.name != "huge"
+]  # which takes a second
+
+DATE: Final = re.compile(r"\w{3}, \d\d \w{3} \d{4}")
+
+
+@pytest.mark.parametrize("name", OF_THE_TRANSPORT)
+def test_a_fault_of_the_transport_is_the_same_in_memory(name: str) -> None:
+    """A time-out, a reset, a body that is cut: the prober says of it what it says over a socket, byte by byte."""
+
+    def ask(url: str, prober: Prober) -> Exchange:
+        exchanges: list[Exchange] = []
+        judge = Judge(edition.load_edition(), observer=exchanges.append)
+
+        async def send() -> None:
+            await prober.send(judge, make_valid_request(Target.ALL, server=url))
+
+        asyncio.run(send())
+        return exchanges[0]
+
+    timeout_s = 0.15 if name in ("hang", "drip", "late-response") else TIMEOUT_S
+    still = Clock(monotonic_ns=lambda: 0, wall_ns=lambda: EPOCH_NS, sleep=asyncio.sleep)
+    options: dict[str, Any] = {"connections": 1, "faults": [f"{name}:every=1"], "clock": still}
+    with Simulator(**options) as listening:
+        over_socket = ask(listening.url, Prober(timeout_s=timeout_s))
+    with virtual_time():
+        simulator = InMemorySimulator(SimulatorOptions(**options))
+        in_memory = ask(simulator.urls[0], simulator.prober(timeout_s))
+    faults = [[(each.code, DATE.sub("", each.text)) for each in told.faults] for told in (in_memory, over_socket)]
+    assert (in_memory.error, faults[0]) == (over_socket.error, faults[1])
+    one, other = in_memory.response, over_socket.response
+    assert (one is None) == (other is None)
+    if one is not None and other is not None:
+        assert (one.status, one.body, one.complete) == (other.status, other.body, other.complete)

@@ -60,7 +60,7 @@ class PendingAbsences:
             return ()
         proved = [each for each in pending if each.exchange.received_ns < sent_ns]
         if len(proved) < len(pending):  # the others overlap this response; a later one may decide
-            self._by_connection[connection_id] = pending[len(proved) :]
+            self._by_connection[connection_id] = [each for each in pending if each.exchange.received_ns >= sent_ns]
         self._count -= len(proved)
         return proved
 

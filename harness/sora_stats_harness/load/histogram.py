@@ -11,8 +11,10 @@ from __future__ import annotations
 import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Annotated, Any, Final
+
+import msgspec
 
 _LINEAR_BUCKETS = 256
 """Each microsecond up to this has its own bucket; above, each power of two has 128 buckets."""
@@ -20,8 +22,13 @@ _LINEAR_BUCKETS = 256
 _SUB_BUCKET_BITS = 8
 _SUB_BUCKETS = _LINEAR_BUCKETS // 2
 
+MAX_BUCKET: Final = 64 * _SUB_BUCKETS
+"""Larger than the bucket of any time in nanoseconds that has 64 bits."""
+
 _BATCH_SIZE: Final = 2048
 """How many times are put into their buckets together, since most share their microsecond with others."""
+
+_Amount = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Histogram:
@@ -150,34 +157,46 @@ class Histogram:
         """The upper bound in microseconds and the count of each bucket that is not empty, ascending."""
         return [(_bucket_upper_us(index), count) for index, count in self._bucket_counts()]
 
-    def serialize(self) -> dict[str, object]:
-        """The state as plain values."""
-        return {
-            "buckets": [list(item) for item in self._bucket_counts()],
-            "sum_us": self.sum_us,
-            "max_us": self.max_us,
-            "min_us": self.min_us,
-        }
+    def state(self) -> HistogramState:
+        """The histogram as a message."""
+        return HistogramState(
+            buckets=list(self._bucket_counts()), sum_us=self.sum_us, max_us=self.max_us, min_us=self.min_us
+        )
 
     @classmethod
-    def deserialize(cls, state: Mapping[str, Any]) -> Histogram:  # Any: as `serialize` gives it
-        """The histogram from a serialized state."""
+    def of(cls, state: HistogramState) -> Histogram:
+        """The histogram that a message holds."""
         made = cls()
-        made._buckets = dict(state["buckets"])
+        made._buckets = dict(state.buckets)
         made._count = sum(made._buckets.values())
-        made._sum_us, made._max_us, made._min_us = state["sum_us"], state["max_us"], state["min_us"]
+        made._sum_us, made._max_us, made._min_us = state.sum_us, state.max_us, state.min_us
         return made
+
+
+class HistogramState(msgspec.Struct, frozen=True, kw_only=True):
+    """A histogram as a message."""
+
+    buckets: list[tuple[Annotated[int, msgspec.Meta(ge=0, le=MAX_BUCKET)], _Amount]]
+    """Indexes and counts."""
+    sum_us: _Amount
+    max_us: _Amount
+    min_us: _Amount | None
 
 
 def encode_histogram(value: object) -> object:
     """The hook with which msgspec encodes structs that have histograms."""
     assert isinstance(value, Histogram), "the only type that msgspec doesn't know"
-    return value.serialize()
+    return value.state()
 
 
-def decode_histogram(kind: type, state: Any) -> Histogram:  # Any: as above
-    """The hook with which msgspec decodes them."""
-    return Histogram.deserialize(state)
+def decode_histogram(kind: type, state: Any) -> Histogram:  # Any: whatever another process sent
+    """
+    The hook with which msgspec decodes them.
+
+    Raises:
+        msgspec.ValidationError: It is no histogram.
+    """
+    return Histogram.of(msgspec.convert(state, HistogramState))
 
 
 def bucket_index(us: int) -> int:

@@ -64,6 +64,5 @@ def drain_users(runner: Any, session: LoadSession, give_up: Callable[[], bool]) 
 
 def _has_users(runner: Any) -> bool:  # Any: as above
     """Whether a user of ours is left; those of other classes, which a locustfile may have, don't know that they should go."""
-    return any(
-        hasattr(user, "choose") for each in runner.user_greenlets for user in each.args
-    )  # none once it has ended
+    # a greenlet that has ended has no arguments
+    return any(hasattr(user, "choose") for each in runner.user_greenlets for user in each.args)

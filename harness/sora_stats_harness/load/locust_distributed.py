@@ -220,8 +220,8 @@ class _LocustMaster:
         """
         The last result of each worker, None for one that sent nothing; of several tests in a row the last has the sums.
         """
-        self._broken: list[str] = []
-        """What the harness is at fault for where a worker has no result."""
+        self._broken: dict[str, str] = {}
+        """The first fault of the harness of each worker that has one."""
         self._awaited: set[str] = set()
         self._asked: set[str] = set()
         """All workers that ever took part."""
@@ -256,7 +256,13 @@ class _LocustMaster:
 
     def _on_heartbeat(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         if "sora" in data:
-            self._states[client_id] = decode_state(data["sora"])
+            try:
+                self._states[client_id] = decode_state(data["sora"])
+            except HarnessError as error:  # Locust would print a traceback at each heartbeat
+                self._note_break(client_id, str(error))
+
+    def _note_break(self, client_id: str, reason: str) -> None:
+        self._broken.setdefault(client_id, f"worker {client_id} failed: {reason}")
 
     def live_states(self) -> list[LiveState]:
         """As `WebPageSource`."""
@@ -308,10 +314,13 @@ class _LocustMaster:
         return self._go(*arguments, **options)
 
     def _on_worker_result(self, msg: Any, **_: Any) -> None:
-        report = None if msg.data is None else decode_report(msg.data)
+        try:
+            report = None if msg.data is None else decode_report(msg.data)
+        except HarnessError as error:
+            report = FailedReport(reason=str(error), is_broken=True)
         self._results[msg.node_id] = report if isinstance(report, WorkerResult) else None
         if isinstance(report, FailedReport):
-            self._broken.append(f"worker {msg.node_id} failed: {report.reason}")
+            self._note_break(msg.node_id, report.reason)
         self._awaited.discard(msg.node_id)
         if not self._is_over:
             self._left.add(msg.node_id)
@@ -367,7 +376,7 @@ class _LocustMaster:
             ending=RunEnding(
                 interrupted=self._is_interrupted,
                 aborted=join_reasons(*reasons) or judged.outage,
-                broken=join_reasons(*self._broken, judged.broken),
+                broken=join_reasons(*self._broken.values(), judged.broken),
             ),
             processes=len(self._asked),
             notes=[*judged.notes, f"{len(self._results)} of {len(self._asked)} workers reported"],

@@ -1,5 +1,5 @@
 """
-Adds to Locust's web page: tabs with the verdict and figures, metrics for Prometheus, and a page with the final report.
+Adds tabs, metrics for Prometheus and the final report to Locust's web page, and refuses what the page must not change.
 
 Locust can show custom tables in tabs after its own, with rows that are sent along with its own figures, and escapes
 every text. A script moves the verdict to the front, and opens it first. Texts from a server only go into these tables,
@@ -136,7 +136,12 @@ def add_web_page(environment: Any, source: WebPageSource) -> None:  # Any: locus
         with use_language(environment_language()):
             return (_NO_VERDICT_PAGE, 404) if report is None else (html.render_html(report), 200)
 
-    app.before_request(lambda: _refuse_request(environment))
+    def refuse() -> Any:  # Any: as above
+        refused = _refuse_request(environment)
+        # not as HTML, which Flask takes a text for: it names what somebody typed
+        return refused and app.response_class(*refused, content_type="text/plain; charset=utf-8")
+
+    app.before_request(refuse)
     app.after_request(add_rows)
 
     def sora_metrics() -> Any:  # Any: as above
@@ -161,11 +166,8 @@ def _refuse_request(environment: Any) -> tuple[str, int] | None:  # Any: locust.
     # Locust takes any option that a form names, shown or not: a header from a file, and a host that gets it.
     if hidden := [name for name in request.form if name.startswith("sora_") and name not in OPTIONS_ON_PAGE]:
         return f"{hidden[0]} is for the command line\n", 403
-    if is_test_running(environment) and request.form.get("host") not in (
-        None,
-        "",
-        environment.host,
-    ):  # the users would keep the old one
+    # the users would keep the old host
+    if is_test_running(environment) and request.form.get("host") not in (None, "", environment.host):
         return f"a test of {environment.host} is running: stop it before you start another\n", 409
     return None
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import socket
 import time
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
 from .. import __version__
+from ..api.errors import HarnessError
 from ..api.exchange import monotonic_clock_id
 from ..api.server_address import SocketAddress
 from ..api.server_route import Route
@@ -78,8 +79,8 @@ class PrepareOrder(_Message, frozen=True, kw_only=True):
         return self.clock == monotonic_clock_id()
 
 
-class StartOrder(_Message, frozen=True, kw_only=True):
-    """Begin at a time of the master's clock; on another machine, `lead_ns` after this order arrives."""
+class _TimedOrder(_Message, frozen=True, kw_only=True):
+    """Something to do at a time of the master's clock; on another machine, `lead_ns` after this order arrives."""
 
     begins_ns: int
     lead_ns: int
@@ -89,7 +90,11 @@ class StartOrder(_Message, frozen=True, kw_only=True):
         return self.begins_ns if same_clock else time.monotonic_ns() + self.lead_ns
 
 
-class StepOrder(StartOrder, frozen=True, kw_only=True):
+class StartOrder(_TimedOrder, frozen=True, kw_only=True):
+    """Begin to send."""
+
+
+class StepOrder(_TimedOrder, frozen=True, kw_only=True):
     """Schedule requests at a rate for all workers together."""
 
     rate: float
@@ -208,33 +213,43 @@ def encode_message(message: msgspec.Struct) -> bytes:
     return msgspec.json.encode(message, enc_hook=encode_histogram)
 
 
-def decode_order(data: bytes) -> Order:
+def decode_order(data: object) -> Order:
     """
     Decode an order.
 
     Raises:
-        msgspec.MsgspecError: It is not an order, as from a master of another version.
+        HarnessError: It is not an order, as from a master of another version.
     """
-    order: Order = msgspec.json.decode(data, type=Order)
+    order: Order = _decode(data, Order)
     return order
 
 
-def decode_report(data: bytes) -> Report:
+def decode_report(data: object) -> Report:
     """
     Decode a report.
 
     Raises:
-        msgspec.MsgspecError: It is not a report, as from a worker of another version.
+        HarnessError: It is not a report, as from a worker of another version.
     """
-    report: Report = msgspec.json.decode(data, type=Report, dec_hook=decode_histogram)
+    report: Report = _decode(data, Report)
     return report
 
 
-def decode_state(data: bytes) -> LiveState:
+def decode_state(data: object) -> LiveState:
     """
     Decode the state of a worker under plain Locust.
 
     Raises:
-        msgspec.MsgspecError: It is not a state, as from a worker of another version.
+        HarnessError: It is not a state, as from a worker of another version.
     """
-    return msgspec.json.decode(data, type=LiveState, dec_hook=decode_histogram)
+    state: LiveState = _decode(data, LiveState)
+    return state
+
+
+def _decode(data: Any, kind: Any) -> Any:  # Any: whatever another process sent, and a union of messages
+    try:
+        return msgspec.json.decode(data, type=kind, dec_hook=decode_histogram)
+    except (msgspec.MsgspecError, TypeError, ValueError, RecursionError) as error:
+        raise HarnessError(
+            f"a message can't be read ({error}): install sora-harness {__version__} on all machines"
+        ) from None

@@ -382,7 +382,14 @@ class Workers:
         return None
 
     def _on_report(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
-        report = messages.decode_report(msg.data)
+        try:
+            report = messages.decode_report(msg.data)
+        except HarnessError as error:
+            if (sender := self._by_client.get(msg.node_id)) is None:
+                raise
+            if sender.trouble is not None:
+                return
+            report = messages.FailedReport(reason=str(error), is_broken=True)
         worker = self._worker_of(msg.node_id, report)
         if worker is None:
             return

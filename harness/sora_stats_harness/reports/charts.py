@@ -1,5 +1,5 @@
 """
-Draws charts for report.html as inline SVG, from the same figures as its tables.
+Draws charts for report.html and for the page of a history as inline SVG, from the same figures as the tables.
 
 pygal draws them: it is pure Python, small, and writes plain SVG. It is an extra, since a gate in CI needs no charts;
 without it the reports only have their tables, and say what is missing. Its scripts, styles and tooltips are removed, so

@@ -333,7 +333,9 @@ def _build_mixed_up(parameters: FaultParameters) -> Fault:
 
 
 def shift_timestamp(sample: SampleObject, by_s: float) -> None:
-    """Shift the timestamp of a sample."""
+    """Shift the timestamp of a sample; by 0 it stays as it is, whatever another fault has made of it."""
+    if not by_s:
+        return
     shifted = datetime.strptime(sample["timestamp"], _TIMESTAMP_FORMAT) + timedelta(seconds=by_s)
     sample["timestamp"] = shifted.strftime(_TIMESTAMP_FORMAT)
 
