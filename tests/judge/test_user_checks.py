@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -12,12 +13,15 @@ import pytest
 from sora_stats_harness.api import edition
 from sora_stats_harness.api.errors import UsageError
 from sora_stats_harness.api.exchange import Target
+from sora_stats_harness.judge.check import Check, Observed, Violation
 from sora_stats_harness.judge.checks import load_user_checks
+from sora_stats_harness.judge.evidence import EvidenceExchange
 from sora_stats_harness.judge.pipeline import Judge
-from sora_stats_harness.judge.requirement import Finding, Level, RequiredCapability
+from sora_stats_harness.judge.requirement import Finding, Level, RequiredCapability, Requirement
+from sora_stats_harness.judge.state import State
 from sora_stats_harness.judge.verdict_decision import RunScope, decide_verdict
 
-from .test_pipeline import ASK, response, sample
+from .test_pipeline import ASK, CONNECTION, LIST, response, sample
 
 DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "CHECKS.md"
 ID: Final = "mine.rtx_within_rtp"
@@ -136,3 +140,44 @@ def test_a_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
     for name in ("missing.py", "rules.txt"):
         with pytest.raises(UsageError, match=re.escape(name)):
             load_user_checks(tmp_path / name)
+
+
+MIXED: Final = Requirement(id="mine.mixed", level=Level.HABIT, title="", reason="", source="")
+
+
+class Mixed(Check):
+    """Accuses each single connection in two ways: alone, and by the listing."""
+
+    requirements = (MIXED,)
+
+    def __init__(self) -> None:
+        self._listing: tuple[EvidenceExchange, ...] = ()
+
+    def observe(self, seen: Observed, state: State) -> Iterable[Violation]:
+        """See the class."""
+        if seen.exchange.request.target is Target.ALL:
+            self._listing = (seen.evidence,)
+            return
+        for name, proof in (("alone", ()), ("listed", (*self._listing, seen.evidence))):
+            yield Violation(
+                requirement=MIXED,
+                exchange=seen.evidence,
+                expected="",
+                actual="",
+                fault="",
+                field=(name,),
+                connection_id=CONNECTION,
+                proof=proof,
+            )
+
+
+def test_a_violation_counts_for_the_response_that_proves_it_whatever_stood_before_it() -> None:
+    """One without a proof is compared with the connection's last response; the next one has a proof of its own."""
+    judge = Judge(edition.load_edition(), checks=(Mixed(),))
+    judge.begin_exchange(LIST).complete(response([sample()]))
+    judge.begin_exchange(ASK).complete(response(sample()))
+    judge.begin_exchange(ASK).complete(response(sample()))
+    judge.finish()
+    compared = {entry.field: entry.compared for entry in judge.result().findings if entry.requirement == MIXED.id}
+    assert compared["/listed"] == {Target.ALL.operation: 2}
+    assert compared["/alone"] == {Target.ALL.operation: 1, Target.CONNECTION.operation: 1}

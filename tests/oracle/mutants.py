@@ -49,14 +49,16 @@ MIDDLE: Final = range(8, 16)
 CLIENTS: Final = (0, 0, 1)
 """The client of each connection."""
 
-SPIKES: Final = 8
+STEP_NS: Final = 250_000_000
+"""From one request to the next."""
+QUICK_STEP_NS: Final = 25_000_000
+"""So quick that no sample of a connection is 100 ms after the one before: no data channel is reopened in between."""
 
 CEILINGS: Final = {
     "decrease": 69,  # three counters never move, at 23 positions each
     "restart": 3,  # the same three
     "wraps at 32 bits": 3,  # and again
     "left for good": 4,  # connections leave
-    "spike": SPIKES,  # of a `#` label nothing else was counted: it may have been closed and opened again
 }
 """How many mutants of an operator no client may be able to tell from a right history; of any other operator, none."""
 
@@ -190,12 +192,12 @@ def wall(moment_ns: int) -> str:
 
 
 @cache
-def right(edition: Edition) -> tuple[Shot, ...]:
+def right(edition: Edition, step_ns: int = STEP_NS) -> tuple[Shot, ...]:
     """Six rounds of all three targets over three connections of two clients, one request after the other; all grows."""
     base = strategies.make_connection("busy", edition=edition)
     shots = []
     for position in range(4 * ROUNDS):
-        sent_ns = 250_000_000 * position
+        sent_ns = step_ns * position
         numbers, request = _asked(position % 4)
         documents = tuple(_document(base, number, position + 2, sent_ns + 5_000_000) for number in numbers)
         shots.append(
@@ -203,6 +205,11 @@ def right(edition: Edition) -> tuple[Shot, ...]:
         )
     _base_shots().shots.update({id(shot): shot for shot in shots})
     return tuple(shots)
+
+
+def _right_for(edition: Edition, leaf: FieldDefinition) -> tuple[Shot, ...]:
+    """A history in which the counter can't fall, nor its data channel be closed and reopened."""
+    return right(edition, QUICK_STEP_NS if ANY_LABEL in leaf.path else STEP_NS)
 
 
 def _asked(kind: int, server: str = NODES[0], local: bool | None = None) -> tuple[tuple[int, ...], Request]:
@@ -382,7 +389,7 @@ def _seen(shot: Shot) -> reference.Seen:
 
 
 def _trimmed(shot: Shot, keys: Sequence[str] | None) -> reference.Seen:
-    """With one counter only: what the reference compares is what was changed."""
+    """With one counter only, or with its data channel, all of which tells whether it was reopened."""
     seen = _seen(shot)
     if keys is None:
         return seen
@@ -392,7 +399,8 @@ def _trimmed(shot: Shot, keys: Sequence[str] | None) -> reference.Seen:
         inner = kept
         for key in keys[:-1]:
             inner = inner.setdefault(key, {})
-        inner[keys[-1]] = _inside(document, keys)
+        group = _inside(document, keys[:-1])
+        inner.update(group if strategies.BASE_LABEL in keys else {keys[-1]: group[keys[-1]]})
         return kept
 
     body = [trim(document) for document in seen.body] if isinstance(seen.body, list) else trim(seen.body)
@@ -410,8 +418,8 @@ def falls(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
     Each counter lowered in one response, by one more than it had grown, at every position after the first; and raised in
     one response beyond what some parser can hold.
     """
-    shots = right(edition)
     for number, leaf in enumerate(edition.counters):
+        shots = _right_for(edition, leaf)
         keys = _keys(leaf.path)
         for position in range(1 + number % every, len(shots), every):
             place = rng.randrange(len(shots[position].documents))
@@ -434,8 +442,8 @@ def falls(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
 
 def lasting(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
     """Each counter of one connection begins again at 0 from some response on, or because it is kept in 32 bits."""
-    shots = right(edition)
     for number, leaf in enumerate(edition.counters[::every]):
+        shots = _right_for(edition, leaf)
         keys = _keys(leaf.path)
         position = rng.choice(MIDDLE)
         values = [_inside(d, keys) for shot in shots[position:] for d in shot.documents if _is_first(d)]
@@ -472,13 +480,13 @@ def _shift(keys: Sequence[str], by: int, modulo: int | None = None) -> Callable[
 
 def swaps(edition: Edition, rng: Random, every: int = 1) -> Iterator[Mutant]:
     """Of a connection that received far more than it sent, one response takes both for each other, counter by counter."""
-    shots = right(edition)
     by_path = {leaf.path: leaf for leaf in edition.counters}
     for number, leaf in enumerate(edition.counters[::every]):
         other = by_path.get((*leaf.path[:-1], leaf.name.replace("total_received", "total_sent")))
         if other is None or other is leaf:
             continue
         received, sent = _keys(leaf.path), _keys(other.path)
+        shots = _right_for(edition, leaf)
         more = [_each(shot, _shift(received, 10**9)) for shot in shots]
         position = rng.choice([place for place in MIDDLE if any(map(_is_first, shots[place].documents))])
         more[position] = _each(more[position], _swap(received, sent))
@@ -499,7 +507,7 @@ def _ordered(
     edition: Edition, operator: str, leaves: Sequence[FieldDefinition], position: int, seed: int, *changed: Shot
 ) -> Mutant:
     """A mutant of some counters alone; the all-pairs reference says what it must be found to miss."""
-    mutant = _one(operator, leaves[0].pointer, position, seed, (), right(edition), *changed)
+    mutant = _one(operator, leaves[0].pointer, position, seed, (), _right_for(edition, leaves[0]), *changed)
     missed = set().union(*(_falls(edition, mutant.shots, _keys(leaf.path)) for leaf in leaves))
     return replace(mutant, declared=frozenset(missed))
 
