@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ from .locust_web_page import add_web_page, is_test_running, live_state
 from .run_measurements import RunStopwatch
 from .sample_trail import SampleTrail
 from .spools import WorkerSpool
-from .worker_messages import FailedReport, WorkerResult, decode_report, decode_state, encode_message
+from .worker_messages import UNREADABLE, FailedReport, WorkerResult, decode_report, decode_state, encode_message
 from .worker_results import WorkerNames, judge_workers, make_worker_result
 
 DRAIN_MESSAGE: Final = "sora_drain"
@@ -222,6 +223,8 @@ class _LocustMaster:
         """
         self._broken: list[str] = []
         """What the harness is at fault for where a worker has no result."""
+        self._strangers: list[str] = []
+        """Which workers reported in another form."""
         self._awaited: set[str] = set()
         self._asked: set[str] = set()
         """All workers that ever took part."""
@@ -256,7 +259,8 @@ class _LocustMaster:
 
     def _on_heartbeat(self, client_id: str, data: dict[str, Any], **_: Any) -> None:
         if "sora" in data:
-            self._states[client_id] = decode_state(data["sora"])
+            with suppress(*UNREADABLE):  # of a worker of another version, whose result is told of at the end
+                self._states[client_id] = decode_state(data["sora"])
 
     def live_states(self) -> list[LiveState]:
         """As `WebPageSource`."""
@@ -308,7 +312,11 @@ class _LocustMaster:
         return self._go(*arguments, **options)
 
     def _on_worker_result(self, msg: Any, **_: Any) -> None:
-        report = None if msg.data is None else decode_report(msg.data)
+        report = None
+        try:
+            report = None if msg.data is None else decode_report(msg.data)
+        except UNREADABLE:
+            self._strangers.append(f"worker {msg.node_id} is of another version: its report cannot be read")
         self._results[msg.node_id] = report if isinstance(report, WorkerResult) else None
         if isinstance(report, FailedReport):
             self._broken.append(f"worker {msg.node_id} failed: {report.reason}")
@@ -359,6 +367,7 @@ class _LocustMaster:
         judged = judge_workers(begin_with_settings(self._environment).rules, results, folder, names=names)
         reasons = [
             *judged.reasons,
+            *self._strangers,
             *(f"worker {id} never reported: what it saw last is missing" for id in sorted(self._awaited)),
         ]
         run = standalone.LocustRun(

@@ -203,6 +203,10 @@ class FailedReport(_Message, frozen=True, kw_only=True):
 Report = HelloReport | ReadyReport | ProgressReport | WindowReport | StepReport | WorkerResult | FailedReport
 
 
+UNREADABLE: Final = (msgspec.MsgspecError, TypeError, KeyError)
+"""What decoding raises for a message of another version."""
+
+
 def encode_message(message: msgspec.Struct) -> bytes:
     """Encode a message."""
     return msgspec.json.encode(message, enc_hook=encode_histogram)
