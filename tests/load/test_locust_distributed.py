@@ -23,6 +23,13 @@ from .build import Customized, OnOtherMachines, SlowAtTheEnd, UntilSeen, count_l
 
 ROOT = Path(__file__).parents[2]
 
+OF_ANOTHER_VERSION = """
+from sora_stats_harness.load.histogram import Histogram
+
+Histogram.state = lambda self: {"other": []}
+"""
+"""What has processes send histograms in another form."""
+
 
 def interrupt(process: subprocess.Popen[str]) -> None:
     """As a terminal does: the whole group gets it."""
@@ -201,8 +208,16 @@ def test_a_second_signal_gives_up_what_is_open(tmp_path: Path) -> None:
 def test_a_worker_that_dies_is_named_and_what_it_had_spooled_is_kept(tmp_path: Path) -> None:
     """The verdict is at best inconclusive."""
     code, told, served = run(kill_a_worker, tmp_path / "out", "-t", "60s")
-    assert (code, told["verdict"]) == (3, "inconclusive")
+    assert (code, told["verdict"]) == (4, "inconclusive")
     assert re.search(r"worker \S+ never reported", told["reason"])
     sent, judged, errors, abandoned = counts(told)
     assert 0 < sent == judged + errors + abandoned <= served
     assert 0 < told["coverage"]["exchanges"] <= served
+
+
+def test_a_worker_of_another_version_is_named(tmp_path: Path) -> None:
+    """Its reports are in another form: the master neither waits for another one nor logs a traceback for each."""
+    (tmp_path / "old").mkdir()
+    code, told, _ = run(let_go, tmp_path / "out", "-t", "2s", slow=Customized(tmp_path / "old", OF_ANOTHER_VERSION))
+    assert (code, told["verdict"]) == (4, "inconclusive")
+    assert len(re.findall(r"worker \S+ failed: a message can.t be read", told["reason"])) == 2
