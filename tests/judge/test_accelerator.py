@@ -846,6 +846,28 @@ def test_a_wrong_layout_is_an_error(wrong: dict[str, Any]) -> None:  # Any: as a
         accelerator.MODULE.Scanner(**layout(**wrong))
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (0, {}),
+        (1, {"counts": table(1, 1, 0, 1, 0, 0, 63)}),
+        (3, {"counts": table(1, 1, 0, 1, 0, 0, 63)}),
+        (7, {"counts": table(1, 0, 0, 1, 1, 0, 63)}),
+    ],
+)
+def test_an_entry_has_a_place_within_its_table(kind: int, changes: dict[str, bytes]) -> None:
+    """Of a counter, an integer, a string, and what is let through: there is one place, and none after it."""
+    assert accelerator.MODULE is not None
+    for place in (0, 1):
+        entries = table(kind, 3, 3, 1, place, -1, 0, 0, 0, 0, *TABLE_OF_GROUP, 0, 0)
+        given = layout(entries=entries, **changes)
+        if place == 0:
+            accelerator.MODULE.Scanner(**given)
+        else:
+            with pytest.raises(ValueError):
+                accelerator.MODULE.Scanner(**given)
+
+
 def test_a_group_cannot_be_within_itself() -> None:
     """Groups refer to those that stand before them: none leads round in a circle, and none is deeper than 16."""
     assert accelerator.MODULE is not None
