@@ -279,6 +279,7 @@ VALUES: Final = (
     '"o"',
     '"one"',
     '"2023-02-28T23:59:60.000000Z"',
+    '"2023-02-28T12:30:60.000000Z"',
     '"2023-02-29T00:00:00.000000Z"',
     '"2024-02-29T00:00:00.000000Z"',
     '"2024-13-01T00:00:00.000000Z"',
@@ -309,7 +310,8 @@ def test_every_leaf_with_every_value_is_read_the_same() -> None:
     pair = Pair(SMALL)
     alike = {"client_id", "bundle_id", "total_unstable_level1", "total_deep", "#é", "#b:c", "#a"}
     for number, path in enumerate(path for path in _paths(whole) if not alike & set(path)):
-        for value in (*VALUES, None) if FULL else (*VALUES[number % 4 :: 4], None):
+        values = VALUES if FULL or path[-1] == "timestamp" else VALUES[number % 4 :: 4]
+        for value in (*values, None):
             document = json.loads(json.dumps(whole))
             group = document
             for key in path[:-1]:
@@ -842,6 +844,28 @@ def test_a_wrong_layout_is_an_error(wrong: dict[str, Any]) -> None:  # Any: as a
     assert accelerator.MODULE is not None
     with pytest.raises(ValueError):
         accelerator.MODULE.Scanner(**layout(**wrong))
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        (0, {}),
+        (1, {"counts": table(1, 1, 0, 1, 0, 0, 63)}),
+        (3, {"counts": table(1, 1, 0, 1, 0, 0, 63)}),
+        (7, {"counts": table(1, 0, 0, 1, 1, 0, 63)}),
+    ],
+)
+def test_an_entry_has_a_place_within_its_table(kind: int, changes: dict[str, bytes]) -> None:
+    """Of a counter, an integer, a string, and what is let through: there is one place, and none after it."""
+    assert accelerator.MODULE is not None
+    for place in (0, 1):
+        entries = table(kind, 3, 3, 1, place, -1, 0, 0, 0, 0, *TABLE_OF_GROUP, 0, 0)
+        given = layout(entries=entries, **changes)
+        if place == 0:
+            accelerator.MODULE.Scanner(**given)
+        else:
+            with pytest.raises(ValueError):
+                accelerator.MODULE.Scanner(**given)
 
 
 def test_a_group_cannot_be_within_itself() -> None:
