@@ -131,6 +131,14 @@ class _ReportedSeconds:
         return [self._seconds.pop(each) for each in sorted(self._seconds) if each < before_s]
 
 
+def _read_report(data: object) -> tuple[messages.Report, bool]:
+    """A worker's report, and whether it could be read; what can't be is a failure of the worker."""
+    try:
+        return messages.decode_report(data), True
+    except HarnessError as error:
+        return messages.FailedReport(reason=str(error), is_broken=True), False
+
+
 class Workers:
     """
     The `LoadGenerator` of all workers of a run; a context, at whose end the ones started here end.
@@ -382,16 +390,9 @@ class Workers:
         return None
 
     def _on_report(self, environment: Any, msg: Any) -> None:  # Any: as Locust calls it
-        try:
-            report = messages.decode_report(msg.data)
-        except HarnessError as error:
-            if (sender := self._by_client.get(msg.node_id)) is None:
-                raise
-            if sender.trouble is not None:
-                return
-            report = messages.FailedReport(reason=str(error), is_broken=True)
+        report, is_readable = _read_report(msg.data)
         worker = self._worker_of(msg.node_id, report)
-        if worker is None:
+        if worker is None or not (is_readable or worker.trouble is None):
             return
         worker.heard_s = time.monotonic()
         if isinstance(report, messages.ProgressReport):
